@@ -1,0 +1,162 @@
+"""Where things lie on disk, how a file becomes visible only when it is whole, who may write."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kaggle_cifar.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The three folders of a project and the fixed places in them."""
+
+    data: Path = Path("data")
+    runs: Path = Path("runs")
+    submissions: Path = Path("submissions")
+
+    @property
+    def raw(self) -> Path:
+        """The files as Kaggle serves them."""
+        return self.data / "raw"
+
+    def images(self, split: str) -> Path:
+        """The folder of extracted PNGs; `split` is "train" or "test"."""
+        return self.data / split
+
+    def manifest(self, split: str) -> Path:
+        """The CSV (`id,size,crc32`) that extraction writes beside the folder of PNGs."""
+        return self.data / f"{split}.manifest.csv"
+
+
+def partial_path(path: Path) -> Path:
+    """Return the place beside `path` where its content grows until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; move it to `path` when the block ends well.
+
+    The content is on the disk before the name is. When the block raises, the partial file is
+    removed and whatever was at `path` before stays. One writer at a time: see `lock`.
+
+    Raises
+    ------
+    UserError
+        When the disk is full or the folder cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        sync(partial)
+        partial.replace(path)
+        sync(path.parent)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise explain_os_error(error, path) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with newlines as they are, atomically."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of the JSON file at `path`.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}). Restore it or delete it.") from None
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder's list of names to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all in it, if it is there."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+@contextmanager
+def lock(folder: Path, activity: str) -> Iterator[None]:
+    """Hold `folder` for one process, whose death frees it; `activity` is a noun ("extraction").
+
+    Raises
+    ------
+    UserError
+        At once when another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        holder = FileLock(folder / ".lock")
+        holder.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"Another {activity} is at work in {folder}. Wait for it to end, then run this again."
+        ) from None
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+def explain_os_error(error: OSError, path: Path) -> UserError:
+    """Return the sentence for an error of the operating system met while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(existing_parent(path)).free
+        return UserError(
+            f"The disk is full: {path} could not be written "
+            f"({free / 2**20:,.0f} MiB are free). Nothing incomplete was left. "
+            "Free some space and run this again."
+        )
+    if isinstance(error, PermissionError):
+        return UserError(
+            f"No permission to write {path}. Make the folder writable or choose another "
+            "(see the folder options in `kaggle-cifar --help`)."
+        )
+    return UserError(f"{path} could not be written: {error.strerror or error}.")
+
+
+def existing_parent(path: Path) -> Path:
+    """Return the nearest folder above `path`, or `path` itself, that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

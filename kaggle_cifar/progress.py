@@ -13,7 +13,9 @@ class LogLines(tqdm):
     """A tqdm that prints a whole line now and then instead of redrawing one."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, mininterval=LOG_INTERVAL, maxinterval=LOG_INTERVAL)
+        super().__init__(
+            **options, mininterval=LOG_INTERVAL, maxinterval=LOG_INTERVAL, delay=LOG_INTERVAL
+        )
 
     @staticmethod
     def status_printer(file: Any) -> Any:

@@ -29,11 +29,11 @@ class Layout:
         return self.data / "raw"
 
     def images(self, split: str) -> Path:
-        """The folder of extracted PNGs; `split` is "train" or "test"."""
+        """Return the folder of extracted PNGs; `split` is "train" or "test"."""
         return self.data / split
 
     def manifest(self, split: str) -> Path:
-        """The CSV (`id,size,crc32`) that extraction writes beside the folder of PNGs."""
+        """Return the CSV (`id,size,crc32`) that extraction writes beside the folder of PNGs."""
         return self.data / f"{split}.manifest.csv"
 
 

@@ -1,0 +1,18 @@
+"""The networks: one file each, named as recipes name it, with a function `build`."""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+def names() -> list[str]:
+    """Return the names that `build` knows."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def build(name: str) -> "keras.Model":
+    """Return a fresh network: uint8 (batch, 32, 32, 3) in, float32 (batch, 10) out."""
+    return importlib.import_module(f"{__name__}.{name}").build()

@@ -1,0 +1,230 @@
+"""PNG folders to ids, pixels and labels; the validation split; batches for training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.progress import progress_bar
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.tables import read_training_labels
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+VALIDATION_SHARE = 0.2
+DECODE_BATCH = 256  # images; decoding in batches spares tf.data most of its cost an element
+PREFETCHED = 4  # batches decoded ahead: enough to hide decoding, a few MB
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labelled images in ascending order of their ids; all arrays have n rows."""
+
+    ids: np.ndarray  # int64 (n,)
+    labels: np.ndarray  # int32 (n,), indices into CLASS_NAMES
+    pixels: np.ndarray  # uint8 (n, 32, 32, 3)
+
+    def take(self, rows: np.ndarray) -> "TrainingSet":
+        """Return the given rows, in the given order."""
+        return TrainingSet(self.ids[rows], self.labels[rows], self.pixels[rows])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load_training_set(layout: Layout, limit: int | None = None, seed: int = 0) -> TrainingSet:
+    """Return the training images with their labels, all or a stratified `limit` of them.
+
+    Raises
+    ------
+    UserError
+        When labels or images are missing, doubled, unknown, broken or of the wrong size.
+    """
+    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    if limit is not None:
+        rows = stratified_choice(labels, limit, np.random.default_rng(seed))
+        ids, labels = ids[rows], labels[rows]
+    paths = image_paths(layout, "train", ids)
+    pixels = np.empty((len(paths), *IMAGE_SHAPE), np.uint8)
+    with progress_bar("Reading training images", len(paths), "images") as bar:
+        start = 0
+        for batch in decoded_batches(paths, DECODE_BATCH):
+            pixels[start : start + len(batch)] = batch
+            start += len(batch)
+            bar.update(len(batch))
+    return TrainingSet(ids, labels, pixels)
+
+
+def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `count` row numbers, ascending, with each class in its share of `labels`.
+
+    Raises
+    ------
+    UserError
+        When there are fewer rows, or fewer than one a class is asked for.
+    """
+    if not len(CLASS_NAMES) <= count <= len(labels):
+        raise UserError(
+            f"{count:,} images were asked for: it must be at least {len(CLASS_NAMES)}, one a "
+            f"class, and at most {len(labels):,}, as many as are labelled."
+        )
+    shuffled = rng.permutation(len(labels))
+    by_class = [shuffled[labels[shuffled] == label] for label in range(len(CLASS_NAMES))]
+    # Each row's place within its class, as a share of it: the smallest shares are a
+    # stratified sample, whatever the count and the balance of the classes.
+    share = np.empty(len(labels))
+    for rows in by_class:
+        share[rows] = (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
+    return np.sort(np.argsort(share, kind="stable")[:count])
+
+
+def split_validation(
+    labels: np.ndarray, validation: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row numbers to train on and those to validate on, both ascending.
+
+    `validation` is "last20" (the last 20 % of the rows, as Keras' `validation_split` and the
+    student project have it), "stratified" (20 % of each class, drawn with `seed`) or "none".
+    """
+    rows = np.arange(len(labels))
+    if validation == "none":
+        return rows, rows[:0]
+    if validation == "last20":
+        cut = int(len(rows) * (1 - VALIDATION_SHARE))
+        return rows[:cut], rows[cut:]
+    if validation == "stratified":
+        count = round(len(rows) * VALIDATION_SHARE)
+        chosen = stratified_choice(labels, count, np.random.default_rng(seed))
+        return np.setdiff1d(rows, chosen), chosen
+    raise ValueError(f"Unknown validation split {validation!r}.")
+
+
+def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:
+    """Return the path of each id's PNG.
+
+    Raises
+    ------
+    UserError
+        When the folder is missing.
+    """
+    folder = layout.images(split)
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is missing: the {split} images are not extracted. Run "
+            "`kaggle-cifar download`, or `kaggle-cifar extract` when the archives are in "
+            f"{layout.raw}."
+        )
+    return [f"{folder}/{image_id}.png" for image_id in ids]
+
+
+def decoded_batches(paths: list[str], batch_size: int) -> Iterator[np.ndarray]:
+    """Yield the images at `paths` in order as uint8 (batch, 32, 32, 3), the last batch short.
+
+    Files are read and decoded by all cores, a few batches ahead of the one in use.
+
+    Raises
+    ------
+    UserError
+        For the first file that is missing, broken or of the wrong size.
+    """
+    import tensorflow as tf
+
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(tf.constant(paths))
+        .batch(batch_size)
+        .map(_decode_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(PREFETCHED)
+    )
+    position = 0
+    try:
+        for batch in dataset.as_numpy_iterator():
+            yield batch
+            position += len(batch)
+    except tf.errors.OpError as error:
+        raise _explain_broken_image(paths[position : position + batch_size], error) from None
+
+
+def _decode_batch(paths: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    return tf.map_fn(_decode, paths, fn_output_signature=tf.TensorSpec(IMAGE_SHAPE, tf.uint8))
+
+
+def _decode(path: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    return tf.ensure_shape(tf.io.decode_png(tf.io.read_file(path), channels=3), IMAGE_SHAPE)
+
+
+def _explain_broken_image(paths: list[str], error: Exception) -> UserError:
+    """Return the sentence for the first of `paths` that does not decode, after TensorFlow's."""
+    import tensorflow as tf
+
+    for path in paths:
+        try:
+            _decode(tf.constant(path))
+        except tf.errors.NotFoundError:
+            what = "is missing"
+        except (tf.errors.OpError, ValueError):
+            what = _describe_broken_image(Path(path))
+        else:
+            continue
+        return UserError(
+            f"{path} {what}. Expected a whole PNG of 32 x 32 pixels. Delete the folder "
+            f"{Path(path).parent} and run `kaggle-cifar extract` to restore its images."
+        )
+    return UserError(f"The images could not be read: {error}")
+
+
+def _describe_broken_image(path: Path) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.size != IMAGE_SHAPE[:2]:
+                return f"has {image.width} x {image.height} pixels"
+            return f"is a {image.format} file that does not decode"
+    except UnidentifiedImageError:
+        return f"is not an image ({path.stat().st_size:,} bytes)"
+    except (OSError, SyntaxError, ValueError):
+        return f"is damaged or cut off ({path.stat().st_size:,} bytes)"
+
+
+class BatchSource:
+    """A training set in memory, served in batches of any order."""
+
+    def __init__(self, data: TrainingSet, batch_size: int) -> None:
+        import tensorflow as tf
+
+        self._batch_size = batch_size
+        with tf.device("CPU"):
+            self._pixels = tf.constant(data.pixels)
+            self._labels = tf.constant(data.labels)
+
+    def batches(self, order: np.ndarray, first_step: int = 0) -> "tf.data.Dataset":
+        """Return the batches of an epoch that visits the rows in `order`, from a step on.
+
+        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
+        (batch,). A weight is 1 / batch, so that weighted losses sum to a batch's mean also when
+        several devices share the batch.
+        """
+        import tensorflow as tf
+
+        return (
+            tf.data.Dataset.from_tensor_slices(order[first_step * self._batch_size :])
+            .batch(self._batch_size)
+            .map(self._gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _gather(self, rows: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+        import tensorflow as tf
+
+        weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
+        return tf.gather(self._pixels, rows), tf.gather(self._labels, rows), weights

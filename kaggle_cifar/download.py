@@ -1,0 +1,381 @@
+"""Kaggle to `data/raw`: the four files, whole or absent, through the real kaggle client."""
+
+import errno
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from kaggle_cifar import competition, storage, tables
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.kaggle_client import (
+    ATTEMPTS,
+    LONGEST_WAIT,
+    WrongRangeError,
+    call,
+    explain,
+    guard,
+    open_client,
+    retry_delay,
+    status_of,
+)
+from kaggle_cifar.progress import progress_bar, say
+from kaggle_cifar.storage import Layout
+
+Sleep = Callable[[float], None]
+
+# What a broken connection loses, and the least that counts as progress.
+CHUNK_SIZE = 16 * 1024  # bytes
+
+ZIP_SIGNATURE = b"PK\x03\x04"
+
+# Far more than any of the four files unpacks to: a bomb, not a file of the competition.
+LARGEST_UNPACKED = 4 * 2**30  # bytes
+MOST_PAGES = 50  # of the list of files, 20 each
+
+
+def download(layout: Layout, *, sleep: Sleep = time.sleep) -> None:
+    """Bring the four files of the competition into `data/raw` and verify them.
+
+    What is there and whole is left alone; what was interrupted goes on where it stopped.
+
+    Raises
+    ------
+    UserError
+        When Kaggle refuses or cannot be reached, the disk is full, or a file comes damaged.
+    """
+    with storage.lock(layout.raw, "download"):
+        missing = [name for name in competition.FILES if not is_whole(layout.raw, name)]
+        if not missing:
+            return
+        api = open_client()
+        sizes = listed_sizes(api, missing, sleep)
+        refuse_full_disk(layout.raw, missing, sizes)
+        for name in missing:
+            fetch(api, layout.raw, name, sizes.get(name), sleep)
+        shutil.rmtree(staging(layout.raw), ignore_errors=True)
+
+
+def staging(raw: Path) -> Path:
+    """Return the folder in which files grow until they are verified."""
+    return raw / ".download"
+
+
+def is_whole(raw: Path, name: str) -> bool:
+    """Tell whether a file is there and verified; put aside one that is there and damaged."""
+    path = raw / name
+    if not path.exists():
+        return False
+    if is_remembered(path):
+        say(f"{name}: there already, and whole.")
+        return True
+    try:
+        verify(path, name)
+    except UserError as fault:
+        aside = path.with_name(f"{name}.damaged")
+        path.replace(aside)
+        say(f"{name} is damaged and was put aside as {aside}: {fault}")
+        return False
+    remember(path)
+    say(f"{name}: there already, and whole.")
+    return True
+
+
+def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
+    """Return the sizes in bytes that Kaggle's list of files gives for `names`, where it does.
+
+    A list that Kaggle cannot give at the moment is done without: the files may come all the same.
+    """
+    sizes: dict[str, int] = {}
+    token = ""
+    for _ in range(MOST_PAGES):
+        try:
+            page = call(
+                api.competition_list_files,
+                competition.SLUG,
+                token,
+                doing="Listing the files of the competition",
+                sleep=sleep,
+            )
+        except UserError as error:
+            if (status_of(error.__cause__ or error) or 0) < 429:
+                raise
+            say(f"{error} Going on without the files' sizes.")
+            return sizes
+        listed = {file.name: file.total_bytes for file in page.files}
+        for name in names:
+            size = listed.get(name) or listed.get(f"{name}.zip")
+            if size:
+                sizes[name] = size
+        token = page.next_page_token
+        if not token or sizes.keys() >= set(names):
+            break
+    return sizes
+
+
+def refuse_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None:
+    """Raise a UserError when the rest of the files does not fit on the disk."""
+    needed = sum(max(0, sizes.get(name, 0) - size_of(staging(raw) / name)) for name in names)
+    free = shutil.disk_usage(raw).free
+    if free < needed:
+        raise UserError(
+            f"The disk is too full: {raw} needs {needed / 2**20:,.0f} MiB more and "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, or choose another folder "
+            "with --data-dir."
+        )
+
+
+def fetch(api: Any, raw: Path, name: str, size: int | None, sleep: Sleep) -> None:
+    """Bring one file under its final name, downloading it afresh once when it comes damaged."""
+    staged = staging(raw) / name
+    staged.parent.mkdir(parents=True, exist_ok=True)
+    for afresh in (False, True):
+        if size is None or size_of(staged) != size:
+            receive(api, staged, size, sleep)
+        try:
+            content = unpack(staged)
+            refuse_wrong_size(staged, content, size)
+            verify(content, name)
+        except UserError as fault:
+            discard(staged)
+            if afresh:
+                raise UserError(
+                    f"{name} came damaged twice and was removed: {fault} Run this again later; "
+                    f"if it stays so, get the file by hand from {competition.PAGE}/data"
+                ) from fault
+            say(f"{name} came damaged and was removed: {fault} Downloading it afresh.")
+        except OSError as error:
+            raise storage.explain_os_error(error, raw / name) from error
+        else:
+            publish(content, raw / name)
+            discard(staged)
+            say(f"{name}: downloaded and whole ({size_of(raw / name):,} bytes).")
+            return
+
+
+def receive(api: Any, staged: Path, size: int | None, sleep: Sleep) -> None:
+    """Download to `staged`, going on after interruptions as long as it gets any further."""
+    attempt, furthest = 0, size_of(staged)
+    with closing(progress_bar(staged.name, size or 0, "B", initial=furthest)) as bar:
+        while True:
+            try:
+                with guard(partial(move_to, bar)):
+                    receive_once(api, staged)
+                return
+            except (Exception, SystemExit) as error:
+                attempt = 1 if size_of(staged) > furthest else attempt + 1
+                furthest = max(furthest, size_of(staged))
+                delay = delay_before_next(error, attempt)
+                if is_useless(error):
+                    discard(staged)
+                if delay is None or attempt >= ATTEMPTS:
+                    raise explain_failure(error, staged, size) from error
+            bar.write(f"{staged.name}: interrupted, going on in {delay:.0f} s.")
+            sleep(delay)
+
+
+def move_to(bar: tqdm, position: int) -> None:
+    """Set a progress bar to a position in the file; it goes back where a server starts again."""
+    bar.update(position - bar.n)
+
+
+def receive_once(api: Any, staged: Path) -> None:
+    """Ask Kaggle for a link and let the client download from it, once.
+
+    The client's own retries stay with the first link, which expires, and ignore what a server
+    asks for; a new link each time, on which the client goes on by its marker, does neither.
+    """
+    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
+
+    request = ApiDownloadDataFileRequest()
+    request.competition_name = competition.SLUG
+    request.file_name = staged.name
+    with api.build_kaggle_client() as kaggle:
+        response = kaggle.competitions.competition_api_client.download_data_file(request)
+        try:
+            api.download_file(
+                response,
+                str(staged),
+                kaggle.http_client(),
+                quiet=True,
+                resume=True,
+                chunk_size=CHUNK_SIZE,
+                max_retries=0,
+            )
+        except ValueError as error:  # the client's word for a wrong size
+            raise WrongRangeError(str(error)) from error
+
+
+def delay_before_next(error: BaseException, attempt: int) -> float | None:
+    """Return the seconds before a download is tried again, or None when that is no use."""
+    if isinstance(error, WrongRangeError) or refused_by_storage(error):
+        return min(2.0 ** (attempt - 1), LONGEST_WAIT)
+    return retry_delay(error, attempt)
+
+
+def refused_by_storage(error: BaseException) -> bool:
+    """Whether the storage refused its link, which a new link puts right when it has expired."""
+    request = getattr(getattr(error, "response", None), "request", None)
+    status = status_of(error)
+    return request is not None and request.method == "GET" and status is not None and status != 429
+
+
+def is_useless(error: BaseException) -> bool:
+    """Whether what was received so far cannot be gone on with."""
+    return isinstance(error, WrongRangeError) or (
+        refused_by_storage(error) and status_of(error) == 416
+    )
+
+
+def explain_failure(error: BaseException, staged: Path, size: int | None) -> UserError:
+    """Return the sentence for a download that ended, and what of it is kept."""
+    received = size_of(staged)
+    whole = f" of {size / 2**20:,.1f}" if size else ""
+    kept = (
+        f" {received / 2**20:,.1f}{whole} MiB are kept, and the next run goes on from there."
+        if received
+        else ""
+    )
+    doing = f"Downloading {staged.name}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(staged.parent).free / 2**20
+        reason = f"the disk is full ({free:,.0f} MiB are free). Free some space and run this again."
+        return UserError(f"{doing} failed: {reason}{kept}")
+    if isinstance(error, WrongRangeError):
+        reason = f"the server sent wrong parts of the file again and again ({error})."
+        return UserError(f"{doing} failed: {reason} What came was removed. Run this again later.")
+    if refused_by_storage(error) and (status := status_of(error)) and status < 500:
+        reason = f"Kaggle's storage refused each link that Kaggle gave (HTTP {status})."
+        return UserError(f"{doing} failed: {reason} Run this again later.{kept}")
+    return UserError(f"{explain(error, doing)}{kept}")
+
+
+def unpack(staged: Path) -> Path:
+    """Return the file that was meant: `staged`, or what a zip of that one file holds."""
+    with staged.open("rb") as file:
+        if file.read(4) != ZIP_SIGNATURE:
+            return staged
+    unpacked = staged.with_name(f"{staged.name}.unpacked")
+    try:
+        with zipfile.ZipFile(staged) as archive:
+            member = only_member(archive, staged.name)
+            with archive.open(member) as source, unpacked.open("wb") as target:
+                shutil.copyfileobj(source, target, 2**20)
+    except (UserError, OSError):
+        raise
+    except Exception as error:  # zipfile and zlib have many classes for a broken zip
+        raise UserError(f"the zip that it came in is broken ({error}).") from error
+    return unpacked
+
+
+def only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return the member of a zip that is the file `name`."""
+    members = [member for member in archive.infolist() if Path(member.filename).name == name]
+    if len(members) != 1 or members[0].file_size > LARGEST_UNPACKED:
+        raise UserError(f"it came as a zip that does not hold just one {name}.")
+    return members[0]
+
+
+def refuse_wrong_size(staged: Path, content: Path, size: int | None) -> None:
+    """Raise a UserError when neither what came nor what it held has the size in Kaggle's list."""
+    if size and size not in (size_of(staged), size_of(content)):
+        raise UserError(
+            f"it should have {size:,} bytes by Kaggle's list and has {size_of(content):,}."
+        )
+
+
+def verify(path: Path, name: str) -> None:
+    """Raise a UserError when the content of `path` is not that of the competition's file `name`."""
+    if name == competition.TRAIN_LABELS:
+        tables.read_training_labels(path)
+    elif name == competition.SAMPLE_SUBMISSION:
+        tables.read_ids(path)
+    else:
+        verify_archive(path)
+
+
+def verify_archive(path: Path) -> None:
+    """Decode a 7z archive to nothing and compare every checksum in it.
+
+    Raises
+    ------
+    UserError
+        When it is no whole archive, a checksum is wrong, or it holds none.
+    """
+    import py7zr
+
+    say(f"Comparing the checksums in {path.name} ({path.stat().st_size / 2**20:,.0f} MiB) …")
+    try:
+        with py7zr.SevenZipFile(path) as archive:
+            files = [member for member in archive.list() if not member.is_directory]
+            if not files or any(member.crc32 is None for member in files if member.uncompressed):
+                raise UserError(f"{path.name} holds no files with checksums.")
+            if sum(member.uncompressed for member in files) > LARGEST_UNPACKED:
+                raise UserError(f"{path.name} would unpack to more than 4 GiB.")
+            damaged = archive.testzip()
+    except UserError:
+        raise
+    except Exception as error:  # a broken archive breaks py7zr in many ways
+        raise UserError(
+            f"{path.name} is no whole 7z archive ({type(error).__name__}: {str(error)[:100]})."
+        ) from error
+    if damaged is not None:
+        raise UserError(f"{path.name}: the checksum of {damaged} is wrong.")
+
+
+def publish(content: Path, path: Path) -> None:
+    """Move a verified file to its final name and remember that it is whole."""
+    try:
+        storage.sync(content)
+        content.replace(path)
+        storage.sync(path.parent)
+    except OSError as error:
+        raise storage.explain_os_error(error, path) from error
+    remember(path)
+
+
+def discard(staged: Path) -> None:
+    """Remove a staged file with all that belongs to it."""
+    for path in staged.parent.glob(f"{staged.name}*"):
+        path.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def memory(raw: Path) -> Path:
+    """Return the JSON that tells which files were verified, by size and time of change."""
+    return raw / "verified.json"
+
+
+def remembered(raw: Path) -> dict[str, Any]:
+    """Return what was verified; nothing where the JSON is not there or not whole."""
+    try:
+        value = storage.read_json(memory(raw))
+    except UserError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def state(path: Path) -> dict[str, int]:
+    """Return what tells that a file was not changed since it was verified."""
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def is_remembered(path: Path) -> bool:
+    """Whether a file was verified and has not changed since."""
+    return bool(remembered(path.parent).get(path.name) == state(path))
+
+
+def remember(path: Path) -> None:
+    """Record that a file was verified."""
+    storage.write_json(memory(path.parent), remembered(path.parent) | {path.name: state(path)})

@@ -1,0 +1,40 @@
+"""A network's forward pass, and probabilities on disk."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
+from kaggle_cifar.storage import atomic_write
+
+if TYPE_CHECKING:
+    import keras
+
+PROBABILITIES = np.dtype([("id", np.int64), ("probabilities", np.float32, (len(CLASS_NAMES),))])
+
+
+def compile_forward(model: "keras.Model") -> Callable:
+    """Return the compiled function uint8 (batch, 32, 32, 3) -> float32 (batch, 10)."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)])
+    def forward(pixels: tf.Tensor) -> tf.Tensor:
+        return model(pixels, training=False)
+
+    return forward
+
+
+def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:
+    """Write ids int64 (n,) and probabilities float32 (n, 10) as one structured array."""
+    rows = np.empty(len(ids), PROBABILITIES)
+    rows["id"], rows["probabilities"] = ids, probabilities
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.save(file, rows)
+
+
+def standard_error(accuracy: float, count: int) -> float:
+    """Return the standard error of an accuracy counted on `count` independent images."""
+    return math.sqrt(accuracy * (1 - accuracy) / count)

@@ -1,0 +1,35 @@
+"""The student project's third network: six convolutions with batch normalisation."""
+
+import keras
+from keras import layers
+
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
+from kaggle_cifar.layers import BatchNormalization
+
+BLOCKS = ((32, 0.2), (64, 0.3), (128, 0.4))  # filters, dropout
+L2 = 1e-4
+
+
+def build() -> keras.Model:
+    """Return Model 3: uint8 (batch, 32, 32, 3) in, softmax (batch, 10) out, 309,290 parameters.
+
+    Three blocks of twice (3 x 3 convolution with L2, ELU, batch normalisation), 2 x 2 max
+    pooling and dropout, then one dense layer, after the student project's text.
+    """
+    inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
+    x = layers.Rescaling(1 / 255)(inputs)
+    for filters, dropout in BLOCKS:
+        for _ in range(2):
+            x = layers.Conv2D(
+                filters,
+                3,
+                padding="same",
+                activation="elu",
+                kernel_regularizer=keras.regularizers.L2(L2),
+            )(x)
+            x = BatchNormalization()(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.Dropout(dropout)(x)
+    x = layers.Flatten()(x)
+    outputs = layers.Dense(len(CLASS_NAMES), activation="softmax", dtype="float32")(x)
+    return keras.Model(inputs, outputs, name="model3")

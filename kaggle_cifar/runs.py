@@ -1,0 +1,176 @@
+"""Run folders: what a run was asked for, whether it is finished, its network with weights."""
+
+import dataclasses
+import hashlib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kaggle_cifar import networks
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.storage import Layout, read_json
+
+if TYPE_CHECKING:
+    import keras
+
+VALIDATION_SPLITS = ("last20", "stratified", "none")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What decides a run beside its recipe and the data; saved with it."""
+
+    seed: int = 0
+    limit: int | None = None  # training images, stratified; None is all
+    validation: str = "last20"
+    mixed_precision: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the files in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name under which the run is trained and used."""
+        return self.folder.name
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe and options, written before anything else."""
+        return self.folder / "recipe.json"
+
+    @property
+    def weights_file(self) -> Path:
+        """The recipe's result."""
+        return self.folder / "model.weights.h5"
+
+    @property
+    def metrics_file(self) -> Path:
+        """The figures of the result, written last: with it the run is finished."""
+        return self.folder / "metrics.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has ended and all its files are there."""
+        return self.metrics_file.exists()
+
+    def read_recipe(self) -> tuple[Recipe, RunOptions]:
+        """Return what the run was asked for.
+
+        Raises
+        ------
+        UserError
+            When recipe.json is missing, torn, or holds what no recipe has.
+        """
+        content = read_json(self.recipe_file)
+        try:
+            return (
+                from_json(Recipe, content["recipe"]),
+                from_json(RunOptions, content["options"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.recipe_file} does not hold a run's recipe: {error}.") from None
+
+    def load_model(self) -> "keras.Model":
+        """Rebuild the network from the recipe and load its weights; no file is executed.
+
+        Raises
+        ------
+        UserError
+            When the run is unfinished or the weights do not fit.
+        """
+        if not self.finished:
+            raise UserError(
+                f"The run {self.name} is not finished: go on with it by the same "
+                "`kaggle-cifar train` command first."
+            )
+        recipe, _ = self.read_recipe()
+        model = networks.build(recipe.network)
+        try:
+            model.load_weights(self.weights_file)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{self.weights_file} does not hold weights of {recipe.network} "
+                f"({str(error).splitlines()[0]}). Delete the run {self.folder} and train it again."
+            ) from None
+        return model
+
+    def weights_sha256(self) -> str:
+        """Return the digest of the weights' file, by which derived files know them."""
+        with self.weights_file.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def from_json(kind: type, content: dict[str, Any]) -> Any:
+    """Return a dataclass from JSON values, nested ones too.
+
+    Raises
+    ------
+    TypeError
+        When a key is unknown or missing, or a value has another type than the field.
+    """
+    if not isinstance(content, dict):
+        raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = content.keys() - hints.keys()
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    return kind(**{key: _field(key, hints[key], value) for key, value in content.items()})
+
+
+def _field(key: str, hint: Any, value: Any) -> Any:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            return from_json(typing.cast(type, kind), value)
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is kind:
+            return value
+    raise TypeError(f"{key} cannot be {value!r}")
+
+
+def find_run(layout: Layout, name: str) -> Run:
+    """Return the run of that name.
+
+    Raises
+    ------
+    UserError
+        When there is none; it lists those there are.
+    """
+    run = Run(layout.runs / name)
+    if not run.recipe_file.exists():
+        there = ", ".join(run.name for run in all_runs(layout)) or "none yet"
+        raise UserError(
+            f"There is no run {name!r} in {layout.runs}. Runs: {there}. "
+            "`kaggle-cifar train` makes one."
+        )
+    return run
+
+
+def all_runs(layout: Layout) -> list[Run]:
+    """Return all runs, the one that was started first in front."""
+    files = layout.runs.glob("*/recipe.json")
+    return [Run(file.parent) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+
+
+def newest_finished_run(layout: Layout) -> Run:
+    """Return the run that finished last.
+
+    Raises
+    ------
+    UserError
+        When none has finished.
+    """
+    finished = [run for run in all_runs(layout) if run.finished]
+    if not finished:
+        raise UserError(
+            f"There is no finished run in {layout.runs}. Train one first: `kaggle-cifar train`."
+        )
+    return max(finished, key=lambda run: run.metrics_file.stat().st_mtime_ns)

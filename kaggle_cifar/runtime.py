@@ -1,0 +1,89 @@
+"""TensorFlow made ready: quiet, repeatable on a CPU, careful with a GPU's memory."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def start_tensorflow(mixed_precision: bool = False) -> "tf.distribute.Strategy":
+    """Import and configure TensorFlow; return the strategy over this machine's devices.
+
+    Several GPUs work as one (`MirroredStrategy`), each with memory that grows as needed. On a
+    CPU all operations are deterministic; on a GPU that would cost much speed. With
+    `mixed_precision`, activations are bfloat16 where the hardware multiplies it fast (NVIDIA's
+    compute capability 8.0 and up) and on a CPU, float16 on older GPUs.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, at import
+    with _native_chatter_dropped():
+        import keras
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.zeros(1)  # creates the devices, which chat too
+    if not gpus:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(_dtype_policy(gpus) if mixed_precision else "float32")
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+@contextmanager
+def _native_chatter_dropped() -> Iterator[None]:
+    """Drop what native code prints to standard error; TensorFlow's log level stops only some."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _dtype_policy(gpus: list[Any]) -> str:
+    import tensorflow as tf
+
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    if all(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details):
+        return "mixed_bfloat16"
+    return "mixed_float16"
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what a run's result may depend on besides its recipe: machine and versions."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    packages = ("kaggle-cifar", "tensorflow", "keras", "numpy")
+    return {
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor_name(),
+            "cores": os.cpu_count(),
+            "gpus": [detail.get("device_name", "GPU") for detail in details],
+        },
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in packages},
+    }
+
+
+def _processor_name() -> str:
+    """Return the processor's name; `platform.processor()` is empty on most Linux systems."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            lines = [line for line in file if line.startswith("model name")]
+        return lines[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()

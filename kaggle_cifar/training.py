@@ -1,0 +1,495 @@
+"""Recipe and data to a run folder."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kaggle_cifar import networks
+from kaggle_cifar.checkpoint import load_checkpoint, save_checkpoint
+from kaggle_cifar.control import EpochControl
+from kaggle_cifar.dataset import BatchSource, TrainingSet, load_training_set, split_validation
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.figures import draw_curves
+from kaggle_cifar.inference import compile_forward, standard_error, write_probabilities
+from kaggle_cifar.progress import duration, progress_bar, say
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runtime import describe_environment, start_tensorflow
+from kaggle_cifar.storage import (
+    Layout,
+    atomic_write,
+    lock,
+    read_json,
+    remove_folder,
+    write_json,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+CHECKPOINT_INTERVAL = 300.0  # seconds; an epoch's end is always saved too
+LOOK_INTERVAL = 1.0  # seconds between looks at the running loss, which wait for the device
+ESTIMATE_AFTER = 10.0  # seconds of training until its speed is told
+EVALUATION_BATCH = 500  # images
+
+
+class Interrupted(Exception):
+    """Training was stopped by a signal, its state saved; `signal_number` says which."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run:
+    """Train `recipe` to its end as the run `name`, going on with an unfinished one.
+
+    Raises
+    ------
+    UserError
+        When the data is not as it must be, the run exists with another recipe, options or data,
+        or the loss diverges.
+    Interrupted
+        On SIGINT or SIGTERM, after the state is saved.
+    """
+    _refuse_contradictions(recipe, options)
+    run = Run(layout.runs / name)
+    with lock(run.folder, "training"):
+        if _is_finished(run, recipe, options):
+            remove_folder(run.folder / "checkpoint")
+            say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
+            return run
+        strategy = start_tensorflow(options.mixed_precision)
+        data = load_training_set(layout, options.limit, options.seed)
+        _describe_run(run, recipe, options, data)
+        with strategy.scope():
+            training = Training(run, recipe, options, data, strategy)
+        with _stop_on_signals() as stop_signal:
+            training.run_epochs(stop_signal)
+        training.finish()
+    return run
+
+
+def _refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
+    if options.validation == "none" and (recipe.early_stopping or recipe.plateau):
+        raise UserError(
+            f"{recipe.name} chooses its rate and its end by the validation loss: it cannot be "
+            "trained with --validation none. Choose last20 or stratified, or another recipe."
+        )
+
+
+def _is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
+    """Return whether the run is finished; refuse one that was asked for something else."""
+    if not run.recipe_file.exists():
+        return False
+    there = {**_flat(run.read_recipe()[0]), **_flat(run.read_recipe()[1])}
+    asked = {**_flat(recipe), **_flat(options)}
+    differing = [key for key in asked if asked[key] != there[key]]
+    if differing:
+        differences = "; ".join(f"{key}: {there[key]}, now {asked[key]}" for key in differing)
+        raise UserError(
+            f"The run {run.folder} exists with other settings ({differences}). Choose another "
+            "--name, or give the settings it was started with to go on with it."
+        )
+    return run.finished
+
+
+def _flat(settings: Recipe | RunOptions) -> dict[str, Any]:
+    prefix = "recipe" if isinstance(settings, Recipe) else ""
+    return {
+        (prefix if key == "name" else key): value
+        for key, value in dataclasses.asdict(settings).items()
+    }
+
+
+def _describe_run(run: Run, recipe: Recipe, options: RunOptions, data: TrainingSet) -> None:
+    """Write recipe.json and environment.json, or hold the data against those of the start."""
+    digest = _digest(data)
+    if run.recipe_file.exists():
+        if read_json(run.recipe_file)["data_sha256"] != digest:
+            raise UserError(
+                f"The training images or labels have changed since {run.folder} was started. "
+                "Restore them, or choose another --name to train on what is there now."
+            )
+        return
+    write_json(run.folder / "environment.json", describe_environment())
+    content = {
+        "recipe": dataclasses.asdict(recipe),
+        "options": dataclasses.asdict(options),
+        "data_sha256": digest,
+    }
+    write_json(run.recipe_file, content)
+
+
+def _digest(data: TrainingSet) -> str:
+    digest = hashlib.sha256()
+    for array in (data.ids, data.labels, data.pixels):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class Training:
+    """A training between its first step and its result, in a state that can be saved."""
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        options: RunOptions,
+        data: TrainingSet,
+        strategy: "tf.distribute.Strategy",
+    ) -> None:
+        import keras
+
+        from kaggle_cifar import optimizers
+
+        self.run, self.recipe, self.options, self.strategy = run, recipe, options, strategy
+        rows, validation_rows = split_validation(data.labels, options.validation, options.seed)
+        self.data, self.validation = data.take(rows), data.take(validation_rows)
+        self.source = BatchSource(self.data, recipe.batch_size)
+        keras.utils.set_random_seed(options.seed)
+        self.model = networks.build(recipe.network)
+        self.optimizer = optimizers.build(recipe.optimizer, recipe.learning_rate, recipe.decay)
+        if keras.config.dtype_policy().compute_dtype == "float16":
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+        self.optimizer.build(self.model.trainable_variables)
+        self._train_step = self._compile_train_step()
+        self._forward = compile_forward(self.model)
+
+        self.control = EpochControl(recipe.learning_rate)
+        self.history: list[dict[str, Any]] = []
+        self.epoch = self.step = 0  # the next to be done, both from zero
+        self.totals = np.zeros(3, np.float32)  # of the epoch so far: loss, correct, images
+        self.epoch_seconds = 0.0
+        self.best_weights: list[np.ndarray] = []
+        if self.checkpoint_file.exists():
+            self._restore()
+        self._last_saved = time.monotonic()
+        self._estimate = Estimate(len(self.data), recipe.epochs)
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The state to go on from."""
+        return self.run.folder / "checkpoint" / "state.npz"
+
+    # The state
+
+    def _save(self) -> None:
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "epoch_seconds": self.epoch_seconds,
+            "history": self.history,
+            "control": self.control.to_json(),
+        }
+        arrays = {
+            "totals": [np.asarray(self.totals)],
+            "model": [variable.numpy() for variable in self.model.variables],
+            "optimizer": [variable.numpy() for variable in self.optimizer.variables],
+            "best_weights": self.best_weights,
+        }
+        save_checkpoint(self.checkpoint_file, state, arrays)
+        self._last_saved = time.monotonic()
+
+    def _restore(self) -> None:
+        state, arrays = load_checkpoint(self.checkpoint_file)
+        try:
+            self.epoch, self.step = state["epoch"], state["step"]
+            self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
+            self.control = EpochControl(**state["control"])
+            self.totals = arrays["totals"][0]
+            self.best_weights = arrays.get("best_weights", [])
+            _assign(self.model.variables, arrays["model"])
+            _assign(self.optimizer.variables, arrays["optimizer"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.checkpoint_file} does not fit the run's recipe ({error}). Delete it to "
+                "start this run again from the beginning, or choose another --name."
+            ) from None
+        say(f"Going on with {self.run.name} at epoch {self.epoch + 1}, step {self.step + 1}.")
+
+    # The epochs
+
+    def run_epochs(self, stop_signal: Callable[[], int | None]) -> None:
+        """Train until the recipe's last epoch or its early stopping."""
+        while self.epoch < self.recipe.epochs and not self.control.should_stop(self.recipe):
+            if self.step == 0:
+                self.control.start_epoch(self.recipe, self.epoch)
+            self.optimizer.learning_rate = self.control.learning_rate
+            self._run_steps(stop_signal)
+            self._end_epoch()
+
+    def _run_steps(self, stop_signal: Callable[[], int | None]) -> None:
+        """Do the rest of the epoch's steps, saving now and then and when a signal asks for it."""
+        order = np.random.default_rng((self.options.seed, self.epoch)).permutation(len(self.data))
+        batches = self.source.batches(order, self.step)
+        started = looked = time.monotonic()
+        before = self.epoch_seconds
+        totals = self.totals
+        with self._bar() as bar:
+            for batch in self.strategy.experimental_distribute_dataset(batches):
+                totals = self._train_step(batch, totals)
+                self.step += 1
+                now = time.monotonic()
+                if now - looked < LOOK_INTERVAL and stop_signal() is None:
+                    continue
+                looked = now
+                self.totals = self._look(totals, bar)
+                self.epoch_seconds = before + now - started
+                self._estimate.tell(self.epoch, self.totals[2])
+                if stop_signal() is not None or now - self._last_saved > CHECKPOINT_INTERVAL:
+                    self._save()
+                if (number := stop_signal()) is not None:
+                    raise Interrupted(number)
+            self.totals = self._look(totals, bar)
+        self.epoch_seconds = before + time.monotonic() - started
+
+    def _bar(self) -> Any:
+        description = f"Epoch {self.epoch + 1}/{self.recipe.epochs}"
+        bar = progress_bar(description, len(self.data), "images", int(self.totals[2]))
+        bar.leave = False  # the epoch's line takes its place
+        return bar
+
+    def _look(self, totals: "tf.Tensor", bar: Any) -> np.ndarray:
+        """Wait for the device, show the running figures and refuse to go on without a loss."""
+        loss, correct, count = values = np.asarray(totals)
+        if not np.isfinite(loss):
+            raise UserError(
+                f"The loss of {self.run.name} is {loss} in epoch {self.epoch + 1}: the training "
+                "has diverged and was stopped. A lower learning rate or another --seed may help. "
+                f"Its folder {self.run.folder} keeps the last good state."
+            )
+        bar.set_postfix(
+            loss=f"{loss / count:.4f}", accuracy=f"{correct / count:.4f}", refresh=False
+        )
+        bar.update(int(count) - bar.n)
+        return values
+
+    def _end_epoch(self) -> None:
+        loss, correct, count = (float(value) for value in self.totals)
+        row: dict[str, Any] = {
+            "epoch": self.epoch + 1,
+            "loss": loss / count,
+            "accuracy": correct / count,
+            "val_loss": None,
+            "val_accuracy": None,
+            "learning_rate": self.control.learning_rate,
+            "seconds": round(self.epoch_seconds, 3),
+        }
+        if len(self.validation):
+            row["val_loss"], probabilities = self._evaluate(self.validation)
+            row["val_accuracy"] = _accuracy(probabilities, self.validation)
+            best = self.control.end_epoch(self.recipe, self.epoch, row["val_loss"])
+            if best and self.recipe.early_stopping:
+                self.best_weights = self.model.get_weights()
+        self.history.append(row)
+        self.epoch, self.step = self.epoch + 1, 0
+        self.totals, self.epoch_seconds = np.zeros(3, np.float32), 0.0
+        self._save()
+        self._write_history()
+        say(_epoch_line(row, self.recipe.epochs))
+
+    def _write_history(self) -> None:
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_text(self.run.folder / "history.csv", table.getvalue())
+
+    # The mathematics
+
+    def _compile_train_step(self) -> Callable:
+        """Return the function (batch, totals) -> totals that does one step of the optimiser."""
+        import keras
+        import tensorflow as tf
+
+        def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                probabilities = self.model(pixels, training=True)
+                losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+                replicas = self.strategy.num_replicas_in_sync
+                loss = tf.reduce_sum(losses * weights) + self._penalty() / replicas
+                scaled_loss = self.optimizer.scale_loss(loss)
+            variables = self.model.trainable_variables
+            self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+            guesses = tf.argmax(probabilities, axis=-1, output_type=labels.dtype)
+            correct = tf.reduce_sum(tf.cast(guesses == labels, tf.float32))
+            return tf.stack([loss, correct, tf.cast(tf.size(labels), tf.float32)])
+
+        @tf.function
+        def train_step(batch: tuple, totals: tf.Tensor) -> tf.Tensor:
+            sums = self.strategy.run(replica_step, args=batch)
+            loss, correct, count = tf.unstack(self.strategy.reduce("SUM", sums, axis=None))
+            return totals + tf.stack([loss * count, correct, count])
+
+        return train_step
+
+    def _penalty(self) -> "tf.Tensor":
+        """Return the sum of the layers' regularisation losses."""
+        import tensorflow as tf
+
+        return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0)
+
+    def _evaluate(self, data: TrainingSet) -> tuple[float, np.ndarray]:
+        """Return the mean loss, regularisation included, and probabilities float32 (n, 10)."""
+        import keras
+
+        losses, probabilities = [], []
+        for start in range(0, len(data), EVALUATION_BATCH):
+            rows = slice(start, start + EVALUATION_BATCH)
+            guess = self._forward(data.pixels[rows])
+            loss = keras.losses.sparse_categorical_crossentropy(data.labels[rows], guess)
+            losses.append(np.asarray(loss))
+            probabilities.append(np.asarray(guess))
+        mean = float(np.concatenate(losses).mean(dtype=np.float64)) + float(self._penalty())
+        return mean, np.concatenate(probabilities)
+
+    # The result
+
+    def finish(self) -> None:
+        """Write the result: the recipe's weights and all that tells how good they are."""
+        if self.best_weights:
+            self.model.set_weights(self.best_weights)
+        folder = self.run.folder
+        with atomic_write(self.run.weights_file) as partial:
+            # Keras wants the ending in the name that it writes to.
+            named = partial.with_name(f"{partial.name}.weights.h5")
+            self.model.save_weights(named)
+            named.replace(partial)
+        self.model.summary(print_fn=lambda text: write_text(folder / "summary.txt", text + "\n"))
+        draw_curves(self.history, self.run.name, folder / "figures" / "curves.png")
+        metrics = self._measure()
+        write_json(self.run.metrics_file, metrics)
+        remove_folder(self.checkpoint_file.parent)
+        say(_result_line(self.run, metrics))
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from one, whose weights are the result."""
+        if self.best_weights and self.control.best_epoch is not None:
+            return self.control.best_epoch + 1
+        return len(self.history)
+
+    def _measure(self) -> dict[str, Any]:
+        """Return the figures of the result, and keep its probabilities on the validation set."""
+        loss, probabilities = self._evaluate(self.data)
+        metrics = {
+            "recipe": self.recipe.name,
+            "seed": self.options.seed,
+            "parameters": self.model.count_params(),
+            "epochs": len(self.history),
+            "best_epoch": self.best_epoch,
+            "seconds": round(sum(row["seconds"] for row in self.history), 1),
+            "train_images": len(self.data),
+            "train_loss": loss,
+            "train_accuracy": _accuracy(probabilities, self.data),
+            "validation": self.options.validation,
+            "validation_images": len(self.validation),
+        }
+        if len(self.validation):
+            loss, probabilities = self._evaluate(self.validation)
+            accuracy = _accuracy(probabilities, self.validation)
+            metrics["validation_loss"] = loss
+            metrics["validation_accuracy"] = accuracy
+            metrics["validation_standard_error"] = standard_error(accuracy, len(self.validation))
+            write_probabilities(
+                self.run.folder / "validation_probabilities.npy", self.validation.ids, probabilities
+            )
+        return metrics
+
+
+class Estimate:
+    """Tells once, after the first seconds, how long the training will take."""
+
+    def __init__(self, images: int, epochs: int) -> None:
+        self._images, self._epochs = images, epochs
+        self._start: tuple[float, float] | None = None
+        self._told = False
+
+    def tell(self, epoch: int, images_done: float) -> None:
+        """Note the progress within an epoch; print the estimate when it can be trusted."""
+        now = time.monotonic()
+        if self._told:
+            return
+        if self._start is None:  # the first look ends the time that compiling takes
+            self._start = now, images_done
+            return
+        seconds, images = now - self._start[0], images_done - self._start[1]
+        if seconds < ESTIMATE_AFTER or images <= 0:
+            return
+        self._told = True
+        speed = images / seconds
+        left = ((self._epochs - epoch) * self._images - images_done) / speed
+        say(
+            f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
+            f"{duration(left)} for all {self._epochs} epochs at most."
+        )
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[Callable[[], int | None]]:
+    """Yield a function that returns the SIGINT or SIGTERM that came, if one did.
+
+    A second SIGINT interrupts at once, as it would without this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # only the main thread may set handlers
+        return
+    received: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        print("Stopping: saving the state …", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _accuracy(probabilities: np.ndarray, data: TrainingSet) -> float:
+    return float(np.mean(probabilities.argmax(axis=1) == data.labels))
+
+
+def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+    validation = ""
+    if row["val_loss"] is not None:
+        validation = f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}"
+    return (
+        f"Epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  "
+        f"accuracy {row['accuracy']:.4f}{validation}  rate {row['learning_rate']:.2e}  "
+        f"{duration(row['seconds'])}"
+    )
+
+
+def _result_line(run: Run, metrics: dict[str, Any]) -> str:
+    validated = "trained on all images, without validation"
+    if metrics["validation_images"]:
+        validated = (
+            f"validation accuracy {metrics['validation_accuracy']:.4f} "
+            f"± {metrics['validation_standard_error']:.4f} on {metrics['validation_images']:,} "
+            f"images (epoch {metrics['best_epoch']})"
+        )
+    seconds = duration(metrics["seconds"])
+    return f"{run.folder}: {validated}, {metrics['epochs']} epochs in {seconds}."

@@ -1,5 +1,6 @@
 """The commands: thin, and heavy imports only inside a command."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,21 @@ import click
 
 from kaggle_cifar import __version__, recipes
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.progress import say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import VALIDATION_SPLITS, RunOptions
 from kaggle_cifar.storage import Layout
+
+PATH = click.Path(path_type=Path)
+WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
+
+
+class Commands(click.Group):
+    """The group of commands; in its help they stand in the order in which one uses them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names in the order of this file."""
+        return list(self.commands)
 
 
 class RecipeName(click.ParamType):
@@ -18,57 +31,126 @@ class RecipeName(click.ParamType):
 
     name = "recipe"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Recipe:
+    def convert(self, value: Any, param: Any, context: Any) -> Recipe:
         """Return the recipe, or end with a usage error that lists those there are."""
         if isinstance(value, Recipe):
             return value
         try:
             return recipes.find_recipe(value)
         except UserError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(str(error), param, context)
 
 
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "KAGGLE_CIFAR"}
-)
-@click.version_option(__version__)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default="data",
-    show_default=True,
-    show_envvar=True,
-)
-@click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default="runs",
-    show_default=True,
-    show_envvar=True,
-)
-@click.option(
-    "--submissions-dir",
-    type=click.Path(path_type=Path),
-    default="submissions",
-    show_default=True,
-    show_envvar=True,
-)
+def folder_option(name: str, content: str) -> Any:
+    """Return the option for one of the project's folders, named as its default."""
+    return click.option(
+        f"--{name}-dir",
+        type=PATH,
+        default=name,
+        show_default=True,
+        envvar=f"KAGGLE_CIFAR_{name.upper()}_DIR",
+        show_envvar=True,
+        help=content,
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kaggle-cifar")
+@folder_option("data", "Archives and images.")
+@folder_option("runs", "Trained networks, a folder each.")
+@folder_option("submissions", "CSV files for Kaggle.")
 @click.pass_context
 def cli(context: click.Context, data_dir: Path, runs_dir: Path, submissions_dir: Path) -> None:
-    """From nothing to a scored submission in Kaggle's CIFAR-10 competition."""
+    """From nothing to a scored submission in Kaggle's CIFAR-10 competition.
+
+    \b
+    The way:
+      kaggle-cifar doctor       is all there that it takes?
+      kaggle-cifar download     Kaggle's files, verified and extracted
+      kaggle-cifar train        a network
+      kaggle-cifar predict      the 300,000 test images
+      kaggle-cifar submit submissions/model3-tuned.csv --wait
+
+    Every command can be stopped at any moment and run again: it goes on where it was.
+    """  # noqa: D301 - \b is click's mark for lines to keep
     context.obj = Layout(data_dir, runs_dir, submissions_dir)
 
 
 @cli.command()
+@click.pass_obj
+def doctor(layout: Layout) -> None:
+    """Tell whether this machine and this Kaggle account are ready.
+
+    A line each on credentials, the competition's rules, disk, memory, GPU and versions; exit
+    status 1 if something blocks.
+    """
+    from kaggle_cifar.doctor import examine
+
+    marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+    findings = examine(layout)
+    for finding in findings:
+        say(f"{marks[finding.status]}  {finding.name}: {finding.detail}")
+    if any(finding.status == "problem" for finding in findings):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("folder", type=PATH)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def sample(folder: Path, seed: int) -> None:
+    """Draw a small competition of shapes into FOLDER, in Kaggle's layout.
+
+    It needs neither network nor account. With solution.csv, which tells the true classes of the
+    scored test images:
+
+    \b
+      kaggle-cifar --data-dir demo/data sample demo/data/raw
+      kaggle-cifar --data-dir demo/data extract
+    """  # noqa: D301
+    from kaggle_cifar.sample import draw_sample
+
+    draw_sample(folder, seed)
+
+
+@cli.command()
+@click.option("--extract/--no-extract", default=True, help="Extract the archives as well.")
+@click.pass_obj
+def download(layout: Layout, extract: bool) -> None:
+    """Bring the competition's four files to data/raw, verify and extract them.
+
+    What was interrupted goes on where it stopped; what is there and whole is left alone.
+    """
+    from kaggle_cifar.download import download
+    from kaggle_cifar.extract import extract as extract_archives
+
+    download(layout)
+    if extract:
+        extract_archives(layout)
+
+
+@cli.command()
+@click.pass_obj
+def extract(layout: Layout) -> None:
+    """Extract the archives that are in data/raw to data/train and data/test."""
+    from kaggle_cifar.extract import extract
+
+    extract(layout)
+
+
+@cli.command()
 @click.argument("recipe", type=RecipeName(), default=recipes.DEFAULT)
-@click.option("--name")
-@click.option("--epochs", type=click.IntRange(min=1))
-@click.option("--limit", type=click.IntRange(min=1))
-@click.option("--seed", type=click.IntRange(min=0))
+@click.option("--name", help="Name of the run.  [default: the recipe, with the seed if given]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's number.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random.  [default: 0]")
 @click.option(
-    "--validation", type=click.Choice(VALIDATION_SPLITS), default="last20", show_default=True
+    "--validation",
+    type=click.Choice(VALIDATION_SPLITS),
+    default=VALIDATION_SPLITS[0],
+    show_default=True,
+    help="Images to judge by: the last 20 % by id, 20 % of each class, or none.",
 )
-@click.option("--mixed-precision", is_flag=True)
+@click.option("--mixed-precision", is_flag=True, help="16-bit activations: faster on most GPUs.")
 @click.pass_obj
 def train(
     layout: Layout,
@@ -80,25 +162,97 @@ def train(
     validation: str,
     mixed_precision: bool,
 ) -> None:
-    """Train a recipe."""
-    import dataclasses
+    """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
-    from kaggle_cifar import training
+    Ctrl-C saves the state and stops; the same command goes on. The result is a folder
+    runs/NAME with the weights, the history, the curves and the figures reached.
 
+    \b
+      kaggle-cifar train
+      kaggle-cifar train model3 --seed 1
+      kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
+    """  # noqa: D301
+    from kaggle_cifar.training import Interrupted
+    from kaggle_cifar.training import train as train_run
+
+    run_name = name or (recipe.name if seed is None else f"{recipe.name}-seed{seed}")
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     options = RunOptions(seed or 0, limit, validation, mixed_precision)
-    default_name = recipe.name if seed is None else f"{recipe.name}-seed{seed}"
     try:
-        training.train(layout, recipe, name or default_name, options)
-    except training.Interrupted as stop:
+        train_run(layout, recipe, run_name, options)
+    except Interrupted as stop:
+        say(f"Stopped; the state of {run_name} is saved. The same command goes on with it.")
         sys.exit(128 + stop.signal_number)
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--output", type=PATH, help="The CSV.  [default: submissions/<runs>.csv]")
+@click.pass_obj
+def predict(layout: Layout, runs: tuple[str, ...], output: Path | None) -> None:
+    """Predict all test images with RUN, by default the newest, and write the CSV.
+
+    Several runs are an ensemble: their probabilities are averaged.
+    """
+    from kaggle_cifar.prediction import predict_submission
+    from kaggle_cifar.runs import find_run, newest_finished_run
+
+    chosen = [find_run(layout, name) for name in runs] or [newest_finished_run(layout)]
+    path = output or layout.submissions / f"{'+'.join(run.name for run in chosen)}.csv"
+    predict_submission(layout, chosen, path)
+
+
+@cli.command()
+@click.argument("csv", type=PATH)
+@click.option("--solution", type=PATH, help="A CSV id,label,Usage: tell the accuracy by it.")
+@click.pass_obj
+def check(layout: Layout, csv: Path, solution: Path | None) -> None:
+    """Tell whether Kaggle will accept CSV: every fault is named, exit status 1 if there is one."""
+    from kaggle_cifar import submission, tables
+
+    result = submission.check(csv, tables.expected_ids(layout))
+    for warning in result.warnings:
+        say(f"Warning: {warning}")
+    if result.faults:
+        faults = "\n".join(f"  {fault}" for fault in result.faults)
+        raise UserError(f"Kaggle would refuse {csv}:\n{faults}")
+    say(f"{csv} is a valid submission of {result.rows:,} rows.")
+    if solution:
+        accuracies = submission.accuracy(csv, solution)
+        for field in dataclasses.fields(accuracies):
+            part = getattr(accuracies, field.name)
+            say(f"{field.name} accuracy {part} ({part.right:,} of {part.count:,})")
+
+
+@cli.command()
+@click.argument("csv", type=PATH)
+@click.option("-m", "--message", help="Shown beside the submission.  [default: the file's name]")
+@click.option("--wait", is_flag=True, help="Wait for the scores and record them.")
+@click.pass_obj
+def submit(layout: Layout, csv: Path, message: str | None, wait: bool) -> None:
+    """Check CSV and submit it; what Kaggle answers is kept beside it as JSON.
+
+    A file that was submitted already is not submitted again: with --wait, its scores are
+    fetched.
+    """
+    from kaggle_cifar.submission import submit
+
+    submit(csv, layout, message, WAIT_SECONDS if wait else None)
+
+
 def main() -> None:
-    """Run the command line; a user's error is a sentence and status 1."""
+    """Run the command line: a user's error is a sentence and status 1, Ctrl-C status 130."""
     try:
-        cli()
+        cli.main(prog_name="kaggle-cifar", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped. The same command goes on where it was.", err=True)
+        sys.exit(130)
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

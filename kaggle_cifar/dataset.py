@@ -73,14 +73,16 @@ def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) 
             f"{count:,} images were asked for: it must be at least {len(CLASS_NAMES)}, one a "
             f"class, and at most {len(labels):,}, as many as are labelled."
         )
-    shuffled = rng.permutation(len(labels))
-    by_class = [shuffled[labels[shuffled] == label] for label in range(len(CLASS_NAMES))]
-    # Each row's place within its class, as a share of it: the smallest shares are a
-    # stratified sample, whatever the count and the balance of the classes.
-    share = np.empty(len(labels))
-    for rows in by_class:
-        share[rows] = (np.arange(len(rows)) + 0.5) / max(len(rows), 1)
-    return np.sort(np.argsort(share, kind="stable")[:count])
+    sizes = np.bincount(labels, minlength=len(CLASS_NAMES))
+    shares = sizes * count / len(labels)
+    counts = np.floor(shares).astype(int)
+    largest_remainders = np.argsort(counts - shares, kind="stable")
+    counts[largest_remainders[: count - counts.sum()]] += 1
+    rows = [
+        rng.permutation(np.flatnonzero(labels == label))[: counts[label]]
+        for label in range(len(CLASS_NAMES))
+    ]
+    return np.sort(np.concatenate(rows))
 
 
 def split_validation(

@@ -6,6 +6,7 @@ appears under its final name only when each of its images matched its checksum.
 """
 
 import hashlib
+import json
 import os
 import re
 import struct
@@ -28,7 +29,6 @@ from kaggle_cifar.storage import (
     partial_path,
     read_json,
     remove_folder,
-    write_json,
 )
 
 # The first 32 bytes of a 7z archive: magic, version, CRC of the rest; offset, size and CRC of the
@@ -38,6 +38,7 @@ MAGIC = b"7z\xbc\xaf\x27\x1c"
 
 # Kaggle's headers of 300,000 members take under 20 MB unpacked.
 MAX_HEADER_BYTES = 2**26
+MAX_MEMBERS = 2 * competition.TEST_COUNT
 # A PNG of 32 x 32 pixels takes about 2.3 kB.
 MAX_MEMBER_BYTES = 2**20
 MAX_MEAN_BYTES = 2**14
@@ -79,6 +80,7 @@ def extract_split(layout: Layout, split: str) -> None:
     """Extract the archive of one split unless that was done before."""
     archive = layout.raw / f"{split}.7z"
     folder, manifest = layout.images(split), layout.manifest(split)
+    remove_leftovers(folder)
     if is_extracted(archive, folder, manifest):
         say(f"{folder} is extracted already: left as it is.")
         return
@@ -104,9 +106,9 @@ def is_extracted(archive: Path, folder: Path, manifest: Path) -> bool:
     if not (folder.is_dir() and manifest.exists() and record.exists()):
         return False
     made_from = read_json(record)
-    if archive.exists() and made_from["archive"] != identity(archive):
+    if archive.exists() and made_from.get("archive") != identity(archive):
         return False
-    return len(os.listdir(folder)) >= made_from["images"]  # noqa: PTH208 - a third of the time
+    return len(os.listdir(folder)) >= made_from.get("images", 0)  # noqa: PTH208 - a third of the time
 
 
 def record_path(manifest: Path) -> Path:
@@ -120,7 +122,7 @@ def identity(archive: Path) -> dict[str, Any]:
     The ends hold the archive's header and so the CRC of every member: the same identity means
     the same images, at a cost that does not grow with the archive.
     """
-    with archive.open("rb") as file:
+    with open_file(archive) as file:
         digest = hashlib.sha256(file.read(SIGNATURE.size))
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
@@ -149,7 +151,7 @@ def extract_archive(
         members = read_members(opened, archive, folder.name)
         refuse_other_ids(members, expected_ids, archive, folder.name)
         try:
-            remove_folder(staging)
+            remove_leftovers(folder)
             staging.mkdir(parents=True)
             unpack(opened, archive, members, staging)
             publish(staging, folder, manifest, members, identity(archive))
@@ -158,6 +160,20 @@ def extract_archive(
         finally:
             remove_folder(staging)
     say(f"Extracted {len(members):,} images to {folder}.")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed extraction to `folder` left beside it."""
+    try:
+        remove_folder(partial_path(folder))
+        remove_folder(replaced_path(folder))
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
+def replaced_path(folder: Path) -> Path:
+    """Return the place where an older extraction waits for its removal."""
+    return folder.with_name(f".{folder.name}.old")
 
 
 def refuse_foreign_folder(folder: Path, manifest: Path) -> None:
@@ -173,19 +189,23 @@ def refuse_foreign_folder(folder: Path, manifest: Path) -> None:
     )
 
 
+def open_file(archive: Path) -> IO[bytes]:
+    """Open the archive's bytes."""
+    try:
+        return archive.open("rb")
+    except OSError as error:
+        raise UserError(f"{archive} could not be read: {error.strerror or error}.") from error
+
+
 @contextmanager
 def open_archive(archive: Path) -> Iterator[Any]:
     """Open a 7z archive whose header is sound and not encrypted, as a `py7zr.SevenZipFile`."""
     import py7zr
     from py7zr.exceptions import PasswordRequired
 
-    try:
-        file = archive.open("rb")
-    except OSError as error:
-        raise UserError(f"{archive} could not be read: {error.strerror or error}.") from error
-    with file:
+    with open_file(archive) as file:
         check_signature(file, archive)
-        with damage_explained(archive):
+        with damage_explained(archive), header_limits():
             try:
                 # Given a file and not a name, py7zr works in this thread alone, in order.
                 opened = py7zr.SevenZipFile(file)
@@ -195,6 +215,23 @@ def open_archive(archive: Path) -> Iterator[Any]:
         if encrypted:
             raise UserError(f"{archive} is encrypted, which Kaggle's archive is not. {REMEDY}")
         yield opened
+
+
+@contextmanager
+def header_limits() -> Iterator[None]:
+    """Bound what py7zr spends on a header.
+
+    Its own limits stop at 8 million members, which an archive of 5 kB can declare and which take
+    it 4 GB of memory.
+    """
+    from py7zr import archiveinfo
+
+    before = archiveinfo.MAX_NUMFILES, archiveinfo.MAX_HEADER_SIZE
+    archiveinfo.MAX_NUMFILES, archiveinfo.MAX_HEADER_SIZE = MAX_MEMBERS, MAX_HEADER_BYTES
+    try:
+        yield
+    finally:
+        archiveinfo.MAX_NUMFILES, archiveinfo.MAX_HEADER_SIZE = before
 
 
 def check_signature(file: IO[bytes], archive: Path) -> None:
@@ -258,7 +295,7 @@ def read_members(opened: Any, archive: Path, split: str) -> dict[int, Member]:
             raise refusal(archive, name, fault)
         image_id = int(match[1])  # type: ignore[index]
         if image_id in members:
-            raise refusal(archive, name, "twice")
+            raise refusal(archive, name, "twice, expected once")
         members[image_id] = Member(entry.uncompressed, entry.crc32)
     refuse_bomb(members, archive)
     return members
@@ -277,7 +314,7 @@ def fault_of(entry: Any) -> str | None:
 
 def refusal(archive: Path, name: str, fault: str) -> UserError:
     """Return the error for a member; its name may be as hostile as the rest, and is shown safe."""
-    return UserError(f"{archive} holds {ascii(name[:100])}: {fault}. Nothing was left. {REMEDY}")
+    return UserError(f"{archive} holds {name[:100]!a}: {fault}. Nothing was left. {REMEDY}")
 
 
 def refuse_bomb(members: dict[int, Member], archive: Path) -> None:
@@ -324,6 +361,7 @@ class ImageWriter:
         self.prefix = f"{folder}{os.sep}"
         self.members = members
         self.progress = progress
+        self.written = 0
         self.name = ""
         self.content = bytearray()
 
@@ -355,6 +393,7 @@ class ImageWriter:
             write_new_file(f"{self.prefix}{self.id}.png", self.content)
         except OSError as error:
             raise explain_os_error(error, Path(self.prefix)) from error
+        self.written += 1
         self.progress.update()
 
     def seekable(self) -> bool:
@@ -381,6 +420,11 @@ def unpack(opened: Any, archive: Path, members: dict[int, Member], staging: Path
             # The path is never written to: without one, py7zr would judge the members' names by
             # what happens to lie in the current directory.
             opened.extractall(staging.absolute(), factory=writer)
+    if writer.written != len(members):
+        raise UserError(
+            f"{archive} gave {writer.written:,} of its {len(members):,} images: it is packed in a "
+            f"way that py7zr misreads. Nothing was extracted. {REMEDY}"
+        )
 
 
 def publish(
@@ -396,17 +440,15 @@ def publish(
     goes before the new manifest comes, and the new folder comes last. A kill in between leaves no
     folder, and the next run extracts again.
     """
-    old = folder.with_name(f".{folder.name}.old")
-    remove_folder(old)
+    old, record = replaced_path(folder), record_path(manifest)
     if hasattr(os, "sync"):  # once for all files: one by one takes minutes; Windows has it not
         os.sync()
-    with atomic_write(manifest) as partial:
-        partial.write_text(manifest_csv(members), encoding="ascii", newline="\n")
+    with atomic_write(record) as new_record, atomic_write(manifest) as new_manifest:
+        new_manifest.write_text(manifest_csv(members), encoding="ascii", newline="\n")
+        made_from = {"archive": archive_identity, "images": len(members)}
+        new_record.write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             folder.replace(old)
-        write_json(
-            record_path(manifest), {"archive": archive_identity, "images": len(members)}
-        )
     staging.replace(folder)
     remove_folder(old)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def compile_forward(model: "keras.Model") -> Callable:
     """Return the compiled function uint8 (batch, 32, 32, 3) -> float32 (batch, 10)."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)])
     def forward(pixels: tf.Tensor) -> tf.Tensor:
         return model(pixels, training=False)
 
@@ -38,3 +39,23 @@ def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) 
 def standard_error(accuracy: float, count: int) -> float:
     """Return the standard error of an accuracy counted on `count` independent images."""
     return math.sqrt(accuracy * (1 - accuracy) / count)
+
+
+def read_probabilities(path: Path) -> np.ndarray:
+    """Return the structured array (n,) of `id` and `probabilities` that is kept at `path`.
+
+    Raises
+    ------
+    UserError
+        When the file is damaged or holds something else. Nothing in it is executed.
+    """
+    try:
+        rows = np.load(path, allow_pickle=False)
+        if rows.dtype != PROBABILITIES:
+            raise ValueError(f"its rows are {rows.dtype}")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{path} does not hold probabilities by id ({error}). Delete it and run "
+            "`kaggle-cifar predict` again."
+        ) from None
+    return rows

@@ -334,13 +334,29 @@ def never_reached(error: BaseException) -> bool:
     import requests
     from urllib3.exceptions import NewConnectionError
 
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    unreachable = (
-        requests.exceptions.ProxyError,
-        requests.exceptions.SSLError,
-        requests.ConnectTimeout,
+    unreachable = (requests.exceptions.SSLError, requests.ConnectTimeout)
+    return (
+        isinstance(error, unreachable)
+        or isinstance(reason_of(error), NewConnectionError)
+        or proxy_refused(error)
     )
-    return isinstance(error, unreachable) or isinstance(reason, NewConnectionError)
+
+
+def reason_of(error: BaseException) -> Any:
+    """Return why urllib3 gave up, where an error of requests tells it."""
+    return getattr(error.args[0], "reason", None) if error.args else None
+
+
+def proxy_refused(error: BaseException) -> bool:
+    """Whether a proxy could not be used; a connection that broke behind one looks much the same."""
+    import requests
+
+    if isinstance(error, requests.exceptions.InvalidProxyURL):
+        return True
+    original = getattr(reason_of(error), "original_error", None)
+    return isinstance(error, requests.exceptions.ProxyError) and not isinstance(
+        original, ConnectionError
+    )
 
 
 def explain(error: BaseException, doing: str) -> UserError:
@@ -425,8 +441,7 @@ def explain_connection(error: "requests.RequestException") -> str:
 
     request = getattr(error, "request", None)
     host = (urlsplit(request.url).hostname if request is not None else None) or "Kaggle"
-    bad_proxy = (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)
-    if isinstance(error, bad_proxy):
+    if proxy_refused(error):
         names = [name for name in PROXY_VARIABLES if os.environ.get(name) or proxy(name)]
         return (
             f"the proxy on the way to {host} could not be used. Check the environment variables "

@@ -328,7 +328,7 @@ class Training:
             correct = tf.reduce_sum(tf.cast(guesses == labels, tf.float32))
             return tf.stack([loss, correct, tf.cast(tf.size(labels), tf.float32)])
 
-        @tf.function
+        @tf.function(autograph=False)
         def train_step(batch: tuple, totals: tf.Tensor) -> tf.Tensor:
             sums = self.strategy.run(replica_step, args=batch)
             loss, correct, count = tf.unstack(self.strategy.reduce("SUM", sums, axis=None))
@@ -491,5 +491,5 @@ def _result_line(run: Run, metrics: dict[str, Any]) -> str:
             f"± {metrics['validation_standard_error']:.4f} on {metrics['validation_images']:,} "
             f"images (epoch {metrics['best_epoch']})"
         )
-    seconds = duration(metrics["seconds"])
-    return f"{run.folder}: {validated}, {metrics['epochs']} epochs in {seconds}."
+    epochs = "1 epoch" if metrics["epochs"] == 1 else f"{metrics['epochs']} epochs"
+    return f"{run.folder}: {validated}, {epochs} in {duration(metrics['seconds'])}."

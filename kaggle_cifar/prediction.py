@@ -1,0 +1,133 @@
+"""Runs and test images to probabilities by id."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.dataset import decoded_batches, image_paths
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.inference import compile_forward, read_probabilities, write_probabilities
+from kaggle_cifar.progress import progress_bar, say
+from kaggle_cifar.runs import Run
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import (
+    Layout,
+    atomic_write,
+    lock,
+    read_json,
+    remove_folder,
+    write_json,
+)
+from kaggle_cifar.tables import submission_ids
+
+BATCH_SIZE = 500  # images
+PART_SIZE = 10_000  # images: what a kill may cost at most; a multiple of BATCH_SIZE
+
+
+def predict(layout: Layout, runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the test ids int64 (n,), ascending, and probabilities float32 (n, 10).
+
+    The probabilities are the mean over the runs. Those of each run are kept in its folder, and
+    computed only where its weights or the test images have changed since.
+
+    Raises
+    ------
+    UserError
+        When a run is unfinished or damaged, or a test image is missing or broken.
+    """
+    ids = submission_ids(layout)
+    images = fingerprint(layout, ids)
+    mean = np.zeros((len(ids), len(CLASS_NAMES)))
+    for run in runs:
+        mean += test_probabilities(layout, run, ids, images) / len(runs)
+    return ids, mean.astype(np.float32)
+
+
+def fingerprint(layout: Layout, ids: np.ndarray) -> str:
+    """Return a digest that changes with the test images.
+
+    It is made of the ids and the manifest; for a folder that was unpacked by hand, of each
+    file's size and time.
+    """
+    digest = hashlib.sha256(ids.tobytes())
+    manifest = layout.manifest("test")
+    if manifest.exists():
+        digest.update(manifest.read_bytes())
+        return digest.hexdigest()
+    for path in image_paths(layout, "test", ids):
+        try:
+            status = os.stat(path)  # noqa: PTH116 - 300,000 times
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing. Run `kaggle-cifar extract`.") from None
+        digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
+    return digest.hexdigest()
+
+
+def test_probabilities(layout: Layout, run: Run, ids: np.ndarray, images: str) -> np.ndarray:
+    """Return one run's probabilities float32 (n, 10), from its folder where they are there."""
+    key = {"weights_sha256": run.weights_sha256(), "views": "plain", "test_images_sha256": images}
+    result = run.folder / "test_probabilities.npy"
+    with lock(run.folder, "prediction"):
+        if _read_key(_key_file(result)) == key and result.exists():
+            say(f"{run.name}: the predictions are there already, {result}.")
+            return read_probabilities(result)["probabilities"]
+        result.unlink(missing_ok=True)
+        parts = _start_parts(run, key)
+        _predict_parts(layout, run, ids, parts)
+        probabilities = np.concatenate([np.load(file) for file in _part_files(parts, len(ids))])
+        write_json(_key_file(result), key)
+        write_probabilities(result, ids, probabilities)
+        remove_folder(parts)
+    return probabilities
+
+
+def _key_file(result: Path) -> Path:
+    return result.with_suffix(".json")
+
+
+def _read_key(file: Path) -> Any:
+    return read_json(file) if file.exists() else None
+
+
+def _start_parts(run: Run, key: dict[str, str]) -> Path:
+    """Return the folder of finished parts, emptied unless they belong to `key`."""
+    folder = run.folder / "test_probabilities.parts"
+    if _read_key(folder / "key.json") != key:
+        remove_folder(folder)
+        write_json(folder / "key.json", key)
+    return folder
+
+
+def _part_files(folder: Path, count: int) -> list[Path]:
+    return [folder / f"{start:06d}.npy" for start in range(0, count, PART_SIZE)]
+
+
+def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, folder: Path) -> None:
+    """Write the parts that are missing, in one pass over their images."""
+    files = _part_files(folder, len(ids))
+    done = next((i for i, file in enumerate(files) if not file.exists()), len(files))
+    first = min(done * PART_SIZE, len(ids))
+    if first == len(ids):
+        return
+    start_tensorflow()
+    forward = compile_forward(run.load_model())
+    paths = image_paths(layout, "test", ids[first:])
+    with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
+        part: list[np.ndarray] = []
+        for batch in decoded_batches(paths, BATCH_SIZE):
+            part.append(np.asarray(forward(batch)))
+            bar.update(len(batch))
+            if len(part) * BATCH_SIZE == PART_SIZE:
+                _write_part(files[done], part)
+                part, done = [], done + 1
+        if part:
+            _write_part(files[done], part)
+
+
+def _write_part(path: Path, batches: list[np.ndarray]) -> None:
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.save(file, np.concatenate(batches))

@@ -1,0 +1,88 @@
+"""Fixtures: a site that stands in for Kaggle, and an environment that leads there only."""
+
+import io
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import kaggle_server
+import pytest
+from kaggle_server import KaggleSite
+
+from kaggle_cifar.storage import Layout
+
+# Read once when the client is imported: no test may ever speak to the real site.
+os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
+
+CREDENTIAL_VARIABLES = (
+    "KAGGLE_API_TOKEN",
+    "KAGGLE_USERNAME",
+    "KAGGLE_KEY",
+    "KAGGLE_CONFIG_DIR",
+    "KAGGLE_KERNEL_RUN_TYPE",
+    "XDG_CONFIG_HOME",
+)
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY")
+
+TEST_COUNT = 40
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
+
+
+@pytest.fixture(scope="session")
+def competition_files() -> dict[str, bytes]:
+    """The four files of a tiny competition; what is in the archives is not to be decoded."""
+    import py7zr
+
+    rng = random.Random(0)
+    labels = ("cat", "dog", "ship", "frog")
+    files = {
+        "trainLabels.csv": "id,label\n" + "".join(f"{i},{labels[i % 4]}\n" for i in range(1, 31)),
+        "sampleSubmission.csv": "id,label\n" + "".join(f"{i},cat\n" for i in range(1, 41)),
+    }
+    contents = {name: text.encode() for name, text in files.items()}
+    for split in ("train", "test"):
+        buffer = io.BytesIO()
+        with py7zr.SevenZipFile(buffer, "w") as archive:
+            for number in range(1, 11):
+                archive.writestr(rng.randbytes(20_000), f"{split}/{number}.png")
+        contents[f"{split}.7z"] = buffer.getvalue()
+    return contents
+
+
+@pytest.fixture
+def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home without credentials; what a subprocess is started with, too."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in (*CREDENTIAL_VARIABLES, *PROXY_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    return home
+
+
+@pytest.fixture
+def kaggle_site(
+    clean_home: Path, monkeypatch: pytest.MonkeyPatch, competition_files: dict[str, bytes]
+) -> Iterator[KaggleSite]:
+    """A site with a tiny competition, reached with a good key by this process and its children."""
+    site = KaggleSite(files=dict(competition_files))
+    parts = ("Public", "Private", "Ignored")
+    site.solution = {i: (("cat", "dog")[i % 2], parts[i % 3]) for i in range(1, TEST_COUNT + 1)}
+    server = kaggle_server.start(site)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("KAGGLE_USERNAME", kaggle_server.USERNAME)
+    monkeypatch.setenv("KAGGLE_KEY", kaggle_server.KEY)
+    yield site
+    kaggle_server.stop(server, site)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "data", tmp_path / "runs", tmp_path / "submissions")

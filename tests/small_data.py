@@ -1,0 +1,36 @@
+"""A few images as they lie on disk after extraction, without the archives."""
+
+import numpy as np
+from PIL import Image
+
+from kaggle_cifar.competition import CLASS_NAMES, SAMPLE_SUBMISSION, TRAIN_LABELS
+from kaggle_cifar.storage import Layout
+
+
+def layout_in(folder) -> Layout:
+    return Layout(folder / "data", folder / "runs", folder / "submissions")
+
+
+def write_pngs(folder, ids, seed=0) -> np.ndarray:
+    """Write a random image for each id and return the pixels in the order of `ids`."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (len(ids), 32, 32, 3), dtype=np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    for image_id, image in zip(ids, pixels, strict=True):
+        Image.fromarray(image).save(folder / f"{image_id}.png")
+    return pixels
+
+
+def write_training_data(layout: Layout, count: int, seed=0) -> np.ndarray:
+    """Write `count` images of ids from 1, their labels in turn; return the pixels."""
+    layout.raw.mkdir(parents=True, exist_ok=True)
+    rows = [f"{i},{CLASS_NAMES[i % len(CLASS_NAMES)]}\n" for i in range(1, count + 1)]
+    (layout.raw / TRAIN_LABELS).write_text("id,label\n" + "".join(rows))
+    return write_pngs(layout.images("train"), range(1, count + 1), seed)
+
+
+def write_test_data(layout: Layout, ids, seed=1) -> np.ndarray:
+    """Write a test image for each id and the sample submission; return the pixels."""
+    layout.raw.mkdir(parents=True, exist_ok=True)
+    rows = [f"{i},cat\n" for i in ids]
+    (layout.raw / SAMPLE_SUBMISSION).write_text("id,label\n" + "".join(rows))
+    return write_pngs(layout.images("test"), ids, seed)

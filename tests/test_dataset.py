@@ -1,0 +1,133 @@
+"""PNGs and tables to arrays: ids stay with their pixels, faults are named."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from small_data import layout_in, write_pngs, write_training_data
+
+from kaggle_cifar.dataset import (
+    BatchSource,
+    TrainingSet,
+    decoded_batches,
+    image_paths,
+    load_training_set,
+    split_validation,
+    stratified_choice,
+)
+from kaggle_cifar.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def pngs(tmp_path_factory):
+    layout = layout_in(tmp_path_factory.mktemp("pngs"))
+    ids = np.random.default_rng(3).permutation(np.arange(1, 300_000, 2311))
+    return layout, ids, write_pngs(layout.images("test"), ids)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(count=st.integers(1, 130), batch_size=st.sampled_from([1, 2, 7, 16, 31, 129, 130, 131]))
+def test_every_image_comes_once_and_in_order(pngs, count, batch_size):
+    layout, ids, pixels = pngs
+    count = min(count, len(ids))
+    batches = list(decoded_batches(image_paths(layout, "test", ids[:count]), batch_size))
+    np.testing.assert_array_equal(np.concatenate(batches), pixels[:count])
+    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+
+
+def test_training_images_stay_with_their_ids_and_labels(tmp_path):
+    layout = layout_in(tmp_path)
+    pixels = write_training_data(layout, 120)
+    labels_file = layout.raw / "trainLabels.csv"
+    header, *rows = labels_file.read_text().splitlines()
+    labels_file.write_text("\n".join([header, *sorted(rows)]) + "\n")  # 1, 10, 100, …
+    data = load_training_set(layout)
+    np.testing.assert_array_equal(data.ids, np.arange(1, 121))
+    np.testing.assert_array_equal(data.labels, np.arange(1, 121) % 10)
+    np.testing.assert_array_equal(data.pixels, pixels)
+
+
+def broken_folder(tmp_path, break_image):
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 40)
+    break_image(layout.images("train") / "23.png")
+    return layout
+
+
+@pytest.mark.parametrize(
+    ("break_image", "words"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(b""), "not an image (0 bytes)"),
+        (lambda path: path.write_bytes(b"<html>no</html>"), "not an image"),
+        (lambda path: path.write_bytes(path.read_bytes()[:1500]), "damaged or cut off"),
+        (lambda path: Image.new("RGB", (32, 33)).save(path), "32 x 33 pixels"),
+        (lambda path: Image.new("RGB", (1, 1)).save(path), "1 x 1 pixels"),
+    ],
+)
+def test_a_broken_image_is_named(tmp_path, break_image, words):
+    layout = broken_folder(tmp_path, break_image)
+    with pytest.raises(UserError, match=r"train/23\.png") as caught:
+        load_training_set(layout)
+    assert words in str(caught.value)
+
+
+def test_a_missing_folder_says_how_to_get_it(tmp_path):
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 10)
+    for path in layout.images("train").iterdir():
+        path.unlink()
+    layout.images("train").rmdir()
+    with pytest.raises(UserError, match="kaggle-cifar download"):
+        load_training_set(layout)
+
+
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=30, max_size=300).map(np.array),
+    share=st.floats(0.1, 1),
+    seed=st.integers(0, 5),
+)
+def test_a_stratified_choice_has_each_class_in_its_share(labels, share, seed):
+    count = max(10, int(len(labels) * share))
+    rows = stratified_choice(labels, count, np.random.default_rng(seed))
+    assert len(set(rows)) == count
+    for label in range(10):
+        expected = np.sum(labels == label) * count / len(labels)
+        assert abs(np.sum(labels[rows] == label) - expected) <= 1
+
+
+@pytest.mark.parametrize("count", [9, 51])
+def test_a_choice_of_too_few_or_too_many_is_refused(count):
+    with pytest.raises(UserError, match=f"{count} images were asked for"):
+        stratified_choice(np.arange(50) % 10, count, np.random.default_rng(0))
+
+
+def test_last20_is_the_last_fifth_and_stratified_has_equal_classes():
+    labels = np.repeat(np.arange(10), 50)
+    train, validation = split_validation(labels, "last20", seed=0)
+    np.testing.assert_array_equal(validation, np.arange(400, 500))
+    np.testing.assert_array_equal(train, np.arange(400))
+    train, validation = split_validation(labels, "stratified", seed=0)
+    assert np.bincount(labels[validation]).tolist() == [10] * 10
+    assert sorted([*train, *validation]) == list(range(500))
+    assert split_validation(labels, "stratified", seed=1)[1].tolist() != validation.tolist()
+    train, validation = split_validation(labels, "none", seed=0)
+    assert (len(train), len(validation)) == (500, 0)
+
+
+@settings(deadline=None, max_examples=20)
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 17), first_step=st.integers(0, 3))
+def test_batches_go_on_at_any_step_as_if_never_stopped(count, batch_size, first_step):
+    rng = np.random.default_rng(count)
+    pixels = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    data = TrainingSet(np.arange(count), rng.integers(0, 10, count, dtype=np.int32), pixels)
+    order = rng.permutation(count)
+    batches = list(BatchSource(data, batch_size).batches(order, first_step).as_numpy_iterator())
+    expected = order[first_step * batch_size :]
+    assert len(batches) == -(-len(expected) // batch_size)
+    for i, (images, labels, weights) in enumerate(batches):
+        rows = expected[i * batch_size : (i + 1) * batch_size]
+        np.testing.assert_array_equal(images, pixels[rows])
+        np.testing.assert_array_equal(labels, data.labels[rows])
+        np.testing.assert_allclose(weights, 1 / len(rows))

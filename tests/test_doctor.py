@@ -1,0 +1,117 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import kaggle_server as server
+import pytest
+from kaggle_server import KaggleSite
+
+from kaggle_cifar import competition, doctor
+from kaggle_cifar.doctor import Finding
+from kaggle_cifar.storage import Layout
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: "")
+
+
+@pytest.fixture
+def examined(layout: Layout) -> Iterator[dict[str, Finding]]:
+    """The findings by name, which hold no secret."""
+    findings: dict[str, Finding] = {}
+    yield findings
+    assert not [secret for secret in server.SECRETS if secret in str(findings)]
+
+
+def examine(layout: Layout, examined: dict[str, Finding]) -> dict[str, Finding]:
+    examined.update({finding.name: finding for finding in doctor.examine(layout)})
+    return examined
+
+
+def problems(findings: dict[str, Finding]) -> list[str]:
+    return [name for name, finding in findings.items() if finding.status == "problem"]
+
+
+def test_all_is_well(kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]) -> None:
+    findings = examine(layout, examined)
+    assert problems(findings) == []
+    assert "KAGGLE_USERNAME and KAGGLE_KEY" in findings["credentials"].detail
+    assert findings["rules"].status == "ok"
+    assert findings["py7zr"].detail[0].isdigit()
+    assert not layout.data.exists()
+
+
+def test_no_credentials(clean_home: Path, layout: Layout, examined: dict[str, Finding]) -> None:
+    findings = examine(layout, examined)
+    assert problems(findings) == ["credentials"]
+    assert "make demo" in findings["credentials"].detail
+    assert "rules" not in findings
+
+
+def test_bad_key(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    examined: dict[str, Finding],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAGGLE_KEY", "FAKE-BAD-KEY")
+    assert problems(examine(layout, examined)) == ["key"]
+    assert "FAKE-BAD-KEY" not in str(examined)
+
+
+def test_rules_not_accepted(
+    kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]
+) -> None:
+    kaggle_site.rules_accepted = False
+    findings = examine(layout, examined)
+    assert problems(findings) == ["rules"]
+    assert competition.RULES_PAGE in findings["rules"].detail
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_readable_credentials_are_a_warning(
+    kaggle_site: KaggleSite, clean_home: Path, layout: Layout, examined: dict[str, Finding]
+) -> None:
+    path = clean_home / ".kaggle" / "access_token"
+    path.parent.mkdir()
+    path.write_text(server.TOKEN)
+    path.chmod(0o644)
+    findings = examine(layout, examined)
+    assert findings["credentials"].status == "warning"
+    assert f"chmod 600 {path}" in findings["credentials"].detail
+    assert problems(findings) == []
+
+
+def test_little_disk_is_a_warning_until_the_data_is_there(
+    clean_home: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    assert doctor.examine_disk(layout).status == "warning"
+    layout.data.mkdir()
+    for split in ("train", "test"):
+        layout.manifest(split).touch()
+    assert doctor.examine_disk(layout).status == "ok"
+
+
+@pytest.mark.parametrize(("count", "status"), [("1", "ok"), ("0", "warning"), ("", "warning")])
+def test_a_gpu_that_tensorflow_does_not_see_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, count: str, status: str
+) -> None:
+    answers = iter(["NVIDIA T4", count])
+    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: next(answers))
+    finding = doctor.examine_gpu()
+    assert (finding.status, "NVIDIA T4" in finding.detail) == (status, True)
+
+
+def test_commands_that_are_not_there_or_fail_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert doctor.output_of("no-such-command-anywhere") == ""
+    assert doctor.output_of(sys.executable, "-c", "raise SystemExit(3)") == ""
+    assert doctor.output_of(sys.executable, "-c", "print(' 2 ')") == "2"
+
+
+def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
+    assert [finding.status for finding in doctor.examine_versions()] == ["ok", "problem"]

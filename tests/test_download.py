@@ -1,0 +1,613 @@
+import errno
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import kaggle_server as server
+import pytest
+import requests
+from kaggle_server import KaggleSite
+
+from kaggle_cifar import competition, download, kaggle_client, storage
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.storage import Layout
+
+DOWNLOAD = """
+import sys
+from pathlib import Path
+from kaggle_cifar.download import download
+from kaggle_cifar.storage import Layout
+download(Layout(data=Path(sys.argv[1])), sleep=lambda seconds: None)
+"""
+
+
+class Sleeper:
+    """Sleeps nowhere and remembers how long it should have."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def sleeper() -> Sleeper:
+    return Sleeper()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_output(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    output = "".join(capfd.readouterr())
+    assert not [secret for secret in server.SECRETS if secret in output]
+
+
+def fail(layout: Layout, sleeper: Sleeper) -> str:
+    """Download, expecting an error; return its message, which must hold no secret."""
+    with pytest.raises(UserError) as caught:
+        download.download(layout, sleep=sleeper)
+    message = str(caught.value)
+    assert not [secret for secret in server.SECRETS if secret in message]
+    return message
+
+
+def assert_whole(layout: Layout, site: KaggleSite) -> None:
+    for name in competition.FILES:
+        assert (layout.raw / name).read_bytes() == site.files[name]
+    assert not (layout.raw / ".download").exists()
+
+
+def only_archive(site: KaggleSite, layout: Layout) -> bytes:
+    """Leave only train.7z to be downloaded; return its content."""
+    layout.raw.mkdir(parents=True)
+    for name in competition.FILES:
+        if name != "train.7z":
+            (layout.raw / name).write_bytes(site.files[name])
+    return site.files["train.7z"]
+
+
+def test_brings_the_four_files(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, capfd: pytest.CaptureFixture[str]
+) -> None:
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert "train.7z: downloaded and whole" in capfd.readouterr().out
+
+
+def test_second_download_asks_for_nothing(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    download.download(layout, sleep=sleeper)
+    capfd.readouterr()
+    kaggle_site.requests.clear()
+    monkeypatch.setattr(download, "verify", lambda *_: pytest.fail("verified again"))
+    download.download(layout, sleep=sleeper)
+    assert kaggle_site.requests == []
+    assert capfd.readouterr().out.count("there already, and whole") == 4
+
+
+def test_finds_files_on_later_pages_of_the_list(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.files |= {f"a{number}.txt": b"x" for number in range(45)}
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("ListDataFiles") == 3
+
+
+@pytest.mark.parametrize("status", [500, 429])
+def test_does_without_a_list_that_kaggle_cannot_give(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, status: int
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * kaggle_client.ATTEMPTS
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+@pytest.mark.parametrize("name_of_member", ["trainLabels.csv", "folder/trainLabels.csv"])
+@pytest.mark.parametrize("served_as", ["trainLabels.csv.zip", "trainLabels.csv"])
+def test_unpacks_what_comes_zipped(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    served_as: str,
+    name_of_member: str,
+) -> None:
+    content = kaggle_site.files.pop("trainLabels.csv")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name_of_member, content)
+    kaggle_site.files[served_as] = buffer.getvalue()
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "trainLabels.csv").read_bytes() == content
+
+
+def test_refuses_a_broken_zip(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    kaggle_site.files["trainLabels.csv"] = b"PK\x03\x04" + b"x" * 100
+    assert "trainLabels.csv came damaged twice" in fail(layout, sleeper)
+    assert not (layout.raw / "trainLabels.csv").exists()
+
+
+# -- interruptions
+
+
+def test_goes_on_after_many_cuts(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    content = only_archive(kaggle_site, layout)
+    positions = range(20_000, len(content), 12_000)
+    kaggle_site.get_faults = [server.cut_at(positions[0])]
+    kaggle_site.range_faults = [server.cut_at(position) for position in positions[1:]]
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    starts = [int(r.split("=")[1].strip("-")) for r in kaggle_site.requests if "bytes=" in r]
+    assert starts == sorted(starts)
+    assert len(starts) == len(positions)
+
+
+def test_goes_on_in_the_next_run(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [server.drop] * kaggle_client.ATTEMPTS
+    message = fail(layout, sleeper)
+    assert "train.7z failed" in message
+    assert "MiB are kept" in message
+    assert not (layout.raw / "train.7z").exists()
+    kaggle_site.requests.clear()
+    kaggle_site.range_faults.clear()
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("GET train.7z bytes=98304-") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        server.ignore_range,
+        server.wrong_offset,
+        server.foreign_etag,
+        server.wrong_bytes,
+        server.page_instead,
+        server.error_of_missing_length(500),
+        server.error_of_missing_length(403),
+        server.refuse(416),
+        server.refuse(403, "link expired"),
+        server.refuse(429, Retry_After="7"),
+        server.drop,
+    ],
+)
+def test_ends_with_the_right_file_whatever_answers_a_resumed_request(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    fault: server.Fault,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [fault]
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    # Only the checksums can tell wrong bytes; all else is seen before it is appended.
+    assert ("came damaged" in capfd.readouterr().out) == (fault is server.wrong_bytes)
+
+
+def test_keeps_what_it_has_when_an_error_answers_a_resumed_request(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [server.error_of_missing_length(503)]
+    download.download(layout, sleep=sleeper)
+    assert kaggle_site.count("GET train.7z bytes=98304-") == 2
+
+
+def test_follows_a_file_that_changes_in_the_middle(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    competition_files: dict[str, bytes],
+) -> None:
+    only_archive(kaggle_site, layout)
+    changed = competition_files["test.7z"]
+
+    def change(handler: server.Handler) -> None:
+        handler.answer_file(until=100_000)
+        kaggle_site.files["train.7z"] = changed
+
+    kaggle_site.get_faults = [change]
+    kaggle_site.listed_sizes["train.7z"] = len(changed)
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "train.7z").read_bytes() == changed
+
+
+@pytest.mark.parametrize("fault", [server.wrong_bytes, server.page_instead])
+def test_refuses_a_file_that_stays_wrong(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, fault: server.Fault
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [fault] * 20
+    assert "train.7z came damaged twice" in fail(layout, sleeper)
+    assert not (layout.raw / "train.7z").exists()
+    assert not list((layout.raw / ".download").iterdir())
+    kaggle_site.get_faults = []
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+@pytest.mark.parametrize("position", [40, 5_000, 100_000, 199_000, -20])
+def test_refuses_an_archive_with_one_wrong_bit(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, position: int
+) -> None:
+    content = bytearray(only_archive(kaggle_site, layout))
+    content[position] ^= 1
+    kaggle_site.files["train.7z"] = bytes(content)
+    assert "train.7z came damaged twice" in fail(layout, sleeper)
+    assert not (layout.raw / "train.7z").exists()
+
+
+def test_refuses_a_csv_with_missing_rows_by_its_size(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    content = kaggle_site.files["trainLabels.csv"]
+    kaggle_site.listed_sizes["trainLabels.csv"] = len(content)
+    kaggle_site.files["trainLabels.csv"] = content[: content.index(b"20,")]
+    message = fail(layout, sleeper)
+    assert f"should have {len(content)} bytes" in message
+
+
+@pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
+def test_refuses_a_page_for_a_csv(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, name: str
+) -> None:
+    kaggle_site.files[name] = b"<html>sorry</html>"
+    assert f"{name} came damaged twice" in fail(layout, sleeper)
+
+
+def test_puts_a_damaged_file_aside_and_downloads_afresh(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    content = only_archive(kaggle_site, layout)
+    damaged = content[:-1000] + bytes(1000)
+    (layout.raw / "train.7z").write_bytes(damaged)
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert (layout.raw / "train.7z.damaged").read_bytes() == damaged
+    assert "train.7z is damaged and was put aside" in capfd.readouterr().out
+
+
+def test_takes_a_staged_file_that_is_complete(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    content = only_archive(kaggle_site, layout)
+    (layout.raw / ".download").mkdir()
+    (layout.raw / ".download" / "train.7z").write_bytes(content)
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("GET") == 0
+
+
+def test_goes_on_after_sigkill(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    content = only_archive(kaggle_site, layout)
+    process: subprocess.Popen[bytes]
+
+    def kill(handler: server.Handler) -> None:
+        handler.answer_file(until=150_000)
+        while download.size_of(layout.raw / ".download" / "train.7z") < 100_000:
+            pass
+        process.kill()
+
+    kaggle_site.get_faults = [kill]
+    process = subprocess.Popen([sys.executable, "-c", DOWNLOAD, str(layout.data)])
+    assert process.wait() == -9
+    assert not (layout.raw / "train.7z").exists()
+    kaggle_site.requests.clear()
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "train.7z").read_bytes() == content
+    assert kaggle_site.count("GET train.7z bytes=") == 1
+
+
+def test_a_stalled_connection_times_out(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.stall_at(100_000)]
+    kaggle_site.range_faults = [server.stall]
+    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.3))
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_stalls_without_end_become_a_sentence(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_archive(kaggle_site, layout)
+    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.2))
+    kaggle_site.get_faults = [server.stall] * 20
+    assert "storage.kaggle.test sent nothing for" in fail(layout, sleeper)
+
+
+# -- refusals
+
+
+def test_rules_not_accepted(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    kaggle_site.rules_accepted = False
+    message = fail(layout, sleeper)
+    assert competition.RULES_PAGE in message
+    assert "HTTP 403" in message
+    assert sleeper.slept == []
+
+
+def test_bad_key(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_KEY", "FAKE-BAD-KEY")
+    message = fail(layout, sleeper)
+    assert "does not accept the key from the variables KAGGLE_USERNAME and KAGGLE_KEY" in message
+    assert kaggle_client.SETTINGS_PAGE in message
+    assert "FAKE-BAD-KEY" not in message
+
+
+def test_bad_token_beats_a_good_key_and_is_named(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "FAKE-BAD-TOKEN")
+    message = fail(layout, sleeper)
+    assert "access token from the variable KAGGLE_API_TOKEN" in message
+    assert "used before any other key" in message
+    assert "FAKE-BAD-TOKEN" not in message
+
+
+def test_bad_token_alone(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "FAKE-BAD-TOKEN")
+    assert "access token from the variable KAGGLE_API_TOKEN" in fail(layout, sleeper)
+
+
+@pytest.mark.parametrize("as_path", [False, True])
+def test_a_token_opens_the_client(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    as_path: bool,
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    file = tmp_path / "token"
+    file.write_text(server.TOKEN + "\n")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(file) if as_path else server.TOKEN)
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_wrong_slug(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(competition, "SLUG", "cifar-11")
+    assert "HTTP 404" in fail(layout, sleeper)
+
+
+def test_rate_limit_is_waited_for(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(429, Retry_After="42")]
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert sleeper.slept == [42.0]
+
+
+def test_a_long_rate_limit_is_left_to_the_user(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(429, Retry_After="4000")]
+    message = fail(layout, sleeper)
+    assert "HTTP 429" in message
+    assert "4000 s" in message
+    assert sleeper.slept == []
+
+
+def test_trouble_at_kaggle_passes(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(500)] * 2
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(503)] * 3
+    kaggle_site.get_faults = [server.refuse(500)] * 2
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_trouble_at_kaggle_that_stays(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(503)] * 20
+    message = fail(layout, sleeper)
+    assert "HTTP 503" in message
+    assert "later" in message
+    assert len(sleeper.slept) == kaggle_client.ATTEMPTS - 1
+
+
+def test_links_that_are_always_refused(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.get_faults = [server.refuse(403)] * 20
+    message = fail(layout, sleeper)
+    assert "storage refused each link" in message
+    assert competition.RULES_PAGE not in message
+
+
+def test_no_network(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:FAKE-PROXY-PASSWORD@127.0.0.1:9")
+    message = fail(layout, sleeper)
+    assert "proxy" in message
+    assert "FAKE-PROXY-PASSWORD" not in message
+    monkeypatch.delenv("http_proxy")
+    monkeypatch.setattr("kagglesdk.kaggle_http_client.get_endpoint", lambda _: "http://127.0.0.1:9")
+    assert "127.0.0.1 could not be reached. Check the network" in fail(layout, sleeper)
+    assert sleeper.slept == []
+
+
+def test_a_login_page_of_a_network(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.page_instead]
+    assert "the answer was not one of Kaggle's" in fail(layout, sleeper)
+
+
+def test_full_disk_is_told_beforehand(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    kaggle_site.listed_sizes["test.7z"] = 10**18
+    assert "disk is too full" in fail(layout, sleeper)
+    assert kaggle_site.count("GET") == 0
+
+
+def test_disk_that_fills_up(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = only_archive(kaggle_site, layout)
+
+    iter_content = requests.Response.iter_content
+
+    def full_disk(response: requests.Response, *arguments: int) -> Iterator[bytes]:
+        if response.request.method == "POST":
+            yield from iter_content(response, *arguments)
+            return
+        yield content[:20_000]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Response, "iter_content", full_disk)
+        message = fail(layout, sleeper)
+    assert "the disk is full" in message
+    assert sleeper.slept == []
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_two_downloads_at_once(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
+    with storage.lock(layout.raw, "download"):
+        assert "Another download is at work" in fail(layout, sleeper)
+
+
+# -- credentials
+
+
+def test_no_credentials_names_all_four_kinds(
+    clean_home: Path, layout: Layout, sleeper: Sleeper
+) -> None:
+    message = fail(layout, sleeper)
+    for words in (
+        "KAGGLE_API_TOKEN",
+        "KAGGLE_USERNAME",
+        "kaggle.json",
+        "kaggle auth login",
+        "make demo",
+        kaggle_client.SETTINGS_PAGE,
+    ):
+        assert words in message
+
+
+def test_credentials_are_found_in_the_clients_own_order(
+    clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> str:
+        credentials = kaggle_client.find_credentials()
+        return credentials.place if credentials else "nothing"
+
+    assert found() == "nothing"
+    folder = clean_home / ".config" / "kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    if sys.platform.startswith("linux"):
+        assert found() == str(folder / "kaggle.json")
+    home = clean_home / ".kaggle"
+    home.mkdir()
+    (home / "credentials.json").write_text('{"refresh_token": "r"}')
+    assert found() == str(home / "credentials.json")
+    (home / "kaggle.json").write_text("{}")
+    assert found() == str(home / "credentials.json")
+    (home / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    assert found() == str(home / "kaggle.json")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(other))
+    assert found() == str(other / "kaggle.json")
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "k")
+    assert found() == "the variables KAGGLE_USERNAME and KAGGLE_KEY"
+    (home / "access_token.txt").write_text("t")
+    assert found() == str(home / "access_token.txt")
+    (home / "access_token").write_text("t")
+    assert found() == str(home / "access_token")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "t")
+    assert found() == "the variable KAGGLE_API_TOKEN"
+
+
+def test_a_kaggle_json_that_is_none_is_named(
+    clean_home: Path, layout: Layout, sleeper: Sleeper
+) -> None:
+    (clean_home / ".kaggle").mkdir()
+    (clean_home / ".kaggle" / "kaggle.json").write_text("username: ada")
+    assert "is there but holds no user name and key" in fail(layout, sleeper)
+
+
+def test_an_overlong_token_is_explained(
+    clean_home: Path, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN * 20)
+    assert "at most 255 characters" in fail(layout, sleeper)
+
+
+def test_a_fresh_process_logs_in_once(
+    kaggle_site: KaggleSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN)
+    subprocess.run([sys.executable, "-c", DOWNLOAD, str(layout.data)], check=True)
+    assert kaggle_site.count("IntrospectToken") == 1
+    assert_whole(layout, kaggle_site)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_kaggle_json_in_a_fresh_process_warns_when_others_can_read_it(
+    kaggle_site: KaggleSite, clean_home: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    path = clean_home / ".kaggle" / "kaggle.json"
+    path.parent.mkdir()
+    path.write_text(f'{{"username": "{server.USERNAME}", "key": "{server.KEY}"}}')
+    path.chmod(0o644)
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD, str(layout.data)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"chmod 600 {path}" in done.stdout
+    assert "Your Kaggle API key" not in done.stdout
+    assert_whole(layout, kaggle_site)
+    assert not [secret for secret in server.SECRETS if secret in done.stdout + done.stderr]
+
+
+def test_a_login_that_stalls_ends_in_a_sentence(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN)
+    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.1))
+    monkeypatch.setattr(kaggle_client, "retry_delay", lambda *_: None)
+    kaggle_site.api_faults["IntrospectToken"] = [server.stall] * 20
+    assert "Logging in to Kaggle failed: localhost sent nothing" in fail(layout, sleeper)

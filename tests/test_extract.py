@@ -1,0 +1,535 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import py7zr
+import pytest
+from archives import (
+    COPY,
+    archive_of_header,
+    header_bomb,
+    images,
+    pack,
+    png,
+    tree,
+    uint64,
+    unix_mode,
+    with_attributes,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_cifar import extract
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.storage import Layout, lock
+
+IDS = range(1, 13)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path / "data")
+
+
+@pytest.fixture
+def archive(layout):
+    return layout.raw / "train.7z"
+
+
+def extract_train(layout, ids=IDS):
+    extract.extract_archive(
+        layout.raw / "train.7z", layout.images("train"), layout.manifest("train"), ids
+    )
+
+
+def refused(layout, ids=IDS):
+    """Extract; return the message of the refusal, and hold that it changed nothing on disk."""
+    surroundings = layout.data.parent
+    before = tree(surroundings)
+    with pytest.raises(UserError) as caught:
+        extract_train(layout, ids)
+    assert tree(surroundings) == before
+    assert "train.7z" in str(caught.value)
+    return str(caught.value)
+
+
+def write_competition(layout, train_ids=IDS, test_ids=IDS):
+    pack(layout.raw / "train.7z", images("train", train_ids))
+    pack(layout.raw / "test.7z", images("test", test_ids))
+    for name, ids in (("trainLabels.csv", train_ids), ("sampleSubmission.csv", test_ids)):
+        rows = "".join(f"{i},cat\n" for i in ids)
+        (layout.raw / name).write_bytes(f"id,label\n{rows}".encode())
+
+
+class FullDisk:
+    """Lets some files be written, then has no space left."""
+
+    def __init__(self, function, allowed):
+        self.function = function
+        self.allowed = allowed
+
+    def __call__(self, *arguments, **options):
+        if self.allowed == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.allowed -= 1
+        return self.function(*arguments, **options)
+
+
+# What it does
+
+
+def test_both_archives_are_extracted_with_their_manifests(layout):
+    write_competition(layout, IDS, [1, 2, 10, 11, 100])
+    extract.extract(layout)
+    assert tree(layout.data / "test") == {f"{i}.png": png(i) for i in (1, 2, 10, 11, 100)}
+    assert len(tree(layout.data / "train")) == len(IDS)
+    rows = [f"{i},{len(png(i))},{zlib.crc32(png(i))}" for i in (1, 2, 10, 11, 100)]
+    assert layout.manifest("test").read_text().splitlines() == ["id,size,crc32", *rows]
+    assert sorted(path.name for path in layout.data.iterdir() if path.name != ".lock") == [
+        "raw", "test", "test.manifest.csv", "test.manifest.json",
+        "train", "train.manifest.csv", "train.manifest.json",
+    ]  # fmt: skip
+
+
+def test_what_is_extracted_is_left_alone(layout, capsys):
+    write_competition(layout)
+    extract.extract(layout)
+    before = layout.images("train").stat()
+    capsys.readouterr()
+    extract.extract(layout)
+    assert layout.images("train").stat() == before
+    assert capsys.readouterr().out.count("extracted already") == 2
+
+
+def test_images_stay_good_when_the_archives_are_gone(layout, capsys):
+    write_competition(layout)
+    extract.extract(layout)
+    shutil.rmtree(layout.raw)
+    extract.extract(layout)
+    assert capsys.readouterr().out.count("extracted already") == 2
+
+
+def test_a_missing_archive_is_named(layout):
+    write_competition(layout)
+    (layout.raw / "test.7z").unlink()
+    with pytest.raises(UserError, match=r"test\.7z is missing.*kaggle-cifar download"):
+        extract.extract(layout)
+
+
+def test_another_archive_replaces_the_images(layout):
+    write_competition(layout)
+    extract.extract(layout)
+    write_competition(layout, IDS, range(1, 20))
+    extract.extract(layout)
+    fresh = Layout(layout.data.parent / "fresh")
+    write_competition(fresh, IDS, range(1, 20))
+    extract.extract(fresh)
+    assert tree(layout.images("test")) == tree(fresh.images("test"))
+    assert layout.manifest("test").read_bytes() == fresh.manifest("test").read_bytes()
+
+
+def test_other_images_are_another_archive(archive):
+    pack(archive, images("train", IDS))
+    first = extract.identity(archive)
+    pack(archive, images("train", IDS) | {"train/5.png": png(55)})
+    assert extract.identity(archive) != first
+
+
+def test_a_deleted_image_is_extracted_again(layout):
+    write_competition(layout)
+    extract.extract(layout)
+    (layout.images("test") / "3.png").unlink()
+    extract.extract(layout)
+    assert (layout.images("test") / "3.png").read_bytes() == png(3)
+
+
+def test_images_that_someone_else_unpacked_are_not_touched(layout, archive):
+    pack(archive, images("train", IDS))
+    layout.images("train").mkdir()
+    (layout.images("train") / "1.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"not extracted by this program.*Move it away"):
+        extract_train(layout)
+    assert tree(layout.images("train")) == {"1.png": b"mine"}
+
+
+def test_an_empty_folder_is_taken(layout, archive):
+    pack(archive, images("train", IDS))
+    layout.images("train").mkdir()
+    extract_train(layout)
+    assert len(tree(layout.images("train"))) == len(IDS)
+
+
+def test_members_names_are_not_followed_in_the_current_directory(layout, archive, monkeypatch):
+    pack(archive, images("train", IDS))
+    elsewhere = layout.data.parent / "elsewhere"
+    elsewhere.mkdir()
+    (layout.data / "train").symlink_to(elsewhere, target_is_directory=True)
+    monkeypatch.chdir(layout.data)
+    other = layout.data.parent / "other"
+    extract.extract_archive(archive, other / "train", other / "train.manifest.csv", IDS)
+    assert not any(elsewhere.iterdir())
+    assert len(tree(other / "train")) == len(IDS)
+
+
+def test_another_extraction_at_work_is_not_disturbed(layout):
+    write_competition(layout)
+    with lock(layout.data, "extraction"), pytest.raises(UserError, match="Another extraction"):
+        extract.extract(layout)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ids=st.lists(st.integers(1, 10**9), unique=True, min_size=1, max_size=20),
+    blocks=st.integers(1, 3),
+    with_folder=st.booleans(),
+)
+def test_every_image_comes_out_under_its_own_id(ids, blocks, with_folder):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        archive = folder / "test.7z"
+        for block in range(blocks):
+            mode = "a" if block else "w"
+            with py7zr.SevenZipFile(archive, mode, filters=COPY) as opened:
+                if with_folder and block == 0:
+                    opened.write(folder, "test")
+                for image_id in ids[block::blocks]:
+                    opened.writestr(png(image_id), f"test/{image_id}.png")
+        extract.extract_archive(archive, folder / "test", folder / "manifest.csv", ids)
+        assert tree(folder / "test") == {f"{i}.png": png(i) for i in ids}
+
+
+@pytest.mark.parametrize("after", [[3], [3, 4]])
+def test_an_archive_that_confuses_py7zr_is_not_mixed_up(layout, archive, after):
+    # In an archive of several blocks, py7zr counts the members of a block from its first: a folder
+    # between them shifts the names of all that follow, and the last is not given at all.
+    archive.parent.mkdir(parents=True)
+    with py7zr.SevenZipFile(archive, "w") as opened:
+        for image_id in (1, 2):
+            opened.writestr(png(image_id), f"train/{image_id}.png")
+        opened.write(archive.parent, "train")
+        for image_id in after:
+            opened.writestr(png(image_id), f"train/{image_id}.png")
+    with py7zr.SevenZipFile(archive, "a") as opened:
+        opened.writestr(png(5), "train/5.png")
+    refused(layout, [1, 2, *after, 5])
+
+
+# What it refuses before it writes anything
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train/../../evil.png",
+        "../train/13.png",
+        "train/..",
+        "/train/13.png",
+        "/etc/passwd",
+        "C:/train/13.png",
+        "C:13.png",
+        "train\\..\\13.png",
+        "\\\\server\\share\\13.png",
+        "13.png",
+        "test/13.png",
+        "train/sub/13.png",
+        "./train/13.png",
+        "train//13.png",
+        "train/13.PNG",
+        "TRAIN/13.png",
+        "Train/1.png",
+        "train/01.png",
+        "train/+1.png",
+        "train/1_0.png",
+        "train/\N{ARABIC-INDIC DIGIT ONE}.png",
+        "train/0.png",
+        "train/-1.png",
+        "train/1.png ",
+        "train/1.png.",
+        "train/1.png:stream",
+        "train/" + "9" * 5000 + ".png",
+        "train/1.png\n",
+        "train/\x1b[2J.png",
+        "train/CON.png",
+        "train",
+        "",
+    ],
+)
+def test_other_names_are_refused(layout, archive, name):
+    pack(archive, [*images("train", IDS).items(), (name, png(13))])
+    message = refused(layout)
+    assert ascii(name.replace("\\", "/")[:100]) in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["train/3.png", "train\\3.png"])
+def test_doubles_are_refused(layout, archive, name):
+    pack(archive, [*images("train", IDS).items(), (name, png(3))])
+    assert "'train/3.png': twice" in refused(layout)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        unix_mode(stat.S_IFLNK | 0o777),
+        unix_mode(stat.S_IFIFO | 0o666),
+        unix_mode(stat.S_IFSOCK | 0o666),
+        unix_mode(stat.S_IFCHR | 0o666),
+        unix_mode(stat.S_IFBLK | 0o666),
+        unix_mode(stat.S_IFDIR | 0o777),
+        unix_mode(stat.S_IFREG | 0o644) | stat.FILE_ATTRIBUTE_DIRECTORY,
+        stat.FILE_ATTRIBUTE_REPARSE_POINT,
+        stat.FILE_ATTRIBUTE_REPARSE_POINT | stat.FILE_ATTRIBUTE_DIRECTORY,
+        stat.FILE_ATTRIBUTE_DIRECTORY,
+    ],
+)
+def test_links_and_special_files_are_refused(layout, archive, attributes):
+    pack(archive, images("train", IDS), with_attributes(attributes))
+    assert "'train/12.png': a link or another special file" in refused(layout)
+
+
+def test_a_real_symbolic_link_is_refused(layout, archive):
+    archive.parent.mkdir(parents=True)
+    target = layout.data / "target.png"
+    target.write_bytes(png(1))
+    (layout.data / "link.png").symlink_to(target)
+    with py7zr.SevenZipFile(archive, "w") as opened:
+        opened.write(layout.data / "link.png", "train/1.png")
+    assert "'train/1.png': a link" in refused(layout, [1])
+
+
+def test_modes_are_not_taken_from_the_archive(layout, archive):
+    pack(archive, images("train", IDS), with_attributes(unix_mode(stat.S_IFREG | 0o7777)))
+    extract_train(layout)
+    assert len({path.stat().st_mode for path in layout.images("train").iterdir()}) == 1
+
+
+def test_an_image_of_megabytes_is_refused(layout, archive):
+    pack(archive, images("train", IDS) | {"train/5.png": png(5) + bytes(2**20)})
+    assert "'train/5.png': of 1,05" in refused(layout)
+
+
+def test_an_empty_image_is_refused(layout, archive):
+    pack(archive, images("train", IDS) | {"train/5.png": b""})
+    assert "'train/5.png'" in refused(layout)
+
+
+def test_a_bomb_is_refused(layout, archive):
+    pack(archive, {name: content + bytes(2**16) for name, content in images("train", IDS).items()})
+    assert "would unpack to" in refused(layout)
+
+
+def test_images_without_checksums_are_refused(layout, archive):
+    def forget_checksums(header):
+        header.main_streams.substreamsinfo.digestsdefined = []
+
+    pack(archive, images("train", IDS), forget_checksums)
+    assert "'train/1.png': without a checksum" in refused(layout)
+
+
+def test_a_header_that_lies_about_sizes_is_refused(layout, archive):
+    def grow_and_shrink(header):
+        sizes = header.main_streams.substreamsinfo.unpacksizes
+        sizes[2], sizes[3] = sizes[2] - 100, sizes[3] + 100
+
+    pack(archive, images("train", IDS), grow_and_shrink)
+    assert "train/3.png" in refused(layout)
+
+
+@pytest.mark.parametrize("header_encryption", [False, True])
+def test_encrypted_archives_are_refused(layout, archive, header_encryption):
+    pack(
+        archive,
+        images("train", [1]),
+        filters=None,
+        password="secret",
+        header_encryption=header_encryption,
+    )
+    assert "is encrypted" in refused(layout, [1])
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ([1, 2, 3, 5], "lacks train/4.png:"),
+        ([1, 2], "lacks train/3.png and 2 others"),
+        ([1, 2, 3, 4, 5, 7], "unexpectedly, train/7.png"),
+    ],
+)
+def test_other_ids_are_refused(layout, archive, held, expected):
+    pack(archive, images("train", held))
+    assert expected in refused(layout, range(1, 6))
+
+
+def test_an_archive_of_nothing_is_refused(layout, archive):
+    archive_of_header(archive, b"")
+    refused(layout)
+
+
+# Header bombs: refused at once, long before the memory is gone
+
+
+def test_a_huge_header_is_refused(layout, archive):
+    archive_of_header(archive, b"\x01\0", size=2**60)
+    assert "declares a header of" in refused(layout)
+
+
+@pytest.mark.parametrize("count", [2**20, 2**40, 2**64 - 1])
+def test_a_huge_count_is_refused(layout, archive, count):
+    archive_of_header(archive, b"\x01\x05" + uint64(count) + b"\0\0")
+    assert "is damaged" in refused(layout)
+
+
+def test_a_packed_header_of_millions_of_members_is_refused(layout, archive):
+    header_bomb(archive, 2_000_000)
+    assert archive.stat().st_size < 5_000
+    assert "is damaged" in refused(layout)
+
+
+# What it refuses while it writes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"GIF89a" + bytes(100), png(5, (32, 31)), png(5, (64, 32)), png(5)[:20]],
+    ids=["gif", "flat", "wide", "cut"],
+)
+def test_what_is_no_image_of_the_competition_is_named(layout, archive, content):
+    pack(archive, images("train", IDS) | {"train/5.png": content})
+    assert "'5.png': not a PNG of 32 x 32 pixels" in refused(layout)
+
+
+def test_a_wrong_checksum_names_the_member(layout, archive):
+    def falsify(header):
+        header.main_streams.substreamsinfo.digests[4] ^= 1
+
+    pack(archive, images("train", IDS), falsify)
+    assert "5.png" in refused(layout)
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_truncated_archives_are_refused(layout, archive, place):
+    whole = pack(archive, images("train", IDS)).read_bytes()
+    archive.write_bytes(whole[: len(whole) * place // 20])
+    refused(layout)
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_a_flipped_byte_is_refused_or_does_not_matter(layout, archive, place):
+    content = bytearray(pack(archive, images("train", IDS)).read_bytes())
+    # Half of the places lie in the two ends, where the headers are.
+    places = (
+        [*range(20), *range(-20, 0)] if place % 2 else range(0, len(content), len(content) // 40)
+    )
+    content[places[place]] ^= 0xFF
+    archive.write_bytes(content)
+    try:
+        extract_train(layout)
+    except UserError:
+        assert tree(layout.data) == {"raw": None, "raw/train.7z": bytes(content)}
+    else:
+        assert tree(layout.images("train")) == {f"{i}.png": png(i) for i in IDS}
+
+
+def test_a_web_page_in_the_archives_place_is_refused(layout, archive):
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"<!DOCTYPE html><title>Service unavailable</title>")
+    assert "is not a 7z archive" in refused(layout)
+
+
+def test_a_damaged_archive_leaves_the_older_images(layout, archive):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    pack(archive, images("train", range(1, 12)) | {"train/12.png": b"no image"})
+    refused(layout)
+    assert len(tree(layout.images("train"))) == len(IDS)
+
+
+# A full disk
+
+
+@pytest.mark.parametrize("allowed", [0, 5])
+def test_a_full_disk_leaves_nothing(layout, archive, monkeypatch, allowed):
+    pack(archive, images("train", IDS))
+    monkeypatch.setattr(os, "write", FullDisk(os.write, allowed))
+    with pytest.raises(UserError, match="The disk is full"):
+        extract_train(layout)
+    monkeypatch.undo()
+    assert tree(layout.data).keys() == {"raw", "raw/train.7z"}
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_disk_full_at_the_manifest_leaves_the_older_images(layout, archive, monkeypatch, allowed):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    pack(archive, images("train", range(1, 14)))
+    before = tree(layout.data)
+    full_disk = FullDisk(Path.write_text, allowed)
+    monkeypatch.setattr(Path, "write_text", lambda *text, **how: full_disk(*text, **how))
+    with pytest.raises(UserError, match="The disk is full"):
+        extract_train(layout, range(1, 14))
+    monkeypatch.undo()
+    assert tree(layout.data) == before
+
+
+# A kill at any moment
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from kaggle_cifar import extract, storage
+
+def killed(function, calls):
+    def call(*arguments, **options):
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+
+data, where, calls = sys.argv[1:]
+if where == "write":
+    extract.write_new_file = killed(extract.write_new_file, int(calls))
+else:
+    Path.replace = killed(Path.replace, int(calls))
+extract.extract(storage.Layout(Path(data)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [("write", 1), ("write", 17), ("replace", 1), ("replace", 2), ("replace", 3), ("replace", 4),
+     ("replace", 6), ("replace", 8)],
+)  # fmt: skip
+def test_a_kill_is_made_good_by_the_next_run(layout, where, calls):
+    undisturbed = Layout(layout.data.parent / "undisturbed")
+    write_competition(layout, IDS, IDS)
+    extract.extract(layout)
+    write_competition(layout, range(1, 15), range(1, 16))
+    shutil.copytree(layout.raw, undisturbed.raw)
+    extract.extract(undisturbed)
+
+    command = [sys.executable, "-c", KILLED_AT, str(layout.data), where, str(calls)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    for split in ("train", "test"):
+        if layout.images(split).exists():
+            listed = {row.split(",")[0] for row in layout.manifest(split).read_text().split()[1:]}
+            assert {path.stem for path in layout.images(split).iterdir()} == listed
+    extract.extract(layout)
+    assert tree(layout.data) == tree(undisturbed.data)
+
+
+def test_the_record_says_from_what_the_images_were_made(layout, archive):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    record = json.loads(extract.record_path(layout.manifest("train")).read_text())
+    assert record == {"archive": extract.identity(archive), "images": len(IDS)}

@@ -1,0 +1,87 @@
+"""Model 3 layer by layer, the fused batch normalisation and the legacy optimiser."""
+
+import keras
+import numpy as np
+import pytest
+
+from kaggle_cifar import layers, networks, optimizers
+
+
+@pytest.fixture
+def model3():
+    return networks.build("model3")
+
+
+def test_model3_has_the_student_projects_parameters(model3):
+    assert model3.count_params() == 309_290
+    assert sum(int(np.prod(weight.shape)) for weight in model3.non_trainable_weights) == 896
+
+
+def test_model3_has_the_student_projects_layers(model3):
+    kinds = [type(layer).__name__ for layer in model3.layers]
+    block = ["Conv2D", "BatchNormalization"] * 2 + ["MaxPooling2D", "Dropout"]
+    assert kinds == ["InputLayer", "Rescaling", *block * 3, "Flatten", "Dense"]
+    convolutions = [layer for layer in model3.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [32, 32, 64, 64, 128, 128]
+    for layer in convolutions:
+        assert layer.activation is keras.activations.elu
+        assert layer.kernel_regularizer.l2 == pytest.approx(1e-4)
+        assert (layer.kernel_size, layer.padding) == ((3, 3), "same")
+    dropouts = [layer.rate for layer in model3.layers if isinstance(layer, keras.layers.Dropout)]
+    assert dropouts == [0.2, 0.3, 0.4]
+
+
+def test_model3_scales_pixels_itself(model3):
+    black, white = np.zeros((1, 32, 32, 3), np.uint8), np.full((1, 32, 32, 3), 255, np.uint8)
+    scaled = model3.layers[1]
+    np.testing.assert_array_equal(scaled(black), 0)
+    np.testing.assert_allclose(scaled(white), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_fused_batch_normalisation_is_keras_own(scale):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    inputs = tf.constant(rng.normal(3, 2, (8, 5, 5, 4)), tf.float32)
+    towards = tf.constant(rng.normal(size=(8, 5, 5, 4)), tf.float32)
+    results = []
+    for kind in (keras.layers.BatchNormalization, layers.BatchNormalization):
+        layer = kind(scale=scale)
+        layer.build(inputs.shape)
+        layer.beta.assign([0.1, -0.2, 0.3, 0.0])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True)
+            loss = tf.reduce_sum(outputs * towards)
+        gradients = tape.gradient(loss, [inputs, *(v.value for v in layer.trainable_variables)])
+        results.append([outputs, *layer.non_trainable_variables, layer(inputs), *gradients])
+    for keras_value, own_value in zip(*results, strict=True):
+        np.testing.assert_allclose(keras_value, own_value, rtol=2e-4, atol=2e-5)
+
+
+def test_legacy_rmsprop_is_keras_2s_formula():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(0, 1e-4, (5, 3)).astype(np.float32)  # where epsilon's place matters
+    variable = keras.Variable(np.zeros(3, np.float32))
+    optimizer = optimizers.LegacyRMSprop(0.01, decay=0.1)
+    optimizer.build([variable])
+    value, velocity = np.zeros(3), np.zeros(3)
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([gradient], [variable])
+        velocity = 0.9 * velocity + 0.1 * gradient.astype(float) ** 2
+        value -= 0.01 / (1 + 0.1 * step) * gradient / (np.sqrt(velocity) + 1e-7)
+    np.testing.assert_allclose(variable, value, rtol=1e-5)
+
+
+def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
+    gradient, steps = np.ones(1, np.float32), []
+    for optimizer in (
+        optimizers.build("legacy-rmsprop", 0.01, 0.0),
+        optimizers.build("rmsprop", 0.01, 0.0),
+    ):
+        variable = keras.Variable(np.zeros(1, np.float32))
+        optimizer.build([variable])
+        optimizer.apply([gradient], [variable])
+        steps.append(np.asarray(variable))
+    np.testing.assert_allclose(*steps, rtol=1e-5)

@@ -195,12 +195,15 @@ def predict(layout: Layout, runs: tuple[str, ...], output: Path | None) -> None:
 
     Several runs are an ensemble: their probabilities are averaged.
     """
-    from kaggle_cifar.prediction import predict_submission
+    from kaggle_cifar.prediction import predict
     from kaggle_cifar.runs import find_run, newest_finished_run
+    from kaggle_cifar.submission import write_submission
 
     chosen = [find_run(layout, name) for name in runs] or [newest_finished_run(layout)]
-    path = output or layout.submissions / f"{'+'.join(run.name for run in chosen)}.csv"
-    predict_submission(layout, chosen, path)
+    names = [run.name for run in chosen]
+    ids, probabilities = predict(layout, chosen)
+    path = output or layout.submissions / f"{'+'.join(names)}.csv"
+    write_submission(path, ids, probabilities.argmax(axis=1), names)
 
 
 @cli.command()
@@ -236,7 +239,7 @@ def submit(layout: Layout, csv: Path, message: str | None, wait: bool) -> None:
     A file that was submitted already is not submitted again: with --wait, its scores are
     fetched.
     """
-    from kaggle_cifar.submission import submit
+    from kaggle_cifar.submitting import submit
 
     submit(csv, layout, message, WAIT_SECONDS if wait else None)
 

@@ -68,10 +68,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, atomically."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8 with newlines as they are, atomically."""
-    with atomic_write(path) as partial:
-        partial.write_bytes(text.encode())
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -248,7 +248,7 @@ class Training:
                 looked = now
                 self.totals = self._look(totals, bar)
                 self.epoch_seconds = before + now - started
-                self._estimate.tell(self.epoch, self.totals[2])
+                self._estimate.tell(self.epoch * len(self.data) + float(self.totals[2]))
                 if stop_signal() is not None or now - self._last_saved > CHECKPOINT_INTERVAL:
                     self._save()
                 if (number := stop_signal()) is not None:
@@ -418,23 +418,20 @@ class Estimate:
         self._start: tuple[float, float] | None = None
         self._told = False
 
-    def tell(self, epoch: int, images_done: float) -> None:
-        """Note the progress within an epoch; print the estimate when it can be trusted."""
+    def tell(self, images_seen: float) -> None:
+        """Note the images seen since the first epoch; print the estimate once it can be trusted."""
         now = time.monotonic()
-        if self._told:
-            return
         if self._start is None:  # the first look ends the time that compiling takes
-            self._start = now, images_done
-            return
-        seconds, images = now - self._start[0], images_done - self._start[1]
-        if seconds < ESTIMATE_AFTER or images <= 0:
+            self._start = now, images_seen
+        seconds, images = now - self._start[0], images_seen - self._start[1]
+        if self._told or seconds < ESTIMATE_AFTER:
             return
         self._told = True
         speed = images / seconds
-        left = ((self._epochs - epoch) * self._images - images_done) / speed
+        left = (self._epochs * self._images - images_seen) / speed
         say(
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
-            f"{duration(left)} for all {self._epochs} epochs at most."
+            f"at most {duration(left)} to the end of epoch {self._epochs}."
         )
 
 

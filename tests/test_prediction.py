@@ -75,7 +75,7 @@ def test_probabilities_are_computed_once(copied, monkeypatch):
 
 
 def test_changed_images_are_predicted_anew(copied):
-    layout, runs, pixels = copied
+    layout, runs, _ = copied
     prediction.predict(layout, runs[:1])
     changed = write_test_data(layout, IDS, seed=9)
     _, probabilities = prediction.predict(layout, runs[:1])

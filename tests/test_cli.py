@@ -1,0 +1,101 @@
+"""The command line itself: help, names, exit statuses; and the Makefile's and README's words."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kaggle_cifar import cli, recipes
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = sorted(cli.cli.commands)
+
+
+def run_cli(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "kaggle_cifar", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_has_help(command):
+    result = CliRunner().invoke(cli.cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert cli.cli.commands[command].help
+    for parameter in cli.cli.commands[command].params:
+        if isinstance(parameter, click.Option) and parameter.name not in ("extract", "seed"):
+            assert parameter.help, parameter.name
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from kaggle_cifar import cli; cli.cli(['--help'], standalone_mode=False);"
+        "print(sorted({'tensorflow', 'keras', 'kaggle', 'pandas', 'py7zr', 'numpy', 'matplotlib'}"
+        " & set(sys.modules)))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "model3-tunde"], "Did you mean model3-tuned?"),
+        (["train", "unheard-of"], "model3, model3-tuned-plateau, model3-tuned"),
+        (["train", "--eposh", "3"], "--epochs"),
+        (["train", "--epochs", "0"], "--epochs"),
+        (["train", "--validation", "some"], "stratified"),
+        (["trian"], "No such command"),
+        (["check"], "CSV"),
+    ],
+)
+def test_a_usage_error_is_status_2_and_says_what_there_is(arguments, words):
+    result = run_cli(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
+    result = run_cli("--data-dir", str(tmp_path), "extract")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_folders_can_be_given_by_the_environment(tmp_path):
+    result = run_cli("predict", KAGGLE_CIFAR_RUNS_DIR=str(tmp_path / "elsewhere"))
+    assert result.returncode == 1
+    assert f"no finished run in {tmp_path}/elsewhere" in result.stderr
+
+
+def test_readme_names_every_command_recipe_and_target():
+    readme = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)
+    for name in [*(f"kaggle-cifar {name}" for name in COMMANDS), *recipes.RECIPES]:
+        assert name in readme, name
+    for target in targets:
+        assert f"make {target}" in readme, target
+
+
+def test_every_command_line_in_the_readme_is_one_that_exists():
+    readme = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^(?:\$ )?kaggle-cifar (?:--\S+ \S+ )*(\w+)(.*)$", readme, re.MULTILINE)
+    assert len(lines) > 5
+    for command, rest in lines:
+        options = re.findall(r"(?<!\S)(--?[a-z-]+)", rest.partition("#")[0])
+        known = {
+            name for p in cli.cli.commands[command].params for name in p.opts + p.secondary_opts
+        }
+        assert set(options) <= known, (command, options)

@@ -143,7 +143,7 @@ def examine_gpu() -> Finding:
         "gpu",
         "warning",
         f"{listed}, which TensorFlow does not see; training runs on the CPU. "
-        'Install its libraries: pip install "kaggle-cifar[gpu]"',
+        'Install its libraries: make gpu (or pip install "tensorflow[and-cuda]").',
     )
 
 

@@ -1,0 +1,68 @@
+"""Extract an archive with this program and with `7z x`, side by side, in one run.
+
+    python benchmarks/extraction.py data/raw/test.7z
+
+Prints seconds, peak resident memory and the ratio of the times. Needs the `7z` command (Debian
+package p7zip-full) and room for the images twice, beside the archive; both are removed again.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path, help="train.7z or test.7z, with the CSV files beside")
+    parser.add_argument("--runs", type=int, default=1, help="alternating runs of each")
+    arguments = parser.parse_args()
+    archive = arguments.archive.resolve()
+    if not archive.exists():
+        sys.exit(f"{archive} is missing: this benchmark needs the real data (make download).")
+    if not shutil.which("7z"):
+        sys.exit("The 7z command is missing: apt-get install p7zip-full")
+    for _ in range(arguments.runs):
+        with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
+            seven_zip = measure(["7z", "x", "-bd", "-y", f"-o{scratch}/7z", str(archive)])
+            own = measure([sys.executable, "-c", own_extraction(archive, Path(scratch) / "own")])
+        report("7z x", seven_zip)
+        report("kaggle-cifar extract", own)
+        print(f"ratio of the times: {own[0] / seven_zip[0]:.2f}\n")
+
+
+def own_extraction(archive: Path, data: Path) -> str:
+    """Return the Python code that extracts one archive as the command does."""
+    raw = data / "raw"
+    raw.mkdir(parents=True)
+    for name in (archive.name, "trainLabels.csv", "sampleSubmission.csv"):
+        (raw / name).symlink_to(archive.parent / name)
+    return (
+        "from pathlib import Path; from kaggle_cifar.extract import extract_split;"
+        "from kaggle_cifar.storage import Layout;"
+        f"extract_split(Layout(Path({str(data)!r})), {archive.stem!r})"
+    )
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """Run a command; return its wall-clock seconds and peak resident memory in MiB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{command[0]} failed with status {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def report(name: str, measured: tuple[float, float]) -> None:
+    """Print a row."""
+    print(f"{name:24} {measured[0]:8.1f} s {measured[1]:8.0f} MiB resident")
+
+
+if __name__ == "__main__":
+    main()

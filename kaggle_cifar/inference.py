@@ -9,23 +9,35 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.networks import gives_logits
 from kaggle_cifar.storage import atomic_write
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 PROBABILITIES = np.dtype([("id", np.int64), ("probabilities", np.float32, (len(CLASS_NAMES),))])
 
 
 def compile_forward(model: "keras.Model") -> Callable:
-    """Return the compiled function uint8 (batch, 32, 32, 3) -> float32 (batch, 10)."""
+    """Return the compiled function from pixels to probabilities.
+
+    It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10).
+    """
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)])
     def forward(pixels: tf.Tensor) -> tf.Tensor:
-        return model(pixels, training=False)
+        return to_probabilities(model, model(pixels, training=False))
 
     return forward
+
+
+def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
+    """Return the outputs of a network as probabilities float32 (batch, 10)."""
+    import tensorflow as tf
+
+    return tf.nn.softmax(outputs) if gives_logits(model) else outputs
 
 
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:

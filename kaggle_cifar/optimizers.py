@@ -42,4 +42,6 @@ def build(name: str, learning_rate: float, decay: float) -> keras.optimizers.Opt
         return LegacyRMSprop(learning_rate, decay)
     if name == "rmsprop":
         return keras.optimizers.RMSprop(learning_rate)
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate)
     raise ValueError(f"Unknown optimiser {name!r}.")

@@ -17,11 +17,12 @@ import numpy as np
 
 from kaggle_cifar import networks
 from kaggle_cifar.checkpoint import load_checkpoint, save_checkpoint
+from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
 from kaggle_cifar.dataset import BatchSource, TrainingSet, load_training_set, split_validation
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.figures import draw_curves
-from kaggle_cifar.inference import compile_forward, standard_error, write_probabilities
+from kaggle_cifar.inference import standard_error, to_probabilities, write_probabilities
 from kaggle_cifar.progress import duration, progress_bar, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions
@@ -166,7 +167,7 @@ class Training:
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self._train_step = self._compile_train_step()
-        self._forward = compile_forward(self.model)
+        self._evaluate_step = self._compile_evaluate_step()
 
         self.control = EpochControl(recipe.learning_rate)
         self.history: list[dict[str, Any]] = []
@@ -312,19 +313,18 @@ class Training:
 
     def _compile_train_step(self) -> Callable:
         """Return the function (batch, totals) -> totals that does one step of the optimiser."""
-        import keras
         import tensorflow as tf
 
         def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
-                probabilities = self.model(pixels, training=True)
-                losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+                outputs = self.model(pixels, training=True)
+                losses = self._losses(labels, outputs)
                 replicas = self.strategy.num_replicas_in_sync
                 loss = tf.reduce_sum(losses * weights) + self._penalty() / replicas
                 scaled_loss = self.optimizer.scale_loss(loss)
             variables = self.model.trainable_variables
             self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
-            guesses = tf.argmax(probabilities, axis=-1, output_type=labels.dtype)
+            guesses = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
             correct = tf.reduce_sum(tf.cast(guesses == labels, tf.float32))
             return tf.stack([loss, correct, tf.cast(tf.size(labels), tf.float32)])
 
@@ -342,17 +342,36 @@ class Training:
 
         return tf.add_n(self.model.losses) if self.model.losses else tf.constant(0.0)
 
-    def _evaluate(self, data: TrainingSet) -> tuple[float, np.ndarray]:
-        """Return the mean loss, regularisation included, and probabilities float32 (n, 10)."""
+    def _compile_evaluate_step(self) -> Callable:
+        """Return the function (pixels, labels) -> (losses, outputs) without training."""
+        import tensorflow as tf
+
+        pixels = tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)
+        labels = tf.TensorSpec((None,), tf.int32)
+
+        @tf.function(autograph=False, input_signature=[pixels, labels])
+        def evaluate_step(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            outputs = self.model(pixels, training=False)
+            return self._losses(labels, outputs), to_probabilities(self.model, outputs)
+
+        return evaluate_step
+
+    def _losses(self, labels: "tf.Tensor", outputs: "tf.Tensor") -> "tf.Tensor":
+        """Return each image's cross-entropy, float32 (batch,)."""
         import keras
 
+        return keras.losses.sparse_categorical_crossentropy(
+            labels, outputs, from_logits=networks.gives_logits(self.model)
+        )
+
+    def _evaluate(self, data: TrainingSet) -> tuple[float, np.ndarray]:
+        """Return the mean loss, regularisation included, and probabilities float32 (n, 10)."""
         losses, probabilities = [], []
         for start in range(0, len(data), EVALUATION_BATCH):
             rows = slice(start, start + EVALUATION_BATCH)
-            guess = self._forward(data.pixels[rows])
-            loss = keras.losses.sparse_categorical_crossentropy(data.labels[rows], guess)
-            losses.append(np.asarray(loss))
-            probabilities.append(np.asarray(guess))
+            batch = self._evaluate_step(data.pixels[rows], data.labels[rows])
+            losses.append(np.asarray(batch[0]))
+            probabilities.append(np.asarray(batch[1]))
         mean = float(np.concatenate(losses).mean(dtype=np.float64)) + float(self._penalty())
         return mean, np.concatenate(probabilities)
 

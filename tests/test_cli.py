@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy():
     ("arguments", "words"),
     [
         (["train", "model3-tunde"], "Did you mean model3-tuned?"),
-        (["train", "unheard-of"], "model3, model3-tuned-plateau, model3-tuned"),
+        (["train", "unheard-of"], "model1, model2, model3, model3-tuned-plateau, model3-tuned"),
         (["train", "--eposh", "3"], "--epochs"),
         (["train", "--epochs", "0"], "--epochs"),
         (["train", "--validation", "some"], "stratified"),

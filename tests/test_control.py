@@ -86,7 +86,7 @@ loss_lists = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(
     losses=loss_lists,
-    recipe=st.sampled_from(sorted(recipes.RECIPES)),
+    recipe=st.sampled_from(["model3", "model3-tuned-plateau", "model3-tuned"]),
     killed_after=st.sets(st.integers(0, 29)),
 )
 def test_every_course_is_that_of_keras_callbacks_killed_or_not(losses, recipe, killed_after):

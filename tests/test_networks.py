@@ -4,12 +4,42 @@ import keras
 import numpy as np
 import pytest
 
-from kaggle_cifar import layers, networks, optimizers
+from kaggle_cifar import inference, layers, networks, optimizers
 
 
 @pytest.fixture
 def model3():
     return networks.build("model3")
+
+
+@pytest.mark.parametrize(("name", "count"), [("model1", 122_570), ("model2", 167_818)])
+def test_the_first_two_networks_have_the_student_projects_parameters(name, count):
+    assert networks.build(name).count_params() == count
+
+
+def test_model1_has_the_student_projects_layers():
+    kinds = [type(layer).__name__ for layer in networks.build("model1").layers]
+    convolutions = ["Conv2D", "MaxPooling2D"] * 2 + ["Conv2D"]
+    assert kinds == ["InputLayer", "Rescaling", *convolutions, "Flatten", "Dense", "Dense"]
+
+
+def test_model2_has_the_student_projects_layers():
+    model = networks.build("model2")
+    kinds = [type(layer).__name__ for layer in model.layers]
+    convolutions = ["Conv2D", "MaxPooling2D"] * 3
+    dense = ["Dense", "Dropout", "Dense", "Dense"]
+    assert kinds == ["InputLayer", "Rescaling", *convolutions, "Flatten", *dense]
+    assert model.layers[-3].rate == 0.5
+
+
+@pytest.mark.parametrize("name", networks.names())
+def test_every_network_gives_probabilities_in_the_end(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    probabilities = np.asarray(inference.compile_forward(networks.build(name))(pixels))
+    assert probabilities.shape == (3, 10)
+    assert probabilities.dtype == np.float32
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_model3_has_the_student_projects_parameters(model3):

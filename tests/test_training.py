@@ -234,6 +234,16 @@ def test_validation_none_contradicts_early_stopping(layout):
         training.train(layout, RECIPE, "none", RunOptions(validation="none"))
 
 
+@pytest.mark.parametrize("recipe", ["model1", "model2"])
+def test_networks_that_give_logits_train_and_keep_the_last_epoch(layout, recipe):
+    recipe = dataclasses.replace(recipes.find_recipe(recipe), epochs=2)
+    run = training.train(layout, recipe, recipe.name, OPTIONS)
+    metrics = json.loads(run.metrics_file.read_text())
+    history = result_of(run)[0]
+    assert metrics["best_epoch"] == 2
+    assert metrics["validation_loss"] == pytest.approx(float(history[-1]["val_loss"]))
+
+
 def test_without_validation_all_images_are_trained_on(layout):
     plain = dataclasses.replace(RECIPE, early_stopping=None, plateau=None, epochs=1)
     run = training.train(layout, plain, "all", RunOptions(validation="none"))

@@ -19,7 +19,7 @@ def site(kaggle_site, tmp_path):
     drawn = tmp_path / "drawn"
     draw_sample(drawn, seed=5, train_count=120, test_count=110)
     kaggle_site.files = {name: (drawn / name).read_bytes() for name in FILES}
-    kaggle_site.solution = {image_id: ("cat", "Ignored") for image_id in range(1, 111)}
+    kaggle_site.solution = dict.fromkeys(range(1, 111), ("cat", "Ignored"))
     for image_id, label, usage in read_solution(drawn / SOLUTION):
         kaggle_site.solution[image_id] = (label, usage.title())
     kaggle_site.solution_file = drawn / SOLUTION

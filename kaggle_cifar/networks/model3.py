@@ -31,5 +31,7 @@ def build() -> keras.Model:
         x = layers.MaxPooling2D()(x)
         x = layers.Dropout(dropout)(x)
     x = layers.Flatten()(x)
-    outputs = layers.Dense(len(CLASS_NAMES), activation="softmax", dtype="float32")(x)
+    outputs = layers.Dense(
+        len(CLASS_NAMES), activation="softmax", dtype="float32", name="probabilities"
+    )(x)
     return keras.Model(inputs, outputs, name="model3")

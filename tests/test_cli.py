@@ -79,23 +79,22 @@ def test_folders_can_be_given_by_the_environment(tmp_path):
     assert f"no finished run in {tmp_path}/elsewhere" in result.stderr
 
 
+def readme_command_lines() -> list[tuple[str, str]]:
+    """Return each command and its arguments, as the README shows them."""
+    readme = (ROOT / "README.md").read_text()
+    return re.findall(r"^ +kaggle-cifar (?:--\S+ \S+ )*(\w+)(.*)$", readme, re.MULTILINE)
+
+
 def test_readme_names_every_command_recipe_and_target():
     readme = (ROOT / "README.md").read_text()
-    makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)
-    for name in [*(f"kaggle-cifar {name}" for name in COMMANDS), *recipes.RECIPES]:
-        assert name in readme, name
-    for target in targets:
-        assert f"make {target}" in readme, target
+    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {command for command, _ in readme_command_lines()} == set(COMMANDS)
+    for words in [*(f"`{name}`" for name in recipes.RECIPES), *(f"make {t}" for t in targets)]:
+        assert words in readme, words
 
 
-def test_every_command_line_in_the_readme_is_one_that_exists():
-    readme = (ROOT / "README.md").read_text()
-    lines = re.findall(r"^(?:\$ )?kaggle-cifar (?:--\S+ \S+ )*(\w+)(.*)$", readme, re.MULTILINE)
-    assert len(lines) > 5
-    for command, rest in lines:
-        options = re.findall(r"(?<!\S)(--?[a-z-]+)", rest.partition("#")[0])
-        known = {
-            name for p in cli.cli.commands[command].params for name in p.opts + p.secondary_opts
-        }
-        assert set(options) <= known, (command, options)
+@pytest.mark.parametrize(("command", "arguments"), readme_command_lines())
+def test_every_command_line_in_the_readme_is_one_that_exists(command, arguments):
+    options = re.findall(r"(?<!\S)(--?[a-z-]+)", arguments.partition("#")[0])
+    parameters = cli.cli.commands[command].params
+    assert set(options) <= {name for p in parameters for name in (*p.opts, *p.secondary_opts)}

@@ -27,7 +27,7 @@ class Commands(click.Group):
 
 
 class RecipeName(click.ParamType):
-    """The name of a recipe, given to the command as the recipe."""
+    """The name of a recipe or its JSON file, given to the command as the recipe."""
 
     name = "recipe"
 
@@ -144,6 +144,13 @@ def extract(layout: Layout) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random.  [default: 0]")
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe, as in --set learning_rate=0.003 or --set plateau.factor=0.1.",
+)
+@click.option(
     "--validation",
     type=click.Choice(VALIDATION_SPLITS),
     default=VALIDATION_SPLITS[0],
@@ -159,22 +166,26 @@ def train(
     epochs: int | None,
     limit: int | None,
     seed: int | None,
+    changes: tuple[str, ...],
     validation: str,
     mixed_precision: bool,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
+    RECIPE is a name or a JSON file of your own: a run's recipe.json with another name in it.
     Ctrl-C saves the state and stops; the same command goes on. The result is a folder
     runs/NAME with the weights, the history, the curves and the figures reached.
 
     \b
       kaggle-cifar train
       kaggle-cifar train model3 --seed 1
+      kaggle-cifar train my_recipe.json
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
     """  # noqa: D301
     from kaggle_cifar.training import Interrupted
     from kaggle_cifar.training import train as train_run
 
+    recipe = recipes.change_recipe(recipe, changes) if changes else recipe
     run_name = name or (recipe.name if seed is None else f"{recipe.name}-seed{seed}")
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
@@ -242,6 +253,17 @@ def submit(layout: Layout, csv: Path, message: str | None, wait: bool) -> None:
     from kaggle_cifar.submitting import submit
 
     submit(csv, layout, message, WAIT_SECONDS if wait else None)
+
+
+@cli.command()
+@click.pass_obj
+def runs(layout: Layout) -> None:
+    """Show all runs, unfinished ones too, and what the submissions made of them scored."""
+    from kaggle_cifar.ledger import describe_runs, describe_submissions
+
+    say(describe_runs(layout))
+    if submissions := describe_submissions(layout):
+        say(f"\n{submissions}")
 
 
 def main() -> None:

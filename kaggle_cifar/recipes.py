@@ -5,12 +5,19 @@ A recipe is frozen: what it gives on the same data is known. A changed one is an
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
+OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop")
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,13 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training besides the data and the seed."""
+    """All that decides a training besides the data and the seed.
+
+    Raises
+    ------
+    UserError
+        When a value is one that no training could use.
+    """
 
     name: str
     network: str
@@ -54,6 +67,32 @@ class Recipe:
     early_stopping: EarlyStopping | None = None
     plateau: Plateau | None = None
     exponential_decay: ExponentialDecay | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w][\w.,=+-]*", self.name):
+            raise UserError(
+                f"A recipe's name is a folder's name of letters, digits and . , = + - _, "
+                f"not {self.name!r}."
+            )
+        require_one_of("network", self.network, networks.names())
+        require_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        for key in ("learning_rate", "batch_size", "epochs"):
+            if not getattr(self, key) > 0:
+                raise UserError(f"{key} must be more than 0, not {getattr(self, key)}.")
+        if self.decay and self.optimizer != "legacy-rmsprop":
+            raise UserError(
+                f"decay belongs to the optimizer legacy-rmsprop; {self.optimizer} has none."
+            )
+
+
+def require_one_of(kind: str, name: str, names: Iterable[str]) -> None:
+    """Raise a UserError that suggests the nearest of `names`, unless `name` is one of them."""
+    names = list(names)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1)
+    suggestion = f" Did you mean {near[0]}?" if near else ""
+    raise UserError(f"There is no {kind} {name!r}.{suggestion} There are: {', '.join(names)}.")
 
 
 def model1() -> Recipe:
@@ -123,16 +162,69 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
-def find_recipe(name: str) -> Recipe:
-    """Return the recipe of that name.
+def find_recipe(name_or_file: str) -> Recipe:
+    """Return the recipe of that name, or the one in a JSON file.
+
+    The file is a run's recipe.json, changed, or the part of it under "recipe".
 
     Raises
     ------
     UserError
-        When there is none; it lists those there are and suggests the nearest.
+        When there is none; it lists those there are and suggests the nearest. When the file
+        has unknown keys or impossible values, or gives a recipe of this program another content.
     """
-    if name in RECIPES:
-        return RECIPES[name]()
-    near = difflib.get_close_matches(name, RECIPES, n=1)
-    suggestion = f" Did you mean {near[0]}?" if near else ""
-    raise UserError(f"There is no recipe {name!r}.{suggestion} Recipes: {', '.join(RECIPES)}.")
+    if not name_or_file.endswith(".json"):
+        require_one_of("recipe", name_or_file, RECIPES)
+        return RECIPES[name_or_file]()
+    file = Path(name_or_file)
+    content = read_json(file)
+    try:
+        recipe: Recipe = from_json(Recipe, content.get("recipe", content))
+    except (TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{file} is not a recipe: {error}") from None
+    if recipe.name in RECIPES and recipe != RECIPES[recipe.name]():
+        raise UserError(
+            f'{file} changes the recipe {recipe.name}: give it another "name", so that results '
+            "stay apart."
+        )
+    return recipe
+
+
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Return the recipe with changes like `learning_rate=0.003` or `plateau.factor=0.1`.
+
+    Values are JSON, or text where they are not. The changes become part of the recipe's name.
+
+    Raises
+    ------
+    UserError
+        When a change has no "=", an unknown key or an impossible value.
+    """
+    content = dataclasses.asdict(recipe)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or key == "name":
+            raise UserError(f"A change is KEY=VALUE, with a recipe's key, not {change!r}.")
+        *parents, last = key.split(".")
+        part = content
+        for parent in parents:
+            require_one_of("key", parent, part)
+            part = part[parent]
+            if not isinstance(part, dict):
+                raise UserError(f"{recipe.name} has no {parent}, so {key} cannot be changed.")
+        require_one_of("key", last, part)
+        part[last] = parse_value(text)
+    content["name"] = ",".join([recipe.name, *changes])
+    try:
+        changed: Recipe = from_json(Recipe, content)
+    except TypeError as error:
+        raise UserError(f"{', '.join(changes)}: {error}.") from None
+    return changed
+
+
+def parse_value(text: str) -> Any:
+    """Return the JSON value that `text` is, or `text`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

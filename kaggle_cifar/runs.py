@@ -1,9 +1,8 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
-import dataclasses
+import csv
 import hashlib
-import types
-import typing
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.storage import Layout, read_json
+from kaggle_cifar.storage import Layout, from_json, read_json
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +55,11 @@ class Run:
         return self.folder / "metrics.json"
 
     @property
+    def history_file(self) -> Path:
+        """A row for each epoch so far."""
+        return self.folder / "history.csv"
+
+    @property
     def finished(self) -> bool:
         """Whether training has ended and all its files are there."""
         return self.metrics_file.exists()
@@ -74,8 +78,30 @@ class Run:
                 from_json(Recipe, content["recipe"]),
                 from_json(RunOptions, content["options"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, UserError) as error:
             raise UserError(f"{self.recipe_file} does not hold a run's recipe: {error}.") from None
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return the figures of a finished run."""
+        metrics = read_json(self.metrics_file)
+        if not isinstance(metrics, dict):
+            raise UserError(f"{self.metrics_file} does not hold a run's figures. Train it again.")
+        return metrics
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return a row for each epoch so far, values as numbers, None where a cell is empty."""
+        if not self.history_file.exists():
+            return []
+        with self.history_file.open(encoding="utf-8", newline="") as file:
+            try:
+                return [
+                    {key: json.loads(cell) if cell else None for key, cell in row.items()}
+                    for row in csv.DictReader(file)
+                ]
+            except (ValueError, TypeError, UnicodeDecodeError) as error:
+                raise UserError(
+                    f"{self.history_file} is torn or not a run's history ({error})."
+                ) from None
 
     def load_model(self) -> "keras.Model":
         """Rebuild the network from the recipe and load its weights; no file is executed.
@@ -105,35 +131,6 @@ class Run:
         """Return the digest of the weights' file, by which derived files know them."""
         with self.weights_file.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def from_json(kind: type, content: dict[str, Any]) -> Any:
-    """Return a dataclass from JSON values, nested ones too.
-
-    Raises
-    ------
-    TypeError
-        When a key is unknown or missing, or a value has another type than the field.
-    """
-    if not isinstance(content, dict):
-        raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = content.keys() - hints.keys()
-    if unknown:
-        raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
-    return kind(**{key: _field(key, hints[key], value) for key, value in content.items()})
-
-
-def _field(key: str, hint: Any, value: Any) -> Any:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for kind in kinds:
-        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-            return from_json(typing.cast(type, kind), value)
-        if kind is float and type(value) is int:
-            return float(value)
-        if type(value) is kind:
-            return value
-    raise TypeError(f"{key} cannot be {value!r}")
 
 
 def find_run(layout: Layout, name: str) -> Run:

@@ -1,9 +1,12 @@
 """Where things lie on disk, how a file becomes visible only when it is whole, who may write."""
 
+import dataclasses
 import errno
 import json
 import os
 import shutil
+import types
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +101,35 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is missing.") from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}). Restore it or delete it.") from None
+
+
+def from_json(kind: type, content: dict[str, Any]) -> Any:
+    """Return a dataclass from JSON values, nested ones too.
+
+    Raises
+    ------
+    TypeError
+        When a key is unknown or missing, or a value has another type than the field.
+    """
+    if not isinstance(content, dict):
+        raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = content.keys() - hints.keys()
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    return kind(**{key: _field(key, hints[key], value) for key, value in content.items()})
+
+
+def _field(key: str, hint: Any, value: Any) -> Any:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            return from_json(typing.cast(type, kind), value)
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is kind:
+            return value
+    raise TypeError(f"{key} cannot be {value!r}")
 
 
 def sync(path: Path) -> None:

@@ -307,7 +307,7 @@ class Training:
         writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.history)
-        write_text(self.run.folder / "history.csv", table.getvalue())
+        write_text(self.run.history_file, table.getvalue())
 
     # The mathematics
 

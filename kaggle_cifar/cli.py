@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kaggle_cifar import __version__, recipes
 from kaggle_cifar.errors import UserError
@@ -143,6 +144,8 @@ def extract(layout: Layout) -> None:
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's number.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random.  [default: 0]")
+@click.option("--seeds", type=click.IntRange(min=1), help="N runs, of the seeds 0 to N - 1.")
+@click.option("--folds", type=click.IntRange(min=2), help="N runs, each judged on another part.")
 @click.option(
     "--set",
     "changes",
@@ -158,14 +161,16 @@ def extract(layout: Layout) -> None:
     help="Images to judge by: the last 20 % by id, 20 % of each class, or none.",
 )
 @click.option("--mixed-precision", is_flag=True, help="16-bit activations: faster on most GPUs.")
-@click.pass_obj
+@click.pass_context
 def train(
-    layout: Layout,
+    context: click.Context,
     recipe: Recipe,
     name: str | None,
     epochs: int | None,
     limit: int | None,
     seed: int | None,
+    seeds: int | None,
+    folds: int | None,
     changes: tuple[str, ...],
     validation: str,
     mixed_precision: bool,
@@ -182,19 +187,45 @@ def train(
       kaggle-cifar train my_recipe.json
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
     """  # noqa: D301
-    from kaggle_cifar.training import Interrupted
-    from kaggle_cifar.training import train as train_run
+    from kaggle_cifar import sweeps, training
 
-    recipe = recipes.change_recipe(recipe, changes) if changes else recipe
-    run_name = name or (recipe.name if seed is None else f"{recipe.name}-seed{seed}")
+    refuse_contradictions(context)
+    recipe = changed_recipe(recipe, changes)
+    run_name = name or recipe.name
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     options = RunOptions(seed or 0, limit, validation, mixed_precision)
     try:
-        train_run(layout, recipe, run_name, options)
-    except Interrupted as stop:
-        say(f"Stopped; the state of {run_name} is saved. The same command goes on with it.")
+        if seeds:
+            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds)
+        elif folds:
+            sweeps.train_folds(context.obj, recipe, run_name, options, folds)
+        else:
+            run_name += f"-seed{seed}" if seed is not None and not name else ""
+            training.train(context.obj, recipe, run_name, options)
+    except training.Interrupted as stop:
+        say("Stopped; the state is saved. The same command goes on with it.")
         sys.exit(128 + stop.signal_number)
+
+
+def changed_recipe(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
+    """Return the recipe with the changes of --set, or end with a usage error."""
+    try:
+        return recipes.change_recipe(recipe, changes) if changes else recipe
+    except UserError as error:
+        raise click.UsageError(f"--set: {error}") from None
+
+
+def refuse_contradictions(context: click.Context) -> None:
+    """End with a usage error when options of `train` are given that exclude each other."""
+    for first, second, reason in (
+        ("seed", "seeds", "--seeds N trains the seeds 0 to N - 1"),
+        ("seeds", "folds", "repeat --folds with another --seed and --name instead"),
+        ("folds", "validation", "--folds N judges each run on its own part"),
+    ):
+        given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+        if all(context.get_parameter_source(name) in given for name in (first, second)):
+            raise click.UsageError(f"--{first} and --{second} exclude each other: {reason}.")
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """PNG folders to ids, pixels and labels; the validation split; batches for training."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,8 @@ def split_validation(
     """Return the row numbers to train on and those to validate on, both ascending.
 
     `validation` is "last20" (the last 20 % of the rows, as Keras' `validation_split` and the
-    student project have it), "stratified" (20 % of each class, drawn with `seed`) or "none".
+    student project have it), "stratified" (20 % of each class, drawn with `seed`), "none", or a
+    fold like "fold2of5" (the second of five equal stratified parts, drawn with `seed`).
     """
     rows = np.arange(len(labels))
     if validation == "none":
@@ -103,7 +105,21 @@ def split_validation(
         count = round(len(rows) * VALIDATION_SHARE)
         chosen = stratified_choice(labels, count, np.random.default_rng(seed))
         return np.setdiff1d(rows, chosen), chosen
+    if fold := re.fullmatch(r"fold(\d+)of(\d+)", validation):
+        chosen = stratified_fold(labels, int(fold[1]), int(fold[2]), np.random.default_rng(seed))
+        return np.setdiff1d(rows, chosen), chosen
     raise ValueError(f"Unknown validation split {validation!r}.")
+
+
+def stratified_fold(
+    labels: np.ndarray, fold: int, folds: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the row numbers, ascending, of one of `folds` parts; `fold` counts from one."""
+    by_class = [
+        rng.permutation(np.flatnonzero(labels == label)) for label in range(len(CLASS_NAMES))
+    ]
+    # Dealt out in turn, class after class, the parts differ by one row at most, also in a class.
+    return np.sort(np.concatenate(by_class)[fold - 1 :: folds])
 
 
 def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:

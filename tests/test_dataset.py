@@ -116,6 +116,21 @@ def test_last20_is_the_last_fifth_and_stratified_has_equal_classes():
     assert (len(train), len(validation)) == (500, 0)
 
 
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=12, max_size=200).map(np.array),
+    folds=st.integers(2, 6),
+)
+def test_every_row_is_validated_in_just_one_fold(labels, folds):
+    parts = []
+    for fold in range(1, folds + 1):
+        train, validation = split_validation(labels, f"fold{fold}of{folds}", seed=1)
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+        parts.append(validation)
+    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+    for counts in zip(*(np.bincount(labels[part], minlength=10) for part in parts), strict=True):
+        assert max(counts) - min(counts) <= 1
+
+
 @settings(deadline=None, max_examples=20)
 @given(count=st.integers(1, 40), batch_size=st.integers(1, 17), first_step=st.integers(0, 3))
 def test_batches_go_on_at_any_step_as_if_never_stopped(count, batch_size, first_step):

@@ -1,0 +1,63 @@
+"""Several runs of one recipe: seeds, to know what is luck, and folds, to judge on all images."""
+
+import dataclasses
+
+import numpy as np
+
+from kaggle_cifar.competition import TRAIN_LABELS
+from kaggle_cifar.inference import read_probabilities, standard_error, write_probabilities
+from kaggle_cifar.ledger import mean_and_spread
+from kaggle_cifar.progress import say
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.training import train
+
+
+def train_seeds(
+    layout: Layout, recipe: Recipe, name: str, options: RunOptions, count: int
+) -> list[Run]:
+    """Train the runs `name`-seed0, -seed1, … and tell the mean and spread of their accuracy.
+
+    Raises as `training.train`; called again, it goes on where it was.
+    """
+    runs = [
+        train(layout, recipe, f"{name}-seed{seed}", dataclasses.replace(options, seed=seed))
+        for seed in range(count)
+    ]
+    if count > 1 and options.validation != "none":
+        accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
+        say(f"{name}, {count} seeds: {mean_and_spread(accuracies)}.")
+    return runs
+
+
+def train_folds(
+    layout: Layout, recipe: Recipe, name: str, options: RunOptions, count: int
+) -> list[Run]:
+    """Train `count` runs, each validated on another part of the images, and keep what they say.
+
+    `runs/<name>-<count>folds.npy` gets the out-of-fold probabilities: for every training image
+    those of the run that was not trained on it. Raises as `training.train`; called again, it
+    goes on where it was.
+    """
+    runs = []
+    for fold in (f"fold{number}of{count}" for number in range(1, count + 1)):
+        runs.append(
+            train(layout, recipe, f"{name}-{fold}", dataclasses.replace(options, validation=fold))
+        )
+    files = [run.folder / "validation_probabilities.npy" for run in runs]
+    rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
+    path = layout.runs / f"{name}-{count}folds.npy"
+    write_probabilities(path, rows["id"], rows["probabilities"])
+    accuracy = out_of_fold_accuracy(layout, rows)
+    error = standard_error(accuracy, len(rows))
+    say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
+    return runs
+
+
+def out_of_fold_accuracy(layout: Layout, rows: np.ndarray) -> float:
+    """Return the share of probabilities whose highest is that of the true class."""
+    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    truth = labels[np.searchsorted(ids, rows["id"])]
+    return float(np.mean(rows["probabilities"].argmax(axis=1) == truth))

@@ -1,0 +1,104 @@
+"""Seeds and folds of one recipe, and the table that shows them."""
+
+import dataclasses
+import statistics
+
+import numpy as np
+import pytest
+from small_data import layout_in, write_training_data
+
+from kaggle_cifar import ledger, recipes, sweeps
+from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.runs import RunOptions
+from kaggle_cifar.storage import write_json
+from kaggle_cifar.submission import update_record
+
+RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    layout = layout_in(tmp_path_factory.mktemp("sweeps"))
+    write_training_data(layout, 50)
+    return layout
+
+
+@pytest.fixture(scope="module")
+def seeds(layout):
+    return sweeps.train_seeds(layout, RECIPE, "model1", RunOptions(), 3)
+
+
+def test_seeds_give_mean_and_spread(layout, seeds):
+    accuracies = [run.read_metrics()["validation_accuracy"] for run in seeds]
+    weights = {run.weights_sha256() for run in seeds}
+    assert len(weights) == 3
+    table = ledger.describe_runs(layout)
+    mean, spread = statistics.mean(accuracies), statistics.stdev(accuracies)
+    assert f"model1, 3 seeds: mean validation accuracy {mean:.4f}" in table
+    assert f"standard deviation {spread:.4f}" in table
+
+
+def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
+    runs = sweeps.train_folds(layout, RECIPE, "model1", RunOptions(), 3)
+    rows = read_probabilities(layout.runs / "model1-3folds.npy")
+    np.testing.assert_array_equal(rows["id"], np.arange(1, 51))
+    for run in runs:
+        own = read_probabilities(run.folder / "validation_probabilities.npy")
+        kept = rows[np.isin(rows["id"], own["id"])]
+        np.testing.assert_array_equal(kept["probabilities"], own["probabilities"])
+        assert run.read_metrics()["train_images"] == 50 - len(own)
+    accuracy = np.mean(rows["probabilities"].argmax(axis=1) == rows["id"] % 10)
+    assert f"out-of-fold accuracy {accuracy:.4f}" in capsys.readouterr().out
+
+
+def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
+    unfinished = layout.runs / "begun"
+    content = {
+        "recipe": dataclasses.asdict(recipes.model3()),
+        "options": dataclasses.asdict(RunOptions()),
+    }
+    write_json(unfinished / "recipe.json", content)
+    (unfinished / "history.csv").write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
+        "1,2.0,0.2,2.1,0.25,0.001,10.5\n2,1.9,0.3,2.2,0.2,0.001,10.5\n"
+    )
+    lines = ledger.describe_runs(layout).splitlines()
+    begun = next(line for line in lines if line.startswith("begun"))
+    assert begun.split() == [
+        "begun",
+        "model3",
+        "2",
+        "of",
+        "50,",
+        "unfinished",
+        "0.2500",
+        "so",
+        "far",
+        "21",
+        "s",
+    ]
+    metrics = seeds[0].read_metrics()
+    accuracy, error = metrics["validation_accuracy"], metrics["validation_standard_error"]
+    finished = next(line for line in lines if line.startswith("model1-seed0"))
+    assert f"{accuracy:.4f} ± {error:.4f}" in finished
+    assert finished.endswith("122,570")
+
+
+def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
+    for name in ("one", "never-submitted"):
+        layout.submissions.mkdir(exist_ok=True)
+        (layout.submissions / f"{name}.csv").write_text("id,label\n")
+    update_record(
+        layout.submissions / "one.csv",
+        runs=[seeds[0].name],
+        submitted_at="2026-11-23T09:00:00+00:00",
+        status="COMPLETE",
+        public_score="0.84620",
+        private_score="0.84100",
+    )
+    header, *rows = ledger.describe_submissions(layout).splitlines()
+    assert header.split()[:4] == ["submission", "validation", "public", "private"]
+    accuracy = seeds[0].read_metrics()["validation_accuracy"]
+    assert [row.split() for row in rows] == [
+        ["one", f"{accuracy:.4f}", "0.84620", "0.84100", "complete", "2026-11-23", "09:00:00"]
+    ]

@@ -297,6 +297,22 @@ def runs(layout: Layout) -> None:
         say(f"\n{submissions}")
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--output", type=PATH, help="The folder.  [default: runs/RUN/export]")
+@click.pass_obj
+def export(layout: Layout, run: str, output: Path | None) -> None:
+    """Write RUN's whole model for use elsewhere: SavedModel, and ONNX with tf2onnx installed.
+
+    Both take the pixels as they are, 0 to 255, and give the ten classes' probabilities.
+    """
+    from kaggle_cifar.exporting import export
+    from kaggle_cifar.runs import find_run
+
+    found = find_run(layout, run)
+    export(found, output or found.folder / "export")
+
+
 def main() -> None:
     """Run the command line: a user's error is a sentence and status 1, Ctrl-C status 130."""
     try:

@@ -115,15 +115,26 @@ def sample(folder: Path, seed: int) -> None:
 
 @cli.command()
 @click.option("--extract/--no-extract", default=True, help="Extract the archives as well.")
+@click.option(
+    "--source",
+    type=click.Choice(["kaggle", "keras"]),
+    default="kaggle",
+    show_default=True,
+    help="keras: the public CIFAR-10, without an account; its predictions are not for Kaggle.",
+)
 @click.pass_obj
-def download(layout: Layout, extract: bool) -> None:
+def download(layout: Layout, extract: bool, source: str) -> None:
     """Bring the competition's four files to data/raw, verify and extract them.
 
     What was interrupted goes on where it stopped; what is there and whole is left alone.
     """
     from kaggle_cifar.download import download
     from kaggle_cifar.extract import extract as extract_archives
+    from kaggle_cifar.keras_source import download_from_keras
 
+    if source == "keras":
+        download_from_keras(layout)
+        return
     download(layout)
     if extract:
         extract_archives(layout)

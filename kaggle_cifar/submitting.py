@@ -9,6 +9,7 @@ from typing import Any
 from kaggle_cifar import competition, storage, tables
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.kaggle_client import call, open_client, status_of
+from kaggle_cifar.keras_source import source_file
 from kaggle_cifar.progress import duration, say
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import check, digest_of, read_record, record_path, update_record
@@ -35,6 +36,7 @@ def submit(
     UserError
         When the file has faults, Kaggle refuses it or the time is over.
     """
+    refuse_public_data(layout)
     refuse_faults(path, layout)
     with storage.lock(path.absolute().parent, "submission"):
         api = open_client()
@@ -42,6 +44,16 @@ def submit(
         if wait_seconds is None:
             return record
         return wait_for_scores(api, path, record["ref"], wait_seconds, sleep, clock)
+
+
+def refuse_public_data(layout: Layout) -> None:
+    """Raise a UserError when the data is the public CIFAR-10 instead of Kaggle's."""
+    if source_file(layout).exists():
+        raise UserError(
+            f"Nothing was submitted: {layout.data} holds the public CIFAR-10 from keras.datasets. "
+            "Its test images have other ids than Kaggle's, and their labels are public: it is for "
+            "trying things out. Download Kaggle's files to another --data-dir and predict those."
+        )
 
 
 def refuse_faults(path: Path, layout: Layout) -> None:

@@ -1,0 +1,125 @@
+"""The public CIFAR-10 through `keras.datasets`, in the competition's layout: no account needed.
+
+Its test images are the ones that Kaggle scores. Their labels are dropped here, and `submitting`
+refuses what was predicted on them: it would be no entry of the competition's.
+"""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaggle_cifar.competition import (
+    CLASS_NAMES,
+    FILES,
+    SAMPLE_SUBMISSION,
+    TRAIN_LABELS,
+)
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.extract import Member, is_extracted, publish, remove_leftovers, write_new_file
+from kaggle_cifar.progress import progress_bar, say
+from kaggle_cifar.sample import encode_png, write_csv
+from kaggle_cifar.storage import (
+    Layout,
+    explain_os_error,
+    lock,
+    partial_path,
+    remove_folder,
+    write_json,
+)
+
+SOURCE = {"source": "keras.datasets.cifar10"}
+
+
+def source_file(layout: Layout) -> Path:
+    """Return the JSON that marks data which is not Kaggle's."""
+    return layout.raw / "source.json"
+
+
+def download_from_keras(layout: Layout) -> None:
+    """Write 50,000 labelled and 10,000 unlabelled PNGs, with the two CSV files.
+
+    What is there and whole is left alone.
+
+    Raises
+    ------
+    UserError
+        When the folder holds Kaggle's files, the download fails or the disk is full.
+    """
+    with lock(layout.raw, "download"):
+        refuse_kaggle_files(layout)
+        if is_there(layout):
+            say(f"{layout.data} holds the public CIFAR-10 already: left as it is.")
+            return
+        train_images, train_labels, test_images = load()
+        write_json(source_file(layout), SOURCE)  # first, so that nothing is ever unmarked
+        train_names = (CLASS_NAMES[label] for label in train_labels)
+        write_csv(layout.raw / TRAIN_LABELS, "id,label", enumerate(train_names, start=1))
+        test_names = ("cat" for _ in test_images)
+        write_csv(layout.raw / SAMPLE_SUBMISSION, "id,label", enumerate(test_names, start=1))
+        write_images(layout, "train", train_images)
+        write_images(layout, "test", test_images)
+    say("Its predictions can be checked, but not submitted: the test images' labels are public.")
+
+
+def is_there(layout: Layout) -> bool:
+    """Whether both folders of images are whole."""
+    return all(
+        is_extracted(layout.raw / f"{split}.7z", layout.images(split), layout.manifest(split))
+        for split in ("train", "test")
+    )
+
+
+def refuse_kaggle_files(layout: Layout) -> None:
+    """Raise a UserError when the folder holds files that are Kaggle's or the sample's."""
+    there = [name for name in FILES if (layout.raw / name).exists()]
+    if there and not source_file(layout).exists():
+        raise UserError(
+            f"{layout.raw} holds {', '.join(there)} from elsewhere: the public CIFAR-10 is not "
+            "mixed with them. Choose another folder, for instance --data-dir data-keras."
+        )
+
+
+def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return training images and labels, and test images, each uint8 (n, 32, 32, 3) or (n,).
+
+    Keras keeps the download under `~/.keras` and compares its checksum.
+    """
+    from kaggle_cifar.runtime import start_tensorflow
+
+    start_tensorflow()
+    import keras
+
+    try:
+        (train_images, train_labels), (test_images, _) = keras.datasets.cifar10.load_data()
+    except Exception as error:  # whatever its download, its archive and its parser raise
+        raise UserError(
+            f"Keras could not bring the public CIFAR-10 ({type(error).__name__}: "
+            f"{str(error)[:200]}). Check the network; if it says that a file is damaged, delete "
+            "~/.keras/datasets and run this again."
+        ) from error
+    return train_images, train_labels.ravel(), test_images
+
+
+def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
+    """Write images as PNGs with the ids from 1, and their manifest, as an extraction does."""
+    folder, manifest = layout.images(split), layout.manifest(split)
+    staging = partial_path(folder)
+    members: dict[int, Member] = {}
+    try:
+        remove_leftovers(folder)
+        staging.mkdir(parents=True)
+        with progress_bar(f"Writing {split} images", len(images), "images") as bar:
+            for image_id, image in enumerate(images, start=1):
+                png = encode_png(image)
+                write_new_file(f"{staging}/{image_id}.png", png)
+                members[image_id] = Member(len(png), zlib.crc32(png))
+                bar.update()
+        made_from: dict[str, Any] = {"name": SOURCE["source"]}
+        publish(staging, folder, manifest, members, made_from)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    finally:
+        remove_folder(staging)
+    say(f"Wrote {len(images):,} images to {folder}.")

@@ -1,0 +1,91 @@
+"""The public CIFAR-10 from files in the very format that keras.datasets reads."""
+
+import pickle
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from kaggle_cifar import keras_source, tables
+from kaggle_cifar.cli import cli
+from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.extract import extract
+from kaggle_cifar.submission import write_submission
+from kaggle_cifar.submitting import submit
+
+TEST_COUNT = 7
+
+
+def write_batch(path, count, rng):
+    """Write a pickled batch as the public archive holds them: rows of red, green and blue."""
+    pixels = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    labels = rng.integers(0, 10, count).tolist()
+    batch = {b"data": pixels.reshape(count, -1), b"labels": labels}
+    # Python 2 wrote the public files; of today's protocols, the third is the first that keeps
+    # its byte strings what they are.
+    path.write_bytes(pickle.dumps(batch, protocol=3))
+    return pixels.transpose(0, 2, 3, 1), labels
+
+
+@pytest.fixture
+def batches(tmp_path, monkeypatch):
+    """Five training batches of one image, which Keras repeats 10,000 times, and a test batch."""
+    from keras.src.datasets import cifar10
+
+    folder = tmp_path / "cache" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    train = [write_batch(folder / f"data_batch_{i}", 1, rng) for i in range(1, 6)]
+    test = write_batch(folder / "test_batch", TEST_COUNT, rng)
+    monkeypatch.setattr(cifar10, "get_file", lambda **options: str(folder.parent))
+    return train, test
+
+
+def test_images_and_labels_come_in_the_competitions_layout(batches, layout, capsys):
+    command = ["--data-dir", str(layout.data), "download", "--source", "keras"]
+    assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    train, (test_images, _) = batches
+    data = load_training_set(layout)
+    assert len(data) == 50_000
+    for i, (images, labels) in enumerate(train):
+        np.testing.assert_array_equal(data.pixels[10_000 * i + 77], images[0])
+        assert data.labels[10_000 * i + 77] == labels[0]
+    assert tables.submission_ids(layout).tolist() == list(range(1, TEST_COUNT + 1))
+    for image_id, image in enumerate(test_images, start=1):
+        np.testing.assert_array_equal(Image.open(layout.images("test") / f"{image_id}.png"), image)
+    # The labels of the test images are nowhere.
+    assert {path.name for path in layout.raw.iterdir() if path.name != ".lock"} == {
+        "source.json",
+        "trainLabels.csv",
+        "sampleSubmission.csv",
+    }
+    capsys.readouterr()
+    keras_source.download_from_keras(layout)
+    assert "left as it is" in capsys.readouterr().out
+    extract(layout)  # nothing to do, and nothing undone
+    with pytest.raises(UserError, match="public CIFAR-10"):
+        csv = layout.submissions / "s.csv"
+        write_submission(csv, np.arange(1, 8), np.arange(7), ["model3"])
+        submit(csv, layout)
+
+
+def test_kaggles_files_are_not_mixed_with_it(batches, layout):
+    layout.raw.mkdir(parents=True)
+    (layout.raw / "test.7z").write_bytes(b"Kaggle's")
+    with pytest.raises(UserError, match=r"holds test\.7z from elsewhere"):
+        keras_source.download_from_keras(layout)
+    assert (layout.raw / "test.7z").read_bytes() == b"Kaggle's"
+
+
+def test_a_failed_download_is_a_sentence(layout, monkeypatch):
+    from keras.src.datasets import cifar10
+
+    def no_network(**options):
+        raise Exception("URL fetch failure on https://…: None -- no route to host")
+
+    monkeypatch.setattr(cifar10, "get_file", no_network)
+    with pytest.raises(UserError, match="Keras could not bring the public CIFAR-10"):
+        keras_source.download_from_keras(layout)
+    assert not (layout.raw / "source.json").exists()

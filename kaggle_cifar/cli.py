@@ -2,6 +2,8 @@
 
 import dataclasses
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ def train(
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     options = RunOptions(seed or 0, limit, validation, mixed_precision)
-    try:
+    with stopping_cleanly():
         if seeds:
             sweeps.train_seeds(context.obj, recipe, run_name, options, seeds)
         elif folds:
@@ -214,7 +216,16 @@ def train(
         else:
             run_name += f"-seed{seed}" if seed is not None and not name else ""
             training.train(context.obj, recipe, run_name, options)
-    except training.Interrupted as stop:
+
+
+@contextmanager
+def stopping_cleanly() -> Iterator[None]:
+    """End with the signal's exit status where a signal stopped a training."""
+    from kaggle_cifar.training import Interrupted
+
+    try:
+        yield
+    except Interrupted as stop:
         say("Stopped; the state is saved. The same command goes on with it.")
         sys.exit(128 + stop.signal_number)
 
@@ -322,6 +333,33 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
 
     found = find_run(layout, run)
     export(found, output or found.folder / "export")
+
+
+@cli.command()
+@click.option(
+    "--sampler",
+    type=click.Choice(["grid-draw"]),
+    default="grid-draw",
+    show_default=True,
+    help="How settings are chosen: as the student project drew them from its grid of 16.",
+)
+@click.option(
+    "--trials", type=click.IntRange(1, 16), default=5, show_default=True, help="How many."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
+@click.option("--name", default="search", show_default=True, help="Name of the search's folder.")
+@click.pass_obj
+def search(layout: Layout, sampler: str, trials: int, limit: int | None, name: str) -> None:
+    """Try settings of Model 3, one run each, and show which is best.
+
+    The grid has a rate of 0.001 or 0.01, a batch of 32 or 64, 10 or 20 epochs, Adam or RMSprop.
+    The trials become ordinary runs; runs/NAME gets the
+    figure, the results and best_recipe.json, which `train` takes.
+    """
+    from kaggle_cifar.search import search
+
+    with stopping_cleanly():
+        search(layout, name, trials, RunOptions(limit=limit))
 
 
 def main() -> None:

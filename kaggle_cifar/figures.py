@@ -1,13 +1,25 @@
 """Every picture, drawn by one function each."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.storage import atomic_write
 
-# The first two of Okabe and Ito's colours that colour-blind people tell apart.
-TRAINING_COLOUR = "#0072B2"
-VALIDATION_COLOUR = "#D55E00"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+LINE_STYLES = ("-", "--", ":")  # for more lines than colours
 
 
 def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -23,14 +35,42 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
     figure.suptitle(title)
     epochs = [row["epoch"] for row in history]
     for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        axes.plot(epochs, [row[key] for row in history], color=TRAINING_COLOUR, label="training")
+        axes.plot(epochs, [row[key] for row in history], color=BLUE, label="training")
         if history[0][f"val_{key}"] is not None:
             values = [row[f"val_{key}"] for row in history]
-            axes.plot(epochs, values, color=VALIDATION_COLOUR, label="validation")
+            axes.plot(epochs, values, color=VERMILION, label="validation")
         axes.set_xlabel("epoch")
         axes.set_ylabel(key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
+    save(figure, path)
+
+
+def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Write a PNG of the validation accuracy over epochs of several runs, by their labels."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for i, (label, history) in enumerate(histories.items()):
+        axes.plot(
+            [row["epoch"] for row in history],
+            [row["val_accuracy"] for row in history],
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=LINE_STYLES[i // len(COLOURS) % len(LINE_STYLES)],
+            label=label,
+        )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("validation accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    save(figure, path)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure as a PNG."""
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=120)

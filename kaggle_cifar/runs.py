@@ -26,6 +26,7 @@ class RunOptions:
     limit: int | None = None  # training images, stratified; None is all
     validation: str = "last20"
     mixed_precision: bool = False
+    search: str | None = None  # the search that the run is a trial of
 
 
 @dataclass(frozen=True)
@@ -158,14 +159,14 @@ def all_runs(layout: Layout) -> list[Run]:
 
 
 def newest_finished_run(layout: Layout) -> Run:
-    """Return the run that finished last.
+    """Return the run that finished last, trials of searches left aside.
 
     Raises
     ------
     UserError
         When none has finished.
     """
-    finished = [run for run in all_runs(layout) if run.finished]
+    finished = [run for run in all_runs(layout) if run.finished and not run.read_recipe()[1].search]
     if not finished:
         raise UserError(
             f"There is no finished run in {layout.runs}. Train one first: `kaggle-cifar train`."

@@ -1,0 +1,85 @@
+"""The search of the student project: its very draw, resumed, shown, its winner a recipe."""
+
+import json
+
+import pytest
+from PIL import Image
+from small_data import layout_in, write_training_data
+
+from kaggle_cifar import search, training
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.recipes import find_recipe
+from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
+
+SETTINGS = [
+    {"batch_size": 50, "epochs": 1, "learning_rate": 0.01, "optimizer": "rmsprop"},
+    {"batch_size": 50, "epochs": 2, "learning_rate": 0.001, "optimizer": "adam"},
+]
+
+
+def test_the_draw_is_the_student_projects():
+    drawn = [tuple(setting.values()) for setting in search.draw_from_grid(5)]
+    assert drawn == [
+        (32, 10, 0.01, "rmsprop"),
+        (32, 10, 0.001, "adam"),
+        (64, 10, 0.01, "rmsprop"),
+        (32, 20, 0.001, "adam"),
+        (64, 20, 0.01, "rmsprop"),
+    ]
+    assert len({tuple(setting.values()) for setting in search.draw_from_grid(16)}) == 16
+
+
+def test_trials_have_no_callbacks_and_legacy_rmsprop():
+    recipe = search.trial_recipe(SETTINGS[0])
+    assert (recipe.optimizer, recipe.decay) == ("legacy-rmsprop", 1e-6)
+    assert (recipe.early_stopping, recipe.plateau, recipe.exponential_decay) == (None, None, None)
+    assert (recipe.network, recipe.batch_size, recipe.learning_rate) == ("model3", 50, 0.01)
+    assert search.trial_recipe(SETTINGS[1]).decay == 0
+
+
+@pytest.fixture
+def layout(tmp_path, monkeypatch):
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 40)
+    monkeypatch.setattr(search, "draw_from_grid", lambda trials: SETTINGS[:trials])
+    return layout
+
+
+def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, capsys):
+    class Killed(BaseException):
+        pass
+
+    finish = training.Training.finish
+
+    def killing(self):
+        if self.run.name == "search-trial2":
+            raise Killed
+        finish(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Training, "finish", killing)
+        with pytest.raises(Killed):
+            search.search(layout, "search", 2, RunOptions())
+    first = Run(layout.runs / "search-trial1")
+    trained_at = first.metrics_file.stat().st_mtime_ns
+    best = search.search(layout, "search", 2, RunOptions())
+    assert first.metrics_file.stat().st_mtime_ns == trained_at
+
+    folder = layout.runs / "search"
+    results = json.loads((folder / "results.json").read_text())
+    assert [row["run"] for row in results] == ["search-trial1", "search-trial2"]
+    highest = max(results, key=lambda row: row["validation_accuracy"])
+    assert best.name == highest["run"]
+    recipe = find_recipe(str(folder / "best_recipe.json"))
+    assert recipe == best.read_recipe()[0]
+    with Image.open(folder / "figures" / "trials.png") as picture:
+        assert picture.width > 800
+    assert "best_recipe.json" in capsys.readouterr().out
+    with pytest.raises(UserError, match="no finished run"):
+        newest_finished_run(layout)  # a trial is not what one predicts with by default
+
+
+def test_a_search_with_other_options_is_refused(layout):
+    search.search(layout, "search", 1, RunOptions())
+    with pytest.raises(UserError, match=r"search\.json"):
+        search.search(layout, "search", 2, RunOptions())

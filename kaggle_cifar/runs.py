@@ -1,8 +1,6 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
-import csv
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,19 +88,20 @@ class Run:
         return metrics
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return a row for each epoch so far, values as numbers, None where a cell is empty."""
+        """Return a row for each epoch so far, None where a cell is empty."""
+        import pandas as pd
+
         if not self.history_file.exists():
             return []
-        with self.history_file.open(encoding="utf-8", newline="") as file:
-            try:
-                return [
-                    {key: json.loads(cell) if cell else None for key, cell in row.items()}
-                    for row in csv.DictReader(file)
-                ]
-            except (ValueError, TypeError, UnicodeDecodeError) as error:
-                raise UserError(
-                    f"{self.history_file} is torn or not a run's history ({error})."
-                ) from None
+        try:
+            table = pd.read_csv(self.history_file)
+            table["epoch"]
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{self.history_file} is torn or not a run's history ({error})."
+            ) from None
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        return [{str(key): value for key, value in row.items()} for row in rows]
 
     def load_model(self) -> "keras.Model":
         """Rebuild the network from the recipe and load its weights; no file is executed.

@@ -13,7 +13,7 @@ from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import say
 from kaggle_cifar.recipes import Recipe, model3
 from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import Layout, lock, read_json, write_json
+from kaggle_cifar.storage import Layout, lock, read_json, write_json, write_text
 from kaggle_cifar.training import train
 
 # The student project's grid, for Model 3.
@@ -95,6 +95,8 @@ def describe(setting: dict[str, Any]) -> str:
 
 def report(folder: Path, settings: list[dict[str, Any]], runs: Sequence[Run]) -> Run:
     """Write the figure, the results and the best recipe; print the table; return the best run."""
+    import pandas as pd
+
     draw_trials(
         {
             describe(setting): run.read_history()
@@ -109,7 +111,7 @@ def report(folder: Path, settings: list[dict[str, Any]], runs: Sequence[Run]) ->
         {"run": run.name, **setting, **result_of(run)}
         for setting, run in zip(settings, runs, strict=True)
     ]
-    write_json(folder / "results.json", results)
+    write_text(folder / "results.csv", pd.DataFrame(results).to_csv(index=False))
     header = [key.replace("_", " ") for key in results[0]]
     say(table(header, [list(map(cell, row.values())) for row in results]))
     say(f"The best is {best.name}. Train it: kaggle-cifar train {folder / 'best_recipe.json'}")

@@ -1,9 +1,7 @@
 """Recipe and data to a run folder."""
 
-import csv
 import dataclasses
 import hashlib
-import io
 import signal
 import sys
 import threading
@@ -303,11 +301,9 @@ class Training:
         say(_epoch_line(row, self.recipe.epochs))
 
     def _write_history(self) -> None:
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(self.run.history_file, table.getvalue())
+        import pandas as pd
+
+        write_text(self.run.history_file, pd.DataFrame(self.history).to_csv(index=False))
 
     # The mathematics
 

@@ -1,7 +1,6 @@
 """The search of the student project: its very draw, resumed, shown, its winner a recipe."""
 
-import json
-
+import pandas as pd
 import pytest
 from PIL import Image
 from small_data import layout_in, write_training_data
@@ -66,7 +65,7 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     assert first.metrics_file.stat().st_mtime_ns == trained_at
 
     folder = layout.runs / "search"
-    results = json.loads((folder / "results.json").read_text())
+    results = pd.read_csv(folder / "results.csv").to_dict("records")
     assert [row["run"] for row in results] == ["search-trial1", "search-trial2"]
     highest = max(results, key=lambda row: row["validation_accuracy"])
     assert best.name == highest["run"]

@@ -285,14 +285,15 @@ class Training:
             "val_loss": None,
             "val_accuracy": None,
             "learning_rate": self.control.learning_rate,
-            "seconds": round(self.epoch_seconds, 3),
         }
+        started = time.monotonic()
         if len(self.validation):
             row["val_loss"], probabilities = self._evaluate(self.validation)
             row["val_accuracy"] = _accuracy(probabilities, self.validation)
             best = self.control.end_epoch(self.recipe, self.epoch, row["val_loss"])
             if best and self.recipe.early_stopping:
                 self.best_weights = self.model.get_weights()
+        row["seconds"] = round(self.epoch_seconds + time.monotonic() - started, 3)
         self.history.append(row)
         self.epoch, self.step = self.epoch + 1, 0
         self.totals, self.epoch_seconds = np.zeros(3, np.float32), 0.0
@@ -378,6 +379,7 @@ class Training:
         if self.best_weights:
             self.model.set_weights(self.best_weights)
         folder = self.run.folder
+        self._write_history()  # a kill may have come between the last state and its row
         with atomic_write(self.run.weights_file) as partial:
             # Keras wants the ending in the name that it writes to.
             named = partial.with_name(f"{partial.name}.weights.h5")

@@ -117,6 +117,7 @@ def kill_at(monkeypatch, place, count):
         (0, (np, "savez"), [2, 5, 3]),  # in the middle of a checkpoint, each step being saved
         (1e9, (np, "savez"), [2]),  # one epoch is lost
         (0, (training, "save_checkpoint"), [1, 4]),  # just before it; in the very first step
+        (1e9, (training, "write_text"), [4]),  # the last state saved, its row not yet
         (1e9, (training, "draw_curves"), [1]),  # at the end, half of the result written
     ],
 )

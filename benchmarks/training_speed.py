@@ -1,0 +1,183 @@
+"""Train Model 3 as the student project did, by Keras' `fit`, and as here, side by side.
+
+    python benchmarks/training_speed.py --data-dir data
+
+Both begin with the same weights and see the same batches of 64 real images, by the recipe
+`model3`, in turns. Prints images a second of both, their ratio, and how far the losses of the
+first 20 steps differ, dropout left out there, because the two draw it from other seeds. Where
+torch is installed, its figure for the same network stands beside them.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_cifar import recipes
+from kaggle_cifar.dataset import TrainingSet, load_training_set
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.training import Training
+
+BATCH_SIZE = 64
+COMPARED_STEPS = 20
+ROUNDS = 5
+STEPS_A_ROUND = 60
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, default="data")
+    arguments = parser.parse_args()
+    strategy = start_tensorflow()
+    try:
+        count = STEPS_A_ROUND * BATCH_SIZE
+        data = load_training_set(Layout(arguments.data_dir), limit=count)
+    except UserError as error:
+        sys.exit(f"This benchmark needs the real training images: {error}")
+    compare_losses(data, strategy)
+    compare_speed(data, strategy)
+
+
+def compare_losses(data: TrainingSet, strategy) -> None:
+    """Print how far the losses of the first steps differ."""
+    batches = [
+        (data.pixels[i : i + BATCH_SIZE], data.labels[i : i + BATCH_SIZE])
+        for i in range(0, COMPARED_STEPS * BATCH_SIZE, BATCH_SIZE)
+    ]
+    own = own_training(data, strategy)
+    plain = plain_keras(own.model)
+    for model in (own.model, plain):
+        remove_dropout(model)
+    weights = np.full(BATCH_SIZE, 1 / BATCH_SIZE, np.float32)
+    differences = []
+    for pixels, labels in batches:
+        loss, _, images = np.asarray(
+            own._train_step((pixels, labels, weights), np.zeros(3, np.float32))
+        )
+        keras_loss = plain.train_on_batch(pixels / np.float32(255), labels)
+        differences.append(abs(loss / images - np.float32(keras_loss)))
+    print(f"losses of the first {COMPARED_STEPS} steps differ by at most {max(differences):.1e}")
+    print("  step by step:", " ".join(f"{difference:.0e}" for difference in differences))
+
+
+def compare_speed(data: TrainingSet, strategy) -> None:
+    """Print images a second of `fit` and of this program's steps, in turns."""
+    own = own_training(data, strategy)
+    plain = plain_keras(own.model)
+    scaled = data.pixels / np.float32(255)
+    rows = np.arange(len(data))
+    torch_round = torch_training(data) if find_spec("torch") else None
+
+    def fit_round() -> None:
+        plain.fit(scaled, data.labels, batch_size=BATCH_SIZE, verbose=0)
+
+    def own_round() -> None:
+        totals = np.zeros(3, np.float32)
+        for batch in own.source.batches(rows[: len(own.data)]):
+            totals = own._train_step(batch, totals)
+        np.asarray(totals)
+
+    ways = {"fit": (fit_round, len(data)), "here": (own_round, len(own.data))}
+    if torch_round:
+        ways["torch"] = (torch_round, len(data))
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS + 1):  # the first compiles
+        for name, (work, images) in ways.items():
+            started = time.perf_counter()
+            work()
+            speeds[name].append(images / (time.perf_counter() - started))
+    medians = {name: statistics.median(values[1:]) for name, values in speeds.items()}
+    for name, speed in medians.items():
+        spread = f"{min(speeds[name][1:]):,.0f} to {max(speeds[name][1:]):,.0f}"
+        print(f"{name:6} {speed:7,.0f} images/s, median of {ROUNDS} rounds ({spread})")
+    print(f"here / fit: {medians['here'] / medians['fit']:.2f}")
+
+
+def own_training(data: TrainingSet, strategy) -> Training:
+    """Return this program's training of Model 3, in no run folder."""
+    return Training(
+        Run(Path("nowhere")), recipes.model3(), RunOptions(validation="none"), data, strategy
+    )
+
+
+def plain_keras(model):
+    """Return Model 3 as the student project wrote it, with the weights of `model`."""
+    import keras
+    from keras import layers
+
+    from kaggle_cifar.networks.model3 import BLOCKS, L2
+    from kaggle_cifar.optimizers import LegacyRMSprop
+
+    inputs = keras.Input((32, 32, 3))
+    x = inputs
+    for filters, dropout in BLOCKS:
+        for _ in range(2):
+            regularizer = keras.regularizers.L2(L2)
+            x = layers.Conv2D(filters, 3, padding="same", kernel_regularizer=regularizer)(x)
+            x = layers.Activation("elu")(x)
+            x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling2D()(x)
+        x = layers.Dropout(dropout)(x)
+    outputs = layers.Dense(10, activation="softmax")(layers.Flatten()(x))
+    plain = keras.Model(inputs, outputs)
+    plain.set_weights(model.get_weights())
+    plain.compile(LegacyRMSprop(1e-3, 1e-6), "sparse_categorical_crossentropy")
+    return plain
+
+
+def remove_dropout(model) -> None:
+    """Set the rate of every dropout layer to zero."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+
+
+def torch_training(data: TrainingSet):
+    """Return a function that trains the same network in PyTorch for a round."""
+    import torch
+    from torch import nn
+
+    from kaggle_cifar.networks.model3 import BLOCKS, L2
+
+    torch.set_num_threads(2)
+    modules, channels = [], 3
+    for filters, dropout in BLOCKS:
+        for _ in range(2):
+            modules += [
+                nn.Conv2d(channels, filters, 3, padding=1),
+                nn.ELU(),
+                nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01),
+            ]
+            channels = filters
+        modules += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+    network = nn.Sequential(*modules, nn.Flatten(), nn.Linear(channels * 16, 10))
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.RMSprop(network.parameters(), 1e-3, alpha=0.9, eps=1e-7)
+    scaled = torch.from_numpy(data.pixels.transpose(0, 3, 1, 2) / np.float32(255))
+    scaled = scaled.contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(data.labels).long()
+    kernels = [module.weight for module in modules if isinstance(module, nn.Conv2d)]
+
+    def train_round() -> None:
+        for i in range(0, len(labels), BATCH_SIZE):
+            optimizer.zero_grad()
+            logits = network(scaled[i : i + BATCH_SIZE])
+            loss = nn.functional.cross_entropy(logits, labels[i : i + BATCH_SIZE])
+            (loss + L2 * sum(kernel.square().sum() for kernel in kernels)).backward()
+            optimizer.step()
+
+    return train_round
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,10 @@ class LegacyRMSprop(keras.optimizers.Optimizer):
         """Create the running mean of squared gradients of each variable."""
         if not self.built:
             super().build(variables)
-            self._velocities = self.add_optimizer_variables(variables, "velocity")
+            self._velocities = [
+                self.add_variable_from_reference(variable, name="velocity")
+                for variable in variables
+            ]
 
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor

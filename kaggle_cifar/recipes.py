@@ -17,6 +17,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
+NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop")
 
 
@@ -69,7 +70,7 @@ class Recipe:
     exponential_decay: ExponentialDecay | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w][\w.,=+-]*", self.name):
+        if not re.fullmatch(NAME, self.name):
             raise UserError(
                 f"A recipe's name is a folder's name of letters, digits and . , = + - _, "
                 f"not {self.name!r}."

@@ -1,13 +1,14 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes import NAME, Recipe
 from kaggle_cifar.storage import Layout, from_json, read_json
 
 if TYPE_CHECKING:
@@ -133,6 +134,22 @@ class Run:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def named_run(layout: Layout, name: str) -> Run:
+    """Return the run of that name, which need not be there.
+
+    Raises
+    ------
+    UserError
+        When the name could lead out of the folder of runs or into another run's.
+    """
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"A run's name begins with a letter or digit and has letters, digits and . , = + - _, "
+            f"but {name!r} was given."
+        )
+    return Run(layout.runs / name)
+
+
 def find_run(layout: Layout, name: str) -> Run:
     """Return the run of that name.
 
@@ -141,7 +158,7 @@ def find_run(layout: Layout, name: str) -> Run:
     UserError
         When there is none; it lists those there are.
     """
-    run = Run(layout.runs / name)
+    run = named_run(layout, name)
     if not run.recipe_file.exists():
         there = ", ".join(run.name for run in all_runs(layout)) or "none yet"
         raise UserError(

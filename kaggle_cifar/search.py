@@ -12,7 +12,7 @@ from kaggle_cifar.figures import draw_trials
 from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import say
 from kaggle_cifar.recipes import Recipe, model3
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.storage import Layout, lock, read_json, write_json, write_text
 from kaggle_cifar.training import train
 
@@ -63,7 +63,7 @@ def search(layout: Layout, name: str, trials: int, options: RunOptions) -> Run:
     Raises as `training.train`, and UserError when `name` is a search with other settings.
     """
     settings = draw_from_grid(trials)
-    folder = layout.runs / name
+    folder = named_run(layout, name).folder
     with lock(folder, "search"):
         describe_search(folder, settings, options)
         options = dataclasses.replace(options, search=name)

@@ -23,7 +23,7 @@ from kaggle_cifar.figures import draw_curves
 from kaggle_cifar.inference import standard_error, to_probabilities, write_probabilities
 from kaggle_cifar.progress import duration, progress_bar, say
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.runtime import describe_environment, start_tensorflow
 from kaggle_cifar.storage import (
     Layout,
@@ -64,7 +64,7 @@ def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run
         On SIGINT or SIGTERM, after the state is saved.
     """
     _refuse_contradictions(recipe, options)
-    run = Run(layout.runs / name)
+    run = named_run(layout, name)
     with lock(run.folder, "training"):
         if _is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")

@@ -187,6 +187,12 @@ def test_the_same_name_with_another_recipe_is_refused_with_both(undisturbed, lay
         training.train(layout, RECIPE, "undisturbed", RunOptions(seed=4))
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "/root"])
+def test_a_name_that_leads_elsewhere_is_refused(layout, name):
+    with pytest.raises(UserError, match="A run's name"):
+        training.train(layout, RECIPE, name, OPTIONS)
+
+
 def test_changed_data_is_refused(layout, monkeypatch):
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
@@ -271,3 +277,40 @@ def test_mixed_precision_trains_and_resumes(layout, monkeypatch):
         with pytest.raises(Killed):
             training.train(layout, RECIPE, "mixed-killed", options)
     assert result_of(training.train(layout, RECIPE, "mixed-killed", options)) == result_of(whole)
+
+
+# Two logical CPUs stand for two GPUs; they must be set up before TensorFlow starts.
+TWO_DEVICES = """
+import dataclasses, json, sys
+from pathlib import Path
+import tensorflow as tf
+from kaggle_cifar import recipes
+from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.training import Training
+
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.experimental.enable_op_determinism()
+recipe = dataclasses.replace(recipes.find_recipe(sys.argv[3]), epochs=2, batch_size=16)
+data = load_training_set(Layout(Path(sys.argv[1])))
+one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for name, strategy in {"one": one, "two": two}.items():
+    with strategy.scope():
+        training = Training(Run(Path(sys.argv[2], name)), recipe, RunOptions(), data, strategy)
+    training.run_epochs(lambda: None)
+    training.finish()
+"""
+
+
+@pytest.mark.parametrize("recipe", ["model1", "model3-tuned"])
+def test_several_devices_share_each_batch(layout, tmp_path, recipe):
+    arguments = [str(layout.data), str(tmp_path), recipe]
+    subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
+    one, two = (Run(tmp_path / name).read_history() for name in ("one", "two"))
+    if recipe == "model1":  # without dropout and batch statistics the course is the same
+        for key in ("loss", "val_loss"):
+            np.testing.assert_allclose([r[key] for r in two], [r[key] for r in one], rtol=1e-4)
+    assert [row["epoch"] for row in two] == [1, 2]
+    assert Run(tmp_path / "two").finished

@@ -56,15 +56,16 @@ def validation_accuracy(metrics: dict[str, Any]) -> str:
 
 def seed_sweeps(runs: Iterable[Run]) -> list[str]:
     """Return a line for each group of finished runs that differ in their seed only."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, dict[int, float]] = {}
     for run in runs:
-        if run.finished and "validation_accuracy" in run.read_metrics():
-            group = groups.setdefault(without_seed(*run.read_recipe()), [])
-            group.append(run.read_metrics()["validation_accuracy"])
+        if run.finished and "validation_accuracy" in (metrics := run.read_metrics()):
+            recipe, options = run.read_recipe()
+            group = groups.setdefault(without_seed(recipe, options), {})
+            group[options.seed] = metrics["validation_accuracy"]  # a seed counts once
     return [
-        f"{json.loads(key)[0]['name']}, {len(accuracies)} seeds: {mean_and_spread(accuracies)}"
-        for key, accuracies in groups.items()
-        if len(accuracies) > 1
+        f"{json.loads(key)[0]['name']}, {len(group)} seeds: {mean_and_spread(list(group.values()))}"
+        for key, group in groups.items()
+        if len(group) > 1
     ]
 
 

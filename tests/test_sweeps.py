@@ -12,6 +12,7 @@ from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
 from kaggle_cifar.submission import update_record
+from kaggle_cifar.training import train
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
 
@@ -36,6 +37,11 @@ def test_seeds_give_mean_and_spread(layout, seeds):
     mean, spread = statistics.mean(accuracies), statistics.stdev(accuracies)
     assert f"model1, 3 seeds: mean validation accuracy {mean:.4f}" in table
     assert f"standard deviation {spread:.4f}" in table
+
+
+def test_the_same_seed_under_two_names_counts_once(layout, seeds):
+    train(layout, RECIPE, "again", RunOptions(seed=1))
+    assert "model1, 3 seeds:" in ledger.describe_runs(layout)
 
 
 def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):

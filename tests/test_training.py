@@ -1,9 +1,11 @@
 """Training as users meet it: a run folder, killed and resumed, refused with a sentence."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -148,22 +150,25 @@ def start_training(layout, *arguments):
     )
 
 
-def test_sigkill_between_epochs_loses_at_most_one(layout):
-    arguments = ("--epochs", "3", "--seed", "1")
-    process = start_training(layout, *arguments)
-    assert process.stdout.readline().startswith("Epoch 1/3")
-    process.kill()
-    process.communicate()
-    process = start_training(layout, *arguments)
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert "Going on with model3-seed1 at epoch 2" in output
-    killed = Run(layout.runs / "model3-seed1")
-    process = start_training(layout, *arguments, "--name", "whole")
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
+def test_sigkill_at_random_moments_changes_nothing(layout):
+    arguments = ("--epochs", "60", "--seed", "1", "--set", "early_stopping.patience=60")
+    moments = random.Random(0)
+    for _ in range(3):
+        process = start_training(layout, *arguments, "--name", "killed")
+        process.stdout.readline()  # it has begun, or gone on
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments.uniform(0, 2))
+        process.kill()
+        process.communicate()
+        assert not Run(layout.runs / "killed").finished
+    killed, whole = (start_training(layout, *arguments, "--name", n) for n in ("killed", "whole"))
+    output, errors = killed.communicate()
+    assert killed.returncode == 0, errors
+    assert "Going on with killed at epoch" in output
     assert errors == ""  # none of TensorFlow's chatter
-    assert result_of(killed) == result_of(Run(layout.runs / "whole"))
+    _, errors = whole.communicate()
+    assert whole.returncode == 0, errors
+    assert result_of(Run(layout.runs / "killed")) == result_of(Run(layout.runs / "whole"))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,0 +1,80 @@
+"""Kill a training by SIGKILL at random moments, go on each time, and compare with a whole one.
+
+    python benchmarks/training_kills.py --kills 50
+
+Trains `model3-tuned` on the drawn sample, which needs no data. Prints how often it was killed, in
+which epochs, and whether weights, history and probabilities equal the undisturbed run's.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from kaggle_cifar.runs import Run
+
+LONGEST_LIFE = 14.0  # seconds from the start of a process: some are killed before they train
+
+
+def main() -> None:
+    """Kill, go on, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args()
+    moments = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        project = Path(scratch)
+        command(project, "sample", "data/raw").wait()
+        command(project, "extract").wait()
+        killed_in = []
+        while len(killed_in) < arguments.kills:
+            process = train(project, "killed", arguments.epochs)
+            time.sleep(moments.uniform(0, LONGEST_LIFE))
+            if process.poll() is not None:
+                break
+            process.kill()
+            process.wait()
+            killed_in.append(len(Run(project / "runs" / "killed").read_history()))
+        for name in ("killed", "whole"):
+            if train(project, name, arguments.epochs).wait():
+                sys.exit(f"The training {name} failed.")
+        print(f"killed {len(killed_in)} times, after these epochs: {killed_in}")
+        same = compare(*(Run(project / "runs" / name) for name in ("killed", "whole")))
+    sys.exit(not same)
+
+
+def train(project: Path, name: str, epochs: int) -> subprocess.Popen:
+    """Start the training."""
+    never_stop = f"early_stopping.patience={epochs}"
+    return command(project, "train", "--epochs", str(epochs), "--set", never_stop, "--name", name)
+
+
+def command(project: Path, *arguments: str) -> subprocess.Popen:
+    """Start a command of this program in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kaggle_cifar", *arguments],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def compare(killed: Run, whole: Run) -> bool:
+    """Print and return whether two runs have the same result, their seconds left aside."""
+    checks = {
+        "weights": lambda run: [weight.tobytes() for weight in run.load_model().get_weights()],
+        "history": lambda run: [{**row, "seconds": None} for row in run.read_history()],
+        "probabilities": lambda run: (run.folder / "validation_probabilities.npy").read_bytes(),
+    }
+    same = {name: read(killed) == read(whole) for name, read in checks.items()}
+    print(", ".join(f"{name} {'the same' if ok else 'DIFFER'}" for name, ok in same.items()))
+    return all(same.values())
+
+
+if __name__ == "__main__":
+    main()

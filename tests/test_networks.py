@@ -1,10 +1,17 @@
 """Model 3 layer by layer, the fused batch normalisation and the legacy optimiser."""
 
+import json
+import textwrap
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+from small_data import layout_in, write_training_data
 
-from kaggle_cifar import inference, layers, networks, optimizers
+from kaggle_cifar import inference, layers, networks, optimizers, training
+from kaggle_cifar.recipes import find_recipe
+from kaggle_cifar.runs import RunOptions
 
 
 @pytest.fixture
@@ -115,3 +122,17 @@ def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
         optimizer.apply([gradient], [variable])
         steps.append(np.asarray(variable))
     np.testing.assert_allclose(*steps, rtol=1e-5)
+
+
+def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "own-recipe.md").read_text()
+    code = page[page.index('    """A perceptron') : page.index("That is all")]
+    (tmp_path / "perceptron.py").write_text(textwrap.dedent(code))
+    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    recipe = json.loads(page[page.index("    {") : page.index("| key |")])
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 20)
+    run = training.train(layout, find_recipe(str(file)), "mine", RunOptions())
+    assert run.load_model().count_params() == (3072 + 1) * 100 + (100 + 1) * 10

@@ -1,6 +1,8 @@
 """The commands: thin, and heavy imports only inside a command."""
 
 import dataclasses
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -289,7 +291,8 @@ def check(layout: Layout, csv: Path, solution: Path | None) -> None:
         accuracies = submission.accuracy(csv, solution)
         for field in dataclasses.fields(accuracies):
             part = getattr(accuracies, field.name)
-            say(f"{field.name} accuracy {part} ({part.right:,} of {part.count:,})")
+            if part.count:
+                say(f"{field.name} accuracy {part} ({part.right:,} of {part.count:,})")
 
 
 @cli.command()
@@ -364,8 +367,12 @@ def search(layout: Layout, sampler: str, trials: int, limit: int | None, name: s
 
 def main() -> None:
     """Run the command line: a user's error is a sentence and status 1, Ctrl-C status 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of few letters gets "?" for others
+            stream.reconfigure(errors="replace")
     try:
         cli.main(prog_name="kaggle-cifar", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
@@ -377,3 +384,14 @@ def main() -> None:
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:  # no file's, but that of standard output
+            drop_output()
+        what = error.filename or "the output could not be printed"
+        click.echo(f"Error: {what}: {error.strerror or error}.", err=True)
+        sys.exit(1)
+
+
+def drop_output() -> None:
+    """Let Python's last flush go nowhere, where standard output is full or its reader gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -67,11 +67,12 @@ def find_credentials() -> Credentials | None:
     try:
         return access_token() or legacy_key() or oauth_login()
     except (OSError, UnicodeDecodeError) as error:
+        file = getattr(error, "filename", None)
+        found = f"{str(file)[:60]}: {error.strerror}" if isinstance(error, PermissionError) else ""
         raise UserError(
-            f"The Kaggle credentials could not be read ({type(error).__name__}"
-            f"{': ' + str(error.filename)[:60] if isinstance(error, PermissionError) else ''}). "
-            "A token in KAGGLE_API_TOKEN must be at most 255 characters long; put a longer one "
-            "into the file ~/.kaggle/access_token, readable by you."
+            f"The Kaggle credentials could not be read ({found or type(error).__name__}). Files "
+            f"in ~/.kaggle and {config_folder()} must be UTF-8 text and readable by you; a token "
+            "in KAGGLE_API_TOKEN must be at most 255 characters long."
         ) from error
 
 

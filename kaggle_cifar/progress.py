@@ -17,6 +17,11 @@ class LogLines(tqdm):
             **options, mininterval=LOG_INTERVAL, maxinterval=LOG_INTERVAL, delay=LOG_INTERVAL
         )
 
+    @classmethod
+    def write(cls, s: str, *args: Any, **options: Any) -> None:
+        """Print a line; there is no bar to draw around it."""
+        say(s)
+
     @staticmethod
     def status_printer(file: Any) -> Any:
         """Return the function that tqdm calls with each state of the bar."""

@@ -1,5 +1,6 @@
 """Where things lie on disk, how a file becomes visible only when it is whole, who may write."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -16,6 +17,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kaggle_cifar.errors import UserError
+
+LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def lock(folder: Path, activity: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        holder = FileLock(folder / ".lock")
+        holder = FileLock(folder / LOCK_NAME)
         holder.acquire(blocking=False)
     except Timeout:
         raise UserError(
@@ -171,7 +174,16 @@ def lock(folder: Path, activity: str) -> Iterator[None]:
     try:
         yield
     finally:
+        remove_if_only_lock(folder)
         holder.release()
+
+
+def remove_if_only_lock(folder: Path) -> None:
+    """Remove a folder in which nothing came to be but its lock."""
+    if [path.name for path in folder.iterdir()] == [LOCK_NAME]:
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            (folder / LOCK_NAME).unlink()
+            folder.rmdir()
 
 
 def explain_os_error(error: OSError, path: Path) -> UserError:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HEADER = tables.HEADER
 SHOWN = 5  # examples of each fault
+LONGEST_ID = 18  # digits, which fit into int64
 
 LABELS = frozenset(competition.CLASS_NAMES)
 
@@ -159,7 +160,12 @@ def check(path: Path, expected_ids: Collection[int]) -> CheckResult:
 
 def is_plain(id_text: str) -> bool:
     """Whether an id is written as Kaggle writes it: ASCII digits without zeros before them."""
-    return id_text.isascii() and id_text.isdigit() and (id_text[0] != "0" or id_text == "0")
+    return (
+        len(id_text) <= LONGEST_ID
+        and id_text.isascii()
+        and id_text.isdigit()
+        and (id_text[0] != "0" or id_text == "0")
+    )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -192,8 +198,10 @@ def decode(content: bytes, faults: Faults) -> str:
         if content.startswith(mark):
             faults.add(f"the file is or begins with {name}; save it as UTF-8 without one")
             return content.decode(encoding, errors="replace")
-    if b"\0" in content[:100]:
+    zeros = content[:100].count(b"\0")
+    if zeros:
         faults.add("the file is UTF-16 or binary; save it as UTF-8 text")
+    if zeros > len(content[:100]) / 3:
         return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le", "replace")
     try:
         return content.decode("utf-8")
@@ -355,6 +363,8 @@ def accuracy(path: Path, solution_path: Path) -> Accuracies:
 
 def read_solution(path: Path) -> list[tuple[int, str, str]]:
     """Return id, label and usage ("public", "private", "ignored") of each row of a solution."""
+    if not path.exists():
+        raise UserError(f"{path} is missing: a solution is a CSV with the header id,label,Usage.")
     header, *lines = tables.read_table(path).removesuffix("\n").split("\n")
     names = header.lower().split(",")
     if names not in (["id", "label"], ["id", "label", "usage"]):
@@ -364,16 +374,19 @@ def read_solution(path: Path) -> list[tuple[int, str, str]]:
     rows = []
     for number, line in enumerate(lines, start=2):
         image_id, label, usage, *_ = (*line.split(","), "public", "public", "public")
+        usage = usage.lower()
         if (
             line.count(",") != len(names) - 1
             or not is_plain(image_id)
-            or usage.lower() not in ("public", "private", "ignored")
+            or usage not in ("public", "private", "ignored")
+            or (usage != "ignored" and label not in LABELS)
         ):
             raise UserError(
-                f"{path}, line {number}: expected {header}, found {line[:60]!r}; "
-                "Usage is Public, Private or Ignored."
+                f"{path}, line {number}: expected {header}, found {line[:60]!r}; the label is a "
+                "class's name, Usage is Public, Private or Ignored."
             )
-        rows.append((int(image_id), label, usage.lower()))
+        rows.append((int(image_id), label, usage))
+    tables.refuse_doubled_ids(path, [image_id for image_id, _, _ in rows])
     return rows
 
 

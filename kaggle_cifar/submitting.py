@@ -135,7 +135,7 @@ def send(api: Any, path: Path, record: dict[str, Any]) -> dict[str, Any]:
             "no submission of the day is used up. Check the network and run this again."
         )
     if response.ref:
-        return announce(api, path, update_record(path, ref=response.ref, status="PENDING"))
+        return announce(api, path, update_record(path, ref=int(response.ref), status="PENDING"))
     found = adopt(api, path, record)
     if not found.get("ref"):
         forget(path)
@@ -188,7 +188,7 @@ def adopt(api: Any, path: Path, record: dict[str, Any]) -> dict[str, Any]:
 def news_of(submission: Any) -> dict[str, Any]:
     """Return what a record holds of a submission of Kaggle's; scores are strings, as shown."""
     return {
-        "ref": submission.ref,
+        "ref": int(submission.ref),  # typed as an integer, but not converted to one
         "status": submission.status.name,
         "public_score": submission.public_score or None,
         "private_score": submission.private_score or None,
@@ -217,7 +217,7 @@ def wait_for_scores(
         submission = call(look_up, api, ref, doing=f"Looking at submission {ref}", sleep=sleep)
         record = update_record(path, **news_of(submission))
         if record["status"] == "COMPLETE":
-            say(f"Public score {record['public_score']}, private score {record['private_score']}.")
+            say(", ".join(scores_of(record)))
             return record
         if record["status"] == "ERROR":
             raise UserError(
@@ -233,6 +233,16 @@ def wait_for_scores(
             )
         sleep(pause)
         pause = min(pause * 1.5, LONGEST_POLL)
+
+
+def scores_of(record: dict[str, Any]) -> list[str]:
+    """Return a few words on each score that Kaggle shows; a private one may be hidden."""
+    shown = [
+        f"{part} score {record[f'{part}_score']}"
+        for part in ("public", "private")
+        if record[f"{part}_score"]
+    ]
+    return shown or ["scored, but Kaggle shows no score"]
 
 
 def look_up(api: Any, ref: int) -> Any:

@@ -78,6 +78,32 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_an_output_that_cannot_be_printed_is_a_sentence(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "kaggle_cifar", "--runs-dir", str(tmp_path), "runs"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 1
+    assert "could not be printed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_terminal_of_few_letters_is_no_fault(tmp_path):
+    result = run_cli("--runs-dir", str(tmp_path / "Läufe"), "runs", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "L?ufe" in result.stdout
+
+
+def test_a_refused_training_leaves_no_folder(tmp_path):
+    result = run_cli("--runs-dir", str(tmp_path / "runs"), "--data-dir", str(tmp_path), "train")
+    assert result.returncode == 1
+    assert not (tmp_path / "runs" / "model3-tuned").exists()
+
+
 def test_folders_can_be_given_by_the_environment(tmp_path):
     result = run_cli("predict", KAGGLE_CIFAR_RUNS_DIR=str(tmp_path / "elsewhere"))
     assert result.returncode == 1

@@ -199,6 +199,11 @@ def test_names_every_fault_and_its_first_lines(
         assert words in fault
 
 
+def test_names_an_id_of_thousands_of_digits(tmp_path: Path) -> None:
+    rows = ["9" * 5000 + ",cat", *ROWS[1:]]
+    assert any("line 2" in fault for fault in faults_of(tmp_path / "s.csv", text_of(rows)))
+
+
 def test_finds_many_faults_at_once(tmp_path: Path) -> None:
     rows = ["1,Cat", '"2",dog', "", "4,lion", "4,cat", "x,cat", *ROWS[6:]]
     found = faults_of(tmp_path / "s.csv", text_of(rows))
@@ -256,6 +261,9 @@ def test_accuracy_by_usage(tmp_path: Path) -> None:
     [
         ("id,label,Usage\n9,cat,Public\n", "has no row for the id 9"),
         ("id,label,Usage\n1,cat,Test\n", "line 2"),
+        ("id,label,Usage\n1,car,Public\n", "line 2"),
+        ("id,label,Usage\n1,cat,Public\n1,cat,Public\n", "line 3: the id 1 stands on line 2"),
+        (f"id,label,Usage\n{'9' * 5000},cat,Public\n", "line 2"),
         ("a,b\n1,cat\n", "must begin with 'id,label,Usage'"),
     ],
 )

@@ -101,7 +101,9 @@ def doctor(layout: Layout) -> None:
 
 @cli.command()
 @click.argument("folder", type=PATH)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the drawing."
+)
 def sample(folder: Path, seed: int) -> None:
     """Draw a small competition of shapes into FOLDER, in Kaggle's layout.
 
@@ -151,6 +153,21 @@ def extract(layout: Layout) -> None:
     from kaggle_cifar.extract import extract
 
     extract(layout)
+
+
+@cli.command()
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the pictures."
+)
+@click.pass_obj
+def inspect(layout: Layout, seed: int) -> None:
+    """Look through all images before training: counts, classes, duplicates, broken files.
+
+    The pictures, an example of each class and the class counts, go to data/inspection.
+    """
+    from kaggle_cifar.inspection import inspect
+
+    inspect(layout, seed)
 
 
 @cli.command()

@@ -22,6 +22,17 @@ DECODE_BATCH = 256  # images; decoding in batches spares tf.data most of its cos
 PREFETCHED = 4  # batches decoded ahead: enough to hide decoding, a few MB
 
 
+class BrokenImageError(UserError):
+    """A file that is not a whole PNG of the competition's size; `what` says what it is."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path, self.what = path, what
+        super().__init__(
+            f"{path} {what}. Expected a whole PNG of 32 x 32 pixels. Delete the folder "
+            f"{Path(path).parent} and run `kaggle-cifar extract` to restore its images."
+        )
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Labelled images in ascending order of their ids; all arrays have n rows."""
@@ -147,7 +158,7 @@ def decoded_batches(paths: list[str], batch_size: int) -> Iterator[np.ndarray]:
 
     Raises
     ------
-    UserError
+    BrokenImageError
         For the first file that is missing, broken or of the wrong size.
     """
     import tensorflow as tf
@@ -192,10 +203,7 @@ def _explain_broken_image(paths: list[str], error: Exception) -> UserError:
             what = _describe_broken_image(Path(path))
         else:
             continue
-        return UserError(
-            f"{path} {what}. Expected a whole PNG of 32 x 32 pixels. Delete the folder "
-            f"{Path(path).parent} and run `kaggle-cifar extract` to restore its images."
-        )
+        return BrokenImageError(path, what)
     return UserError(f"The images could not be read: {error}")
 
 

@@ -1,11 +1,14 @@
 """Every picture, drawn by one function each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.storage import atomic_write
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
@@ -67,6 +70,31 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
+    save(figure, path)
+
+
+def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> None:
+    """Write a PNG of ten images uint8 (10, 32, 32, 3) in two rows of five, each under its title."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    for axes, image, title in zip(figure.subplots(2, 5).flat, images, titles, strict=True):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(title)
+        axes.axis("off")
+    save(figure, path)
+
+
+def draw_class_counts(counts: Sequence[int], path: Path) -> None:
+    """Write a PNG of how many images each class has."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.bar_label(axes.bar(CLASS_NAMES, counts, color=BLUE), fmt="{:,.0f}")
+    axes.set_ylabel("images")
+    axes.margins(y=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
 

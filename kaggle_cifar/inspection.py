@@ -1,0 +1,176 @@
+"""One look at the data: counts, classes, moments, duplicates, and files that should not be so."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
+from kaggle_cifar.dataset import DECODE_BATCH, BrokenImageError, decoded_batches, image_paths
+from kaggle_cifar.figures import draw_class_counts, draw_classes
+from kaggle_cifar.progress import progress_bar, say
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout, write_json
+from kaggle_cifar.tables import read_training_labels, submission_ids
+
+SHOWN = 5  # examples of a kind of finding
+MOST_BROKEN = 100  # files; with more, the folder is what is broken
+
+
+@dataclass
+class Split:
+    """What was found in one folder of images."""
+
+    name: str
+    expected: int
+    read: int = 0
+    broken: list[str] = field(default_factory=list)
+    odd_files: list[str] = field(default_factory=list)
+    sums: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))  # of values, of squares
+    digests: Counter[bytes] = field(default_factory=Counter)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean of each channel, 0 to 1."""
+        return self.sums[0] / self.count
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """The standard deviation of each channel, 0 to 1."""
+        return np.sqrt(self.sums[1] / self.count - self.mean**2)
+
+    @property
+    def count(self) -> int:
+        """How many pixels were read; 1 where none was, to divide by."""
+        return max(self.read * IMAGE_SHAPE[0] * IMAGE_SHAPE[1], 1)
+
+    @property
+    def duplicates(self) -> int:
+        """How many images are copies of others in the folder."""
+        return self.read - len(self.digests)
+
+
+def inspect(layout: Layout, seed: int = 0) -> None:
+    """Print what the data is, and write two pictures and inspection.json to `data/inspection`.
+
+    Broken files are counted and named rather than an error: to see them all is the purpose.
+
+    Raises
+    ------
+    UserError
+        When the labels or the folders are missing.
+    """
+    start_tensorflow()
+    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    folder = layout.data / "inspection"
+    train = look_through(layout, "train", ids)
+    test = look_through(layout, "test", submission_ids(layout))
+    counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
+    draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
+    draw_class_counts(counts, folder / "class_counts.png")
+    shared = len(train.digests.keys() & test.digests.keys())
+    write_json(folder / "inspection.json", as_json(train, test, counts, shared))
+    tell(train, test, counts, shared)
+    say(f"Pictures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
+
+
+def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
+    """Read all images of a split once."""
+    paths = image_paths(layout, name, ids)
+    split = Split(name, len(paths))
+    expected = {Path(path).name for path in paths}
+    found = (path.name for path in layout.images(name).iterdir())
+    split.odd_files = sorted(file for file in found if file not in expected)
+    with progress_bar(f"Looking through {name}", len(paths), "images") as bar:
+        for batch in readable_batches(paths, split.broken):
+            take_note(split, batch)
+            bar.update(len(batch))
+    return split
+
+
+def readable_batches(paths: list[str], broken: list[str]) -> Iterator[np.ndarray]:
+    """Yield the images of all files that can be read; add what is wrong with others to `broken`."""
+    while paths:
+        done = 0
+        try:
+            for batch in decoded_batches(paths, DECODE_BATCH):
+                yield batch
+                done += len(batch)
+            return
+        except BrokenImageError as error:
+            broken.append(f"{Path(error.path).name} {error.what}")
+            if len(broken) >= MOST_BROKEN:
+                broken.append("and perhaps others: no further images were read")
+                return
+            paths = [path for path in paths[done:] if path != error.path]
+
+
+def take_note(split: Split, batch: np.ndarray) -> None:
+    """Add a batch of images to what is known of a split."""
+    split.read += len(batch)
+    # Squares of 256 grey levels fit into a table: no float copy of the batch is made.
+    for channel in range(3):
+        levels = np.bincount(batch[..., channel].ravel(), minlength=256)
+        values = np.arange(256) / 255
+        split.sums[:, channel] += levels @ values, levels @ values**2
+    split.digests.update(hashlib.blake2b(image, digest_size=16).digest() for image in batch)
+
+
+def draw_example_of_each_class(
+    layout: Layout, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
+) -> None:
+    """Draw a random readable image of each class."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for label in range(len(CLASS_NAMES)):
+        of_class = rng.permutation(ids[labels == label])
+        batch = next(readable_batches(image_paths(layout, "train", of_class[:SHOWN]), []), None)
+        examples.append(np.zeros(IMAGE_SHAPE, np.uint8) if batch is None else batch[0])
+    draw_classes(np.stack(examples), CLASS_NAMES, path)
+
+
+def as_json(train: Split, test: Split, counts: list[int], shared: int) -> dict[str, object]:
+    """Return all findings as JSON values."""
+    findings: dict[str, object] = {
+        split.name: {
+            "expected": split.expected,
+            "read": split.read,
+            "channel_means": split.mean.tolist(),
+            "channel_deviations": split.deviation.tolist(),
+            "duplicates": split.duplicates,
+            "broken": split.broken,
+            "odd_files": split.odd_files,
+        }
+        for split in (train, test)
+    }
+    findings["class_counts"] = dict(zip(CLASS_NAMES, counts, strict=True))
+    findings["images_in_both"] = shared
+    return findings
+
+
+def tell(train: Split, test: Split, counts: list[int], shared: int) -> None:
+    """Print the findings."""
+    say(f"x_train shape: {(train.read, *IMAGE_SHAPE)}, uint8")
+    say(f"y_train shape: {(sum(counts),)}")
+    say(f"x_test shape:  {(test.read, *IMAGE_SHAPE)}, uint8")
+    pairs = zip(CLASS_NAMES, counts, strict=True)
+    say("classes: " + ", ".join(f"{name} {count:,}" for name, count in pairs))
+    for split in (train, test):
+        means, deviations = (
+            " ".join(f"{value:.4f}" for value in values) for values in (split.mean, split.deviation)
+        )
+        say(f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}")
+        say(f"{split.name}: {split.duplicates:,} exact copies of other images in it")
+        say(
+            f"{split.name}: {listed(split.broken)} unreadable, {listed(split.odd_files)} unexpected"
+        )
+    say(f"{shared:,} images are in both train and test, pixel for pixel")
+
+
+def listed(items: list[str]) -> str:
+    """Return how many items there are, with the first of them."""
+    more = ", …" if len(items) > SHOWN else ""
+    return f"{len(items):,}" + (f" ({'; '.join(items[:SHOWN])}{more})" if items else "")

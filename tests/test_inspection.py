@@ -1,0 +1,67 @@
+"""What `inspect` says of images that are whole, copied, broken or strange."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_data import layout_in, write_test_data, write_training_data
+
+from kaggle_cifar.inspection import inspect
+
+
+@pytest.fixture
+def project(tmp_path):
+    layout = layout_in(tmp_path)
+    return layout, write_training_data(layout, 40), write_test_data(layout, range(1, 301))
+
+
+def findings_of(layout):
+    inspect(layout)
+    return json.loads((layout.data / "inspection" / "inspection.json").read_text())
+
+
+def test_counts_and_moments_are_those_of_the_pixels(project, capsys):
+    layout, train, test = project
+    findings = findings_of(layout)
+    for name, pixels in (("train", train), ("test", test)):
+        scaled = pixels / 255
+        assert findings[name]["read"] == findings[name]["expected"] == len(pixels)
+        np.testing.assert_allclose(findings[name]["channel_means"], scaled.mean((0, 1, 2)))
+        deviations = scaled.std((0, 1, 2))
+        np.testing.assert_allclose(findings[name]["channel_deviations"], deviations)
+    assert set(findings["class_counts"].values()) == {4}
+    output = capsys.readouterr().out
+    assert "x_train shape: (40, 32, 32, 3)" in output
+    assert "x_test shape:  (300, 32, 32, 3)" in output
+    for name in ("classes", "class_counts"):
+        with Image.open(layout.data / "inspection" / f"{name}.png") as picture:
+            assert picture.width > 800
+
+
+def test_copies_within_and_between_the_folders_are_counted(project):
+    layout, _, _ = project
+    train, test = layout.images("train"), layout.images("test")
+    for copy in (3, 4):
+        shutil.copy(train / "2.png", train / f"{copy}.png")
+    shutil.copy(train / "2.png", test / "200.png")
+    findings = findings_of(layout)
+    assert (findings["train"]["duplicates"], findings["test"]["duplicates"]) == (2, 0)
+    assert findings["images_in_both"] == 1
+
+
+def test_every_broken_and_strange_file_is_named_and_the_rest_is_read(project, capsys):
+    layout, _, _ = project
+    folder = layout.images("test")
+    (folder / "7.png").write_bytes(b"")
+    (folder / "270.png").unlink()
+    Image.new("RGB", (8, 8)).save(folder / "271.png")
+    (folder / ".DS_Store").write_bytes(b"x")
+    findings = findings_of(layout)["test"]
+    assert findings["read"] == 297
+    assert [text.split()[0] for text in findings["broken"]] == ["7.png", "270.png", "271.png"]
+    assert findings["odd_files"] == [".DS_Store"]
+    output = capsys.readouterr().out
+    assert "270.png is missing" in output
+    assert "271.png has 8 x 8 pixels" in output

@@ -63,6 +63,10 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
             [row["val_accuracy"] for row in history],
             color=COLOURS[i % len(COLOURS)],
             linestyle=LINE_STYLES[i // len(COLOURS) % len(LINE_STYLES)],
+            marker="o",
+            markevery=[-1],
+            # A trial that is the beginning of a longer one lies over it, not hidden under it.
+            zorder=3 - len(history) / 1000,
             label=label,
         )
     axes.set_xlabel("epoch")

@@ -164,9 +164,8 @@ def tell(train: Split, test: Split, counts: list[int], shared: int) -> None:
         )
         say(f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}")
         say(f"{split.name}: {split.duplicates:,} exact copies of other images in it")
-        say(
-            f"{split.name}: {listed(split.broken)} unreadable, {listed(split.odd_files)} unexpected"
-        )
+        say(f"{split.name}: {listed(split.broken)} of the files unreadable")
+        say(f"{split.name}: {listed(split.odd_files)} files that do not belong there")
     say(f"{shared:,} images are in both train and test, pixel for pixel")
 
 

@@ -13,7 +13,7 @@ DEMO := $(CLI) --data-dir demo/data --runs-dir demo/runs --submissions-dir demo/
 DEMO_EPOCHS := 16
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu doctor download train predict check submit demo test lint clean
+.PHONY: help setup gpu doctor download train predict check submit report demo test lint clean
 
 help: ## tell what there is
 	@echo "make TARGET [VARIABLE=value …]"
@@ -43,6 +43,9 @@ check: .venv/installed ## is CSV a file that Kaggle accepts?
 
 submit: .venv/installed ## submit CSV with MESSAGE and wait for the score
 	$(CLI) submit $(CSV) --message "$(MESSAGE)" --wait $(ARGS)
+
+report: .venv/installed ## draw the curves of RUN (default: the newest)
+	$(CLI) report $(RUN) $(ARGS)
 
 demo: .venv/installed ## the whole way on a small sample, without Kaggle, in demo/
 	$(DEMO) sample demo/data/raw

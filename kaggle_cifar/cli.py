@@ -340,6 +340,21 @@ def runs(layout: Layout) -> None:
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.pass_obj
+def report(layout: Layout, runs: tuple[str, ...]) -> None:
+    """Draw the curves of RUN, by default the newest, and of several beside each other.
+
+    \b
+      kaggle-cifar report model3 model3-tuned
+    """  # noqa: D301
+    from kaggle_cifar.reporting import report
+    from kaggle_cifar.runs import find_run, newest_finished_run
+
+    report(layout, [find_run(layout, name) for name in runs] or [newest_finished_run(layout)])
+
+
+@cli.command()
 @click.argument("run")
 @click.option("--output", type=PATH, help="The folder.  [default: runs/RUN/export]")
 @click.pass_obj

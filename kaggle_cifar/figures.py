@@ -102,6 +102,48 @@ def draw_class_counts(counts: Sequence[int], path: Path) -> None:
     save(figure, path)
 
 
+def draw_comparison(
+    histories: Sequence[list[dict[str, Any]]],
+    titles: Sequence[str],
+    accuracies: Sequence[tuple[float, float]],
+    path: Path,
+) -> None:
+    """Write a PNG of two runs beside each other with a table of their accuracies.
+
+    `histories` are as for `draw_curves`; `accuracies` are those on the training and on the
+    validation images.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    panels = figure.subplot_mosaic([["left", "right"], ["table", "table"]], height_ratios=(4, 1))
+    panels["right"].sharey(panels["left"])
+    pair = (panels["left"], panels["right"])
+    for axes, history, title in zip(pair, histories, titles, strict=True):
+        epochs = [row["epoch"] for row in history]
+        axes.plot(epochs, [row["accuracy"] for row in history], color=BLUE, label="training")
+        axes.plot(
+            epochs, [row["val_accuracy"] for row in history], color=VERMILION, label="validation"
+        )
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+    panels["left"].set_ylabel("accuracy")
+    panels["table"].axis("off")
+    panels["table"].table(
+        [[f"{training:.4f}", f"{validation:.4f}"] for training, validation in accuracies],
+        rowLabels=list(titles),
+        colLabels=["training accuracy", "validation accuracy"],
+        colWidths=[0.25, 0.25],
+        cellLoc="center",
+        loc="center",
+    ).scale(1, 1.4)
+    save(figure, path)
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure as a PNG."""
     with atomic_write(path) as partial:

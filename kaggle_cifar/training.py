@@ -106,18 +106,15 @@ def _is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
 
 
 def _flat(settings: Recipe | RunOptions) -> dict[str, Any]:
-    prefix = "recipe" if isinstance(settings, Recipe) else ""
-    return {
-        (prefix if key == "name" else key): value
-        for key, value in dataclasses.asdict(settings).items()
-    }
+    values = dataclasses.asdict(settings)
+    return {"recipe" if key == "name" else key: value for key, value in values.items()}
 
 
 def _describe_run(run: Run, recipe: Recipe, options: RunOptions, data: TrainingSet) -> None:
     """Write recipe.json and environment.json, or hold the data against those of the start."""
     digest = _digest(data)
     if run.recipe_file.exists():
-        if read_json(run.recipe_file)["data_sha256"] != digest:
+        if read_json(run.recipe_file).get("data_sha256") != digest:
             raise UserError(
                 f"The training images or labels have changed since {run.folder} was started. "
                 "Restore them, or choose another --name to train on what is there now."

@@ -69,10 +69,12 @@ def fingerprint(layout: Layout, ids: np.ndarray) -> str:
 
 def test_probabilities(layout: Layout, run: Run, ids: np.ndarray, images: str) -> np.ndarray:
     """Return one run's probabilities float32 (n, 10), from its folder where they are there."""
+    run.require_finished()
     key = {"weights_sha256": run.weights_sha256(), "views": "plain", "test_images_sha256": images}
     result = run.folder / "test_probabilities.npy"
     with lock(run.folder, "prediction"):
         if _read_key(_key_file(result)) == key and result.exists():
+            remove_folder(_parts_folder(run))
             say(f"{run.name}: the predictions are there already, {result}.")
             return read_probabilities(result)["probabilities"]
         result.unlink(missing_ok=True)
@@ -93,9 +95,13 @@ def _read_key(file: Path) -> Any:
     return read_json(file) if file.exists() else None
 
 
+def _parts_folder(run: Run) -> Path:
+    return run.folder / "test_probabilities.parts"
+
+
 def _start_parts(run: Run, key: dict[str, str]) -> Path:
     """Return the folder of finished parts, emptied unless they belong to `key`."""
-    folder = run.folder / "test_probabilities.parts"
+    folder = _parts_folder(run)
     if _read_key(folder / "key.json") != key:
         remove_folder(folder)
         write_json(folder / "key.json", key)

@@ -64,6 +64,19 @@ class Run:
         """Whether training has ended and all its files are there."""
         return self.metrics_file.exists()
 
+    def require_finished(self) -> None:
+        """Raise a UserError unless training has ended and left its result."""
+        if not self.finished:
+            raise UserError(
+                f"The run {self.name} is not finished: go on with it by the same "
+                "`kaggle-cifar train` command first."
+            )
+        if not self.weights_file.exists():
+            raise UserError(
+                f"{self.weights_file} is missing. Restore it, or delete the run {self.folder} and "
+                "train it again."
+            )
+
     def read_recipe(self) -> tuple[Recipe, RunOptions]:
         """Return what the run was asked for.
 
@@ -112,11 +125,7 @@ class Run:
         UserError
             When the run is unfinished or the weights do not fit.
         """
-        if not self.finished:
-            raise UserError(
-                f"The run {self.name} is not finished: go on with it by the same "
-                "`kaggle-cifar train` command first."
-            )
+        self.require_finished()
         recipe, _ = self.read_recipe()
         model = networks.build(recipe.network)
         try:

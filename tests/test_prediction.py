@@ -154,8 +154,11 @@ def test_foreign_weights_are_named_and_nothing_is_executed(copied):
         prediction.predict(layout, runs[:1])
 
 
-def test_an_unfinished_run_is_refused(copied):
+def test_an_unfinished_run_or_one_without_weights_is_refused(copied):
     layout, runs, _ = copied
+    runs[0].weights_file.unlink()
+    with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
+        prediction.predict(layout, runs[:1])
     runs[0].metrics_file.unlink()
     with pytest.raises(UserError, match="run0 is not finished"):
         prediction.predict(layout, runs[:1])

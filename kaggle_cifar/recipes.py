@@ -101,6 +101,7 @@ def model1() -> Recipe:
 
     There, the public test set served as validation data and the last epoch was kept. Here, a
     part of the training images does: the test labels are for nobody to look at.
+    Reached 0.688 on the last 20 % (one seed; its best epoch 0.704).
     """
     return Recipe(
         name="model1",
@@ -113,7 +114,10 @@ def model1() -> Recipe:
 
 
 def model2() -> Recipe:
-    """The student project's second network, trained and judged as its first, for 15 epochs."""
+    """The student project's second network, trained and judged as its first, for 15 epochs.
+
+    Reached 0.708 on the last 20 % (one seed).
+    """
     return dataclasses.replace(model1(), name="model2", network="model2", epochs=15)
 
 
@@ -121,6 +125,7 @@ def model3() -> Recipe:
     """Model 3 as the student project first trained it: 0.8462 on held-out images there.
 
     RMSprop of Keras 2 with a decay of 1e-6 a step, beside a rate that falls on plateaus.
+    Reached 0.850 on the last 20 % (one seed) in 24 epochs of half a minute on 2 cores.
     """
     return Recipe(
         name="model3",
@@ -136,7 +141,10 @@ def model3() -> Recipe:
 
 
 def model3_tuned_plateau() -> Recipe:
-    """Model 3 with the rate and batch size that the student project's search chose."""
+    """Model 3 with the rate and batch size that the student project's search chose.
+
+    Reached 0.820 on the last 20 % (one seed) in 40 epochs.
+    """
     return Recipe(
         name="model3-tuned-plateau",
         network="model3",
@@ -150,7 +158,10 @@ def model3_tuned_plateau() -> Recipe:
 
 
 def model3_tuned() -> Recipe:
-    """Model 3 tuned, its rate decaying from the eleventh epoch: 0.8261 in the student project."""
+    """Model 3 tuned, its rate decaying from the eleventh epoch: 0.8261 in the student project.
+
+    Reached 0.818 on the last 20 % (one seed) in 40 epochs, 22 minutes on 2 cores.
+    """
     return dataclasses.replace(
         model3_tuned_plateau(),
         name="model3-tuned",

@@ -279,10 +279,10 @@ def predict(layout: Layout, runs: tuple[str, ...], output: Path | None) -> None:
     Several runs are an ensemble: their probabilities are averaged.
     """
     from kaggle_cifar.prediction import predict
-    from kaggle_cifar.runs import find_run, newest_finished_run
+    from kaggle_cifar.runs import chosen_runs
     from kaggle_cifar.submission import write_submission
 
-    chosen = [find_run(layout, name) for name in runs] or [newest_finished_run(layout)]
+    chosen = chosen_runs(layout, runs)
     names = [run.name for run in chosen]
     ids, probabilities = predict(layout, chosen)
     path = output or layout.submissions / f"{'+'.join(names)}.csv"
@@ -349,9 +349,9 @@ def report(layout: Layout, runs: tuple[str, ...]) -> None:
       kaggle-cifar report model3 model3-tuned
     """  # noqa: D301
     from kaggle_cifar.reporting import report
-    from kaggle_cifar.runs import find_run, newest_finished_run
+    from kaggle_cifar.runs import chosen_runs
 
-    report(layout, [find_run(layout, name) for name in runs] or [newest_finished_run(layout)])
+    report(layout, chosen_runs(layout, runs))
 
 
 @cli.command()

@@ -9,6 +9,7 @@ from kaggle_cifar.storage import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
@@ -32,7 +33,6 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
     last two None without validation).
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     figure.suptitle(title)
@@ -42,10 +42,8 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
         if history[0][f"val_{key}"] is not None:
             values = [row[f"val_{key}"] for row in history]
             axes.plot(epochs, values, color=VERMILION, label="validation")
-        axes.set_xlabel("epoch")
         axes.set_ylabel(key)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
+        count_epochs(axes)
         axes.legend()
     save(figure, path)
 
@@ -53,7 +51,6 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
 def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Write a PNG of the validation accuracy over epochs of several runs, by their labels."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -69,10 +66,8 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
             zorder=3 - len(history) / 1000,
             label=label,
         )
-    axes.set_xlabel("epoch")
     axes.set_ylabel("validation accuracy")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
+    count_epochs(axes)
     axes.legend(loc="lower right", fontsize="small")
     save(figure, path)
 
@@ -114,7 +109,6 @@ def draw_comparison(
     validation images.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(10, 5.4), layout="constrained")
     panels = figure.subplot_mosaic([["left", "right"], ["table", "table"]], height_ratios=(4, 1))
@@ -127,9 +121,7 @@ def draw_comparison(
             epochs, [row["val_accuracy"] for row in history], color=VERMILION, label="validation"
         )
         axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
+        count_epochs(axes)
         axes.legend(loc="lower right")
     panels["left"].set_ylabel("accuracy")
     panels["table"].axis("off")
@@ -142,6 +134,15 @@ def draw_comparison(
         loc="center",
     ).scale(1, 1.4)
     save(figure, path)
+
+
+def count_epochs(axes: "Axes") -> None:
+    """Make the horizontal axis one of whole epochs, with a grid."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
 
 
 def save(figure: "Figure", path: Path) -> None:

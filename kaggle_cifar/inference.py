@@ -44,8 +44,13 @@ def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) 
     """Write ids int64 (n,) and probabilities float32 (n, 10) as one structured array."""
     rows = np.empty(len(ids), PROBABILITIES)
     rows["id"], rows["probabilities"] = ids, probabilities
+    write_array(path, rows)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array to `path` in NumPy's format, atomically."""
     with atomic_write(path) as partial, partial.open("wb") as file:
-        np.save(file, rows)
+        np.save(file, array)
 
 
 def standard_error(accuracy: float, count: int) -> float:

@@ -10,13 +10,17 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.dataset import decoded_batches, image_paths
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import compile_forward, read_probabilities, write_probabilities
+from kaggle_cifar.inference import (
+    compile_forward,
+    read_probabilities,
+    write_array,
+    write_probabilities,
+)
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runs import Run
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import (
     Layout,
-    atomic_write,
     lock,
     read_json,
     remove_folder,
@@ -128,12 +132,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, folder: Path) -> N
             part.append(np.asarray(forward(batch)))
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:
-                _write_part(files[done], part)
+                write_array(files[done], np.concatenate(part))
                 part, done = [], done + 1
         if part:
-            _write_part(files[done], part)
-
-
-def _write_part(path: Path, batches: list[np.ndarray]) -> None:
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        np.save(file, np.concatenate(batches))
+            write_array(files[done], np.concatenate(part))

@@ -1,7 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines in a log."""
 
 import sys
-import time
 from typing import Any
 
 from tqdm import tqdm
@@ -65,8 +64,3 @@ def duration(seconds: float) -> str:
 def say(message: str) -> None:
     """Print a line for the user, in a log at once."""
     print(message, flush=True)
-
-
-def seconds_since(start: float) -> float:
-    """Return the seconds since a reading of `time.monotonic()`."""
-    return time.monotonic() - start

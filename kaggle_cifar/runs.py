@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,11 @@ def find_run(layout: Layout, name: str) -> Run:
             "`kaggle-cifar train` makes one."
         )
     return run
+
+
+def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
+    """Return the runs of these names, or, where none is named, the newest finished one."""
+    return [find_run(layout, name) for name in names] or [newest_finished_run(layout)]
 
 
 def all_runs(layout: Layout) -> list[Run]:

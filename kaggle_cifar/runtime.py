@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def describe_environment() -> dict[str, Any]:
 def _processor_name() -> str:
     """Return the processor's name; `platform.processor()` is empty on most Linux systems."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             lines = [line for line in file if line.startswith("model name")]
         return lines[0].partition(":")[2].strip()
     except (OSError, IndexError):

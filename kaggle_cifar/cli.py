@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,20 @@ class RecipeName(click.ParamType):
             return recipes.find_recipe(value)
         except UserError as error:
             self.fail(str(error), param, context)
+
+
+class ValidationSplit(click.ParamType):
+    """The name of a validation split, or a fold of equal parts like fold1of10."""
+
+    name = "split"
+
+    def convert(self, value: Any, param: Any, context: Any) -> str:
+        """Return the split's name, or end with a usage error."""
+        fold = re.fullmatch(r"fold(\d+)of(\d+)", value)
+        if value in VALIDATION_SPLITS or (fold and 1 <= int(fold[1]) <= int(fold[2]) > 1):
+            return str(value)
+        splits = ", ".join(VALIDATION_SPLITS)
+        self.fail(f"{value!r} is not one of {splits} or a fold like fold1of10.", param, context)
 
 
 def folder_option(name: str, content: str) -> Any:
@@ -187,10 +202,11 @@ def inspect(layout: Layout, seed: int) -> None:
 )
 @click.option(
     "--validation",
-    type=click.Choice(VALIDATION_SPLITS),
+    type=ValidationSplit(),
     default=VALIDATION_SPLITS[0],
     show_default=True,
-    help="Images to judge by: the last 20 % by id, 20 % of each class, or none.",
+    metavar="|".join((*VALIDATION_SPLITS, "foldKofN")),
+    help="Images to judge by: the last 20 % by id, 20 % of each class, none, or one of N parts.",
 )
 @click.option("--mixed-precision", is_flag=True, help="16-bit activations: faster on most GPUs.")
 @click.pass_context

@@ -220,37 +220,3 @@ def _describe_broken_image(path: Path) -> str:
         return f"is not an image ({path.stat().st_size:,} bytes)"
     except (OSError, SyntaxError, ValueError):
         return f"is damaged or cut off ({path.stat().st_size:,} bytes)"
-
-
-class BatchSource:
-    """A training set in memory, served in batches of any order."""
-
-    def __init__(self, data: TrainingSet, batch_size: int) -> None:
-        import tensorflow as tf
-
-        self._batch_size = batch_size
-        with tf.device("CPU"):
-            self._pixels = tf.constant(data.pixels)
-            self._labels = tf.constant(data.labels)
-
-    def batches(self, order: np.ndarray, first_step: int = 0) -> "tf.data.Dataset":
-        """Return the batches of an epoch that visits the rows in `order`, from a step on.
-
-        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
-        (batch,). A weight is 1 / batch, so that weighted losses sum to a batch's mean also when
-        several devices share the batch.
-        """
-        import tensorflow as tf
-
-        return (
-            tf.data.Dataset.from_tensor_slices(order[first_step * self._batch_size :])
-            .batch(self._batch_size)
-            .map(self._gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
-        )
-
-    def _gather(self, rows: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
-        import tensorflow as tf
-
-        weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
-        return tf.gather(self._pixels, rows), tf.gather(self._labels, rows), weights

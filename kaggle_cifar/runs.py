@@ -60,6 +60,11 @@ class Run:
         """A row for each epoch so far."""
         return self.folder / "history.csv"
 
+    def probabilities_file(self, images: str, views: str) -> Path:
+        """Return the place of the probabilities of "validation" or "test" images."""
+        suffix = "" if views == "plain" else f"-{views}"
+        return self.folder / f"{images}_probabilities{suffix}.npy"
+
     @property
     def finished(self) -> bool:
         """Whether training has ended and all its files are there."""
@@ -128,7 +133,7 @@ class Run:
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
-        model = networks.build(recipe.network)
+        model = networks.build(recipe.network, recipe.network_options)
         try:
             model.load_weights(self.weights_file)
         except (OSError, ValueError, KeyError) as error:

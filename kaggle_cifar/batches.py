@@ -117,9 +117,7 @@ def _reflect(places: "tf.Tensor") -> "tf.Tensor":
     return last - tf.abs(last - tf.abs(places))
 
 
-def cut_out(
-    pixels: "tf.Tensor", corners: "tf.Tensor", size: int, fill: np.ndarray
-) -> "tf.Tensor":
+def cut_out(pixels: "tf.Tensor", corners: "tf.Tensor", size: int, fill: np.ndarray) -> "tf.Tensor":
     """Return images uint8 (n, 32, 32, 3) in which a square is filled with one colour.
 
     `corners` int32 (n, 2) are the squares' first rows and columns, `size` their pixels a side.

@@ -154,14 +154,14 @@ class Lookahead:
 
 def build(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Return the optimiser of a recipe, at its rate."""
-    rate, sgd = recipe.learning_rate, recipe.sgd
+    rate, sgd, muon = recipe.learning_rate, recipe.sgd, recipe.muon
+    if sgd and muon:
+        settings = (sgd.momentum, sgd.l2, sgd.bias_factor, muon.learning_rate, muon.momentum)
+        return Muon(rate, *settings)
+    if sgd:
+        return NesterovSGD(rate, sgd.momentum, sgd.l2, sgd.bias_factor)
     if recipe.optimizer == "legacy-rmsprop":
         return LegacyRMSprop(rate, recipe.decay)
     if recipe.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(rate)
-    if recipe.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
-    settings = sgd.momentum, sgd.l2, sgd.bias_factor
-    if recipe.optimizer == "sgd":
-        return NesterovSGD(rate, *settings)
-    return Muon(rate, *settings, recipe.muon.learning_rate, recipe.muon.momentum)
+    return keras.optimizers.Adam(rate)

@@ -291,7 +291,7 @@ def airbench94() -> Recipe:
 
 
 def airbench95() -> Recipe:
-    """airbench's middle recipe: published 95.01 % with six views on 50,000 images."""
+    """Airbench's middle recipe: published 95.01 % with six views on 50,000 images."""
     recipe = airbench94()
     return dataclasses.replace(
         recipe,
@@ -304,7 +304,7 @@ def airbench95() -> Recipe:
 
 
 def airbench96() -> Recipe:
-    """airbench's largest recipe: published 96.03 % with six views on 50,000 images."""
+    """Airbench's largest recipe: published 96.03 % with six views on 50,000 images."""
     recipe = airbench94()
     return dataclasses.replace(
         recipe,

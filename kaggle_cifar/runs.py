@@ -26,6 +26,7 @@ class RunOptions:
     limit: int | None = None  # training images, stratified; None is all
     validation: str = "last20"
     mixed_precision: bool = False
+    time_budget: float | None = None  # seconds, into which the epochs were fitted
     search: str | None = None  # the search that the run is a trial of
 
 

@@ -49,6 +49,9 @@ CHECKPOINT_INTERVAL = 300.0  # seconds; an epoch's end is always saved too
 LOOK_INTERVAL = 1.0  # seconds between looks at the running loss, which wait for the device
 ESTIMATE_AFTER = 10.0  # seconds of training until its speed is told
 EVALUATION_BATCH = 500  # images
+TIMED_STEPS = 3  # at least, to know the speed
+BUDGET_TIMED = 0.02  # of a time budget, to know it better
+BUDGET_USED = 0.95  # of what is left: machines slow down
 MEASURED_IMAGES = 10_000  # of the training images, evenly spread, at the end
 
 
@@ -72,17 +75,24 @@ def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run
         On SIGINT or SIGTERM, after the state is saved.
     """
     _refuse_contradictions(recipe, options)
+    started = time.monotonic()
     run = named_run(layout, name)
     with lock(run.folder, "training"):
+        recipe = _fitted_before(run, recipe, options)
         if _is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return run
         strategy = start_tensorflow(_mixed_precision(recipe, options))
-        data = load_training_set(layout, options.limit, options.seed)
-        _describe_run(run, recipe, options, data)
+        data = load_training_set(layout, options.limit)
+        digest = _digest(data)
+        _refuse_changed_data(run, digest)
         with strategy.scope():
             training = Training(run, recipe, options, data, strategy)
+            training.refuse_too_large()
+            if options.time_budget and not run.recipe_file.exists():
+                training.fit_into(options.time_budget - (time.monotonic() - started))
+        _describe_run(run, training.recipe, options, digest)
         with _stop_on_signals() as stop_signal:
             training.run_epochs(stop_signal)
         training.finish()
@@ -103,6 +113,13 @@ def _mixed_precision(
     if options.mixed_precision:
         return "always"
     return "where faster" if recipe.mixed_precision else "never"
+
+
+def _fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
+    """Return the recipe with the epochs that a run's time budget allowed when it was started."""
+    if not (options.time_budget and run.recipe_file.exists()):
+        return recipe
+    return dataclasses.replace(recipe, epochs=run.read_recipe()[0].epochs)
 
 
 def _is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
@@ -126,15 +143,17 @@ def _flat(settings: Recipe | RunOptions) -> dict[str, Any]:
     return {"recipe" if key == "name" else key: value for key, value in values.items()}
 
 
-def _describe_run(run: Run, recipe: Recipe, options: RunOptions, data: TrainingSet) -> None:
-    """Write recipe.json and environment.json, or hold the data against those of the start."""
-    digest = _digest(data)
+def _refuse_changed_data(run: Run, digest: str) -> None:
+    if run.recipe_file.exists() and read_json(run.recipe_file).get("data_sha256") != digest:
+        raise UserError(
+            f"The training images or labels have changed since {run.folder} was started. "
+            "Restore them, or choose another --name to train on what is there now."
+        )
+
+
+def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) -> None:
+    """Write recipe.json and environment.json when the run starts."""
     if run.recipe_file.exists():
-        if read_json(run.recipe_file).get("data_sha256") != digest:
-            raise UserError(
-                f"The training images or labels have changed since {run.folder} was started. "
-                "Restore them, or choose another --name to train on what is there now."
-            )
         return
     write_json(run.folder / "environment.json", describe_environment())
     content = {
@@ -168,7 +187,7 @@ class Training:
         from kaggle_cifar import optimizers
 
         self.run, self.recipe, self.options, self.strategy = run, recipe, options, strategy
-        rows, validation_rows = split_validation(data.labels, options.validation, options.seed)
+        rows, validation_rows = split_validation(data.labels, options.validation)
         self.data, self.validation = data.take(rows), data.take(validation_rows)
         self.source = BatchSource(self.data, recipe, options.seed)
         keras.utils.set_random_seed(options.seed)
@@ -200,7 +219,8 @@ class Training:
 
     # The state
 
-    def _save(self) -> None:
+    def _state(self) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+        """Return all that the rest of the training depends on."""
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -215,20 +235,26 @@ class Training:
             "lookahead": [variable.numpy() for variable in self._slow_weights],
             "best_weights": self.best_weights,
         }
-        save_checkpoint(self.checkpoint_file, state, arrays)
+        return state, arrays
+
+    def _set_state(self, state: dict[str, Any], arrays: dict[str, list[np.ndarray]]) -> None:
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
+        self.control = EpochControl(**state["control"])
+        self.totals = arrays["totals"][0]
+        self.best_weights = arrays.get("best_weights", [])
+        _assign(self.model.variables, arrays["model"])
+        _assign(self.optimizer.variables, arrays["optimizer"])
+        _assign(self._slow_weights, arrays.get("lookahead", []))
+
+    def _save(self) -> None:
+        save_checkpoint(self.checkpoint_file, *self._state())
         self._last_saved = time.monotonic()
 
     def _restore(self) -> None:
         state, arrays = load_checkpoint(self.checkpoint_file)
         try:
-            self.epoch, self.step = state["epoch"], state["step"]
-            self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
-            self.control = EpochControl(**state["control"])
-            self.totals = arrays["totals"][0]
-            self.best_weights = arrays.get("best_weights", [])
-            _assign(self.model.variables, arrays["model"])
-            _assign(self.optimizer.variables, arrays["optimizer"])
-            _assign(self._slow_weights, arrays.get("lookahead", []))
+            self._set_state(state, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{self.checkpoint_file} does not fit the run's recipe ({error}). Delete it to "
@@ -240,12 +266,85 @@ class Training:
     def _slow_weights(self) -> list[Any]:
         return self.lookahead.slow if self.lookahead else []
 
+    # Before the first step
+
+    def refuse_too_large(self) -> None:
+        """Raise a UserError where a batch of this recipe cannot fit into the memory."""
+        import psutil
+
+        outputs = sum(math.prod(layer.output.shape[1:]) for layer in self.model.layers)
+        # Each output is kept for the gradient, which is as large; 4 bytes a number.
+        needed = 2 * 4 * outputs * min(self.recipe.batch_size, len(self.data))
+        free = psutil.virtual_memory().available
+        if needed > free:
+            raise UserError(
+                f"{self.recipe.name} needs about {needed / 2**30:.1f} GiB for a batch of "
+                f"{self.recipe.batch_size:,} images, and {free / 2**30:.1f} GiB are free. Close "
+                "other programs, choose a smaller recipe, or a smaller batch with "
+                "--set batch_size=…, which is another recipe."
+            )
+
+    def fit_into(self, seconds: float) -> None:
+        """Shorten the recipe so that training and measuring its result take `seconds` at most.
+
+        The first steps and an evaluation are timed, then undone.
+
+        Raises
+        ------
+        UserError
+            When not even a step fits.
+        """
+        state, arrays = self._state()
+        started = time.monotonic()
+        step = self._time_steps(BUDGET_TIMED * seconds)
+        evaluation = self._time_evaluation()
+        self._set_state(state, arrays)
+        measured = min(MEASURED_IMAGES, len(self.data)) + 7 * len(self.validation)
+        left = seconds - (time.monotonic() - started) - measured * evaluation
+        of_step = step + len(self.validation) * evaluation / self.source.steps
+        steps = min(int(BUDGET_USED * left / of_step), self.total_steps)
+        if steps < 1:
+            raise UserError(
+                f"The time budget does not suffice for a step of {self.recipe.name}: reading the "
+                f"data and measuring the result take all of it, and a step {step:.1f} s. Give "
+                "more time, or choose a smaller recipe."
+            )
+        epochs = steps / self.source.steps if steps < self.total_steps else self.recipe.epochs
+        self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
+        self._estimate = Estimate(self.source.images(self.source.steps), epochs)
+        say(
+            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.2g} epochs of "
+            f"{self.recipe.name} fit into the time budget."
+        )
+
+    def _time_steps(self, enough: float) -> float:
+        """Return the seconds of a step, measured for some seconds after compiling it."""
+        batches = self.source.batches(0, 0, self.source.steps).repeat()
+        totals, count, started = self.totals, -1, 0.0
+        for batch in self.strategy.experimental_distribute_dataset(batches):
+            totals = self._train_step(batch, totals)
+            np.asarray(totals)  # waits for the device
+            count += 1
+            if count == 0:
+                started = time.monotonic()
+            elif count >= TIMED_STEPS and time.monotonic() - started > enough:
+                break
+        return (time.monotonic() - started) / count
+
+    def _time_evaluation(self) -> float:
+        """Return the seconds of an image's evaluation."""
+        data = self.data.take(np.arange(min(EVALUATION_BATCH, len(self.data))))
+        self._evaluate(data)
+        started = time.monotonic()
+        self._evaluate(data)
+        return (time.monotonic() - started) / len(data)
+
     # The epochs
 
     @property
     def total_steps(self) -> int:
         """The number of steps of the whole training, unless it stops early."""
-        return math.ceil(self.recipe.epochs * self.source.steps)
+        return math.ceil(round(self.recipe.epochs * self.source.steps, 6))
 
     @property
     def steps_done(self) -> int:
@@ -303,7 +402,7 @@ class Training:
         self.optimizer.learning_rate = self.control.learning_rate
         totals = self._train_step(batch, totals)
         self.step += 1
-        if recipe.lookahead and self.steps_done % recipe.lookahead.every == 0:
+        if recipe.lookahead and self.lookahead and self.steps_done % recipe.lookahead.every == 0:
             self.lookahead.pull(recipe.lookahead.weight(self.progress))
         return totals
 
@@ -494,14 +593,11 @@ class Training:
             metrics["validation_loss"] = loss
             metrics["validation_accuracy"] = accuracy
             metrics["validation_standard_error"] = standard_error(accuracy, len(self.validation))
-            write_probabilities(
-                self.run.probabilities_file("validation", "plain"), self.validation.ids, probabilities
-            )
-            probabilities = self._view_six_times(self.validation)
-            metrics["validation_accuracy_tta"] = _accuracy(probabilities, self.validation)
-            write_probabilities(
-                self.run.probabilities_file("validation", "tta"), self.validation.ids, probabilities
-            )
+            in_six_views = self._view_six_times(self.validation)
+            metrics["validation_accuracy_tta"] = _accuracy(in_six_views, self.validation)
+            for views, values in (("plain", probabilities), ("tta", in_six_views)):
+                file = self.run.probabilities_file("validation", views)
+                write_probabilities(file, self.validation.ids, values)
         return metrics
 
     def _view_six_times(self, data: TrainingSet) -> np.ndarray:
@@ -520,7 +616,7 @@ class Training:
 class Estimate:
     """Tells once, after the first seconds, how long the training will take."""
 
-    def __init__(self, images: int, epochs: int) -> None:
+    def __init__(self, images: int, epochs: float) -> None:
         self._images, self._epochs = images, epochs
         self._start: tuple[float, float] | None = None
         self._told = False
@@ -538,7 +634,7 @@ class Estimate:
         left = (self._epochs * self._images - images_seen) / speed
         say(
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
-            f"at most {duration(left)} to the end of epoch {self._epochs}."
+            f"at most {duration(left)} to the end of epoch {self._epochs:.3g}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Model 3 layer by layer, the fused batch normalisation and the legacy optimiser."""
+"""The networks layer by layer, how they start, and the fused batch normalisation."""
 
 import json
 import textwrap
@@ -16,22 +16,22 @@ from kaggle_cifar.runs import RunOptions
 
 @pytest.fixture
 def model3():
-    return networks.build("model3")
+    return networks.build("model3", {})
 
 
 @pytest.mark.parametrize(("name", "count"), [("model1", 122_570), ("model2", 167_818)])
 def test_the_first_two_networks_have_the_student_projects_parameters(name, count):
-    assert networks.build(name).count_params() == count
+    assert networks.build(name, {}).count_params() == count
 
 
 def test_model1_has_the_student_projects_layers():
-    kinds = [type(layer).__name__ for layer in networks.build("model1").layers]
+    kinds = [type(layer).__name__ for layer in networks.build("model1", {}).layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 2 + ["Conv2D"]
     assert kinds == ["InputLayer", "Rescaling", *convolutions, "Flatten", "Dense", "Dense"]
 
 
 def test_model2_has_the_student_projects_layers():
-    model = networks.build("model2")
+    model = networks.build("model2", {})
     kinds = [type(layer).__name__ for layer in model.layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 3
     dense = ["Dense", "Dropout", "Dense", "Dense"]
@@ -42,7 +42,7 @@ def test_model2_has_the_student_projects_layers():
 @pytest.mark.parametrize("name", networks.names())
 def test_every_network_gives_probabilities_in_the_end(name):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    probabilities = np.asarray(inference.compile_forward(networks.build(name))(pixels))
+    probabilities = np.asarray(inference.compile_forward(networks.build(name, {}))(pixels))
     assert probabilities.shape == (3, 10)
     assert probabilities.dtype == np.float32
     assert probabilities.min() >= 0
@@ -95,33 +95,6 @@ def test_fused_batch_normalisation_is_keras_own(scale):
         results.append([outputs, *layer.non_trainable_variables, layer(inputs), *gradients])
     for keras_value, own_value in zip(*results, strict=True):
         np.testing.assert_allclose(keras_value, own_value, rtol=2e-4, atol=2e-5)
-
-
-def test_legacy_rmsprop_is_keras_2s_formula():
-    rng = np.random.default_rng(0)
-    gradients = rng.normal(0, 1e-4, (5, 3)).astype(np.float32)  # where epsilon's place matters
-    variable = keras.Variable(np.zeros(3, np.float32))
-    optimizer = optimizers.LegacyRMSprop(0.01, decay=0.1)
-    optimizer.build([variable])
-    value, velocity = np.zeros(3), np.zeros(3)
-    for step, gradient in enumerate(gradients):
-        optimizer.apply([gradient], [variable])
-        velocity = 0.9 * velocity + 0.1 * gradient.astype(float) ** 2
-        value -= 0.01 / (1 + 0.1 * step) * gradient / (np.sqrt(velocity) + 1e-7)
-    np.testing.assert_allclose(variable, value, rtol=1e-5)
-
-
-def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
-    gradient, steps = np.ones(1, np.float32), []
-    for optimizer in (
-        optimizers.build("legacy-rmsprop", 0.01, 0.0),
-        optimizers.build("rmsprop", 0.01, 0.0),
-    ):
-        variable = keras.Variable(np.zeros(1, np.float32))
-        optimizer.build([variable])
-        optimizer.apply([gradient], [variable])
-        steps.append(np.asarray(variable))
-    np.testing.assert_allclose(*steps, rtol=1e-5)
 
 
 def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkeypatch):

@@ -70,6 +70,7 @@ def test_a_run_folder_holds_all_that_the_design_names(undisturbed):
         "summary.txt",
         "figures",
         "validation_probabilities.npy",
+        "validation_probabilities-tta.npy",
     }
     assert undisturbed.read_recipe() == (RECIPE, OPTIONS)
     assert "309,290" in (undisturbed.folder / "summary.txt").read_text()

@@ -131,7 +131,9 @@ def test_cutouts_have_the_training_images_mean_colour_and_lie_anywhere_inside():
         (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0) + 1
         # A pixel of just the mean colour may hide a whole side; a line of 30 of them does not.
         assert (bottom - top, right - left) == (30, 30)
-        np.testing.assert_array_equal(image[top:bottom, left:right], np.broadcast_to(mean, (30, 30, 3)))
+        np.testing.assert_array_equal(
+            image[top:bottom, left:right], np.broadcast_to(mean, (30, 30, 3))
+        )
         places.add((top, left))
     assert places == {(top, left) for top in range(3) for left in range(3)}
 

@@ -150,7 +150,9 @@ def test_whitened_patches_are_white_and_come_with_their_negatives():
     np.testing.assert_allclose(
         normalized[0, 5, 6], (pixels[0, 5, 6] / 255 - airbench.MEAN) / airbench.DEVIATION, rtol=1e-4
     )
-    raw, white = (np.asarray(x).reshape(-1, x.shape[-1]) for x in (normalized, whitening(normalized)))
+    raw, white = (
+        np.asarray(x).reshape(-1, x.shape[-1]) for x in (normalized, whitening(normalized))
+    )
     assert abs(np.corrcoef(raw.T)[0, 1]) > 0.3  # there was something to do
     half = white.shape[1] // 2
     np.testing.assert_allclose(white[:, half:], -white[:, :half], atol=1e-4)

@@ -281,7 +281,16 @@ def test_two_trainings_of_one_name_do_not_mix(layout):
         training.train(layout, RECIPE, "twice", OPTIONS)
 
 
-def test_mixed_precision_trains_and_resumes(layout, monkeypatch):
+@pytest.fixture
+def float32_again():
+    """Take back what mixed precision sets for the whole process."""
+    yield
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+
+
+def test_mixed_precision_trains_and_resumes(layout, monkeypatch, float32_again):
     options = RunOptions(mixed_precision=True)
     whole = training.train(layout, RECIPE, "mixed", options)
     with monkeypatch.context() as patch:

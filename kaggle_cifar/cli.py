@@ -265,7 +265,7 @@ def train(
 
     refuse_contradictions(context)
     recipe = changed_recipe(recipe, changes)
-    run_name = name or recipe.name
+    run_name = name or recipe.name + (f"-{time_budget / 60:g}m" if time_budget else "")
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     options = RunOptions(seed or 0, limit, validation, mixed_precision, time_budget)
@@ -275,9 +275,8 @@ def train(
         elif folds:
             sweeps.train_folds(context.obj, recipe, run_name, options, folds)
         else:
-            if not name:
-                run_name += f"-{time_budget / 60:g}m" if time_budget else ""
-                run_name += f"-seed{seed}" if seed is not None else ""
+            if not name and seed is not None:
+                run_name += f"-seed{seed}"
             training.train(context.obj, recipe, run_name, options)
 
 

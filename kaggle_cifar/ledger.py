@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ def run_row(run: Run) -> Sequence[str]:
     if not run.finished:
         history = run.read_history()
         seconds = sum(row["seconds"] for row in history)
-        progress = f"{len(history)} of {recipe.epochs}, unfinished"
+        progress = f"{len(history)} of {math.ceil(recipe.epochs)}, unfinished"
         return (run.name, recipe.name, progress, best_so_far(history), duration(seconds), "")
     metrics = run.read_metrics()
     return (

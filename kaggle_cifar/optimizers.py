@@ -56,13 +56,13 @@ class NesterovSGD(keras.optimizers.Optimizer):
         """Create the momentum of each variable, and note which are biases of normalisations."""
         if not self.built:
             super().build(variables)
-            # Here they are Keras' variables; `update_step` gets TensorFlow's, named otherwise.
-            self._factors = [
-                self.bias_factor if variable.name == "beta" else 1.0 for variable in variables
-            ]
             self._momenta = [
                 self.add_variable_from_reference(variable, name="momentum")
                 for variable in variables
+            ]
+            # Keras hands `update_step` TensorFlow's variables, which have other names.
+            self._factors = [
+                self.bias_factor if variable.name == "beta" else 1.0 for variable in variables
             ]
 
     def update_step(
@@ -147,7 +147,7 @@ class Lookahead:
         self.variables = variables
         self.slow = [tf.Variable(variable.value, trainable=False) for variable in variables]
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.float32)])
     def pull(self, decay: tf.Tensor) -> None:
         """Move the slow weights to decay * slow + (1 - decay) * fast, and the fast ones there."""
         for variable, slow in zip(self.variables, self.slow, strict=True):

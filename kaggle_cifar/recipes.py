@@ -61,6 +61,9 @@ class Triangle:
     peak: float
     end: float
 
+    def __post_init__(self) -> None:
+        require_share("peak", self.peak)
+
     def factor(self, progress: float) -> float:
         """Return the factor of the rate when a part of all steps, 0 to 1, is done."""
         if progress < self.peak:
@@ -98,6 +101,10 @@ class Lookahead:
 
     every: int = 5
     decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise UserError(f"every must be at least 1 step, not {self.every}.")
 
     def weight(self, progress: float) -> float:
         """Return d when a part of all steps, 0 to 1, is done."""
@@ -164,6 +171,7 @@ class Recipe:
             )
         require_one_of("network", self.network, networks.names())
         require_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        require_share("label_smoothing", self.label_smoothing)
         for key in ("learning_rate", "batch_size", "epochs"):
             if not getattr(self, key) > 0:
                 raise UserError(f"{key} must be more than 0, not {getattr(self, key)}.")
@@ -182,6 +190,12 @@ class Recipe:
                 "A schedule sets the rate of every step up to the last: it excludes plateau, "
                 "exponential_decay and early_stopping."
             )
+
+
+def require_share(key: str, value: float) -> None:
+    """Raise a UserError unless `value` is at least 0 and less than 1."""
+    if not 0 <= value < 1:
+        raise UserError(f"{key} must be at least 0 and less than 1, not {value}.")
 
 
 def require_one_of(kind: str, name: str, names: Iterable[str]) -> None:
@@ -364,7 +378,8 @@ def find_recipe(name_or_file: str) -> Recipe:
 def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     """Return the recipe with changes like `learning_rate=0.003` or `plateau.factor=0.1`.
 
-    Values are JSON, or text where they are not. The changes become part of the recipe's name.
+    Values are JSON, or text where they are not. The changes become part of the recipe's name,
+    without the characters that a folder's name must not have.
 
     Raises
     ------
@@ -383,14 +398,20 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
             part = part[parent]
             if not isinstance(part, dict):
                 raise UserError(f"{recipe.name} has no {parent}, so {key} cannot be changed.")
-        require_one_of("key", last, part)
+        if parents != ["network_options"]:  # the network knows its own
+            require_one_of("key", last, part)
         part[last] = parse_value(text)
-    content["name"] = ",".join([recipe.name, *changes])
+    content["name"] = ",".join([recipe.name, *map(name_part, changes)])
     try:
         changed: Recipe = from_json(Recipe, content)
     except TypeError as error:
         raise UserError(f"{', '.join(changes)}: {error}.") from None
     return changed
+
+
+def name_part(change: str) -> str:
+    """Return a change as it may stand in a name: `muon={"momentum":0.6}` as `muon=momentum=0.6`."""
+    return re.sub(r"[^\w.,=+-]", "", change.replace(":", "="))
 
 
 def parse_value(text: str) -> Any:

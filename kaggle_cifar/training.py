@@ -491,9 +491,17 @@ class Training:
     def _variables_to_train(self) -> list[Any]:
         variables = self.model.trainable_variables
         last = self.recipe.whitening_bias_epochs
-        if last is None or self.epoch < last:
+        if last is None:
             return variables
-        frozen = {id(variable) for variable in self.model.get_layer("whitening").variables}
+        layers = [layer for layer in self.model.layers if layer.name == "whitening"]
+        if not layers:
+            raise UserError(
+                f"The network {self.recipe.network} has no layer named whitening: "
+                f"{self.recipe.name} must leave whitening_bias_epochs null."
+            )
+        if self.epoch < last:
+            return variables
+        frozen = {id(variable) for variable in layers[0].variables}
         return [variable for variable in variables if id(variable) not in frozen]
 
     def _penalty(self) -> "tf.Tensor":

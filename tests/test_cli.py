@@ -58,6 +58,10 @@ def test_help_imports_nothing_heavy():
         (["train", "--seed", "1", "--seeds", "3"], "--seed and --seeds exclude"),
         (["train", "--folds", "5", "--validation", "none"], "--folds and --validation exclude"),
         (["train", "--folds", "5", "--seeds", "3"], "--seeds and --folds exclude"),
+        (["train", "--epochs", "3", "--time-budget", "5m"], "--epochs and --time-budget exclude"),
+        (["train", "--time-budget", "50"], "Write it like 50m, 1h30m or 90s"),
+        (["train", "--validation", "fold6of5"], "a fold like fold1of10"),
+        (["train", "airbench94", "--set", "sgd=null"], "--set: The settings 'sgd'"),
         (["train", "--set", "epochs"], "KEY=VALUE"),
         (["train", "nowhere.json"], "nowhere.json is missing"),
         (["trian"], "No such command"),
@@ -69,6 +73,58 @@ def test_a_usage_error_is_status_2_and_says_what_there_is(arguments, words):
     assert result.returncode == 2
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("50m", 3000), ("1h30m", 5400), ("90s", 90), ("2h", 7200), ("1h0m5s", 3605)],
+)
+def test_a_time_is_written_in_hours_minutes_and_seconds(text, seconds):
+    assert cli.Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "50", "m", "0m", "-5m", "1.5h", "30m1h", "5m later"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(click.BadParameter, match="50m, 1h30m or 90s"):
+        cli.Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize("split", [*cli.VALIDATION_SPLITS, "fold1of10", "fold5of5", "fold2of12"])
+def test_a_validation_split_may_be_any_fold(split):
+    assert cli.ValidationSplit().convert(split, None, None) == split
+
+
+@pytest.mark.parametrize(
+    "split", ["foo", "fold0of5", "fold6of5", "fold1of1", "fold1of", "fold-1of5"]
+)
+def test_a_fold_that_is_none_is_refused(split):
+    with pytest.raises(click.BadParameter, match="last20, stratified, none or a fold"):
+        cli.ValidationSplit().convert(split, None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "airbench94"),
+        (["--seed", "1"], "airbench94-seed1"),
+        (["--time-budget", "50m"], "airbench94-50m"),
+        (["--time-budget", "90s", "--seed", "0"], "airbench94-1.5m-seed0"),
+        (["--time-budget", "50m", "--name", "mine"], "mine"),
+        (["--time-budget", "50m", "--seeds", "1"], "airbench94-50m-seed0"),
+        (["--set", 'network_options={"widths":[8]}'], "airbench94,network_options=widths=8"),
+    ],
+)
+def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
+    from kaggle_cifar import sweeps, training
+
+    asked = []
+    for module in (training, sweeps):
+        monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments))
+    cli.cli.main(["train", "airbench94", *arguments], standalone_mode=False)
+    [(_, _, run_name, options)] = asked
+    assert run_name == name
+    budgets = {"50m": 3000, "90s": 90}
+    assert options.time_budget == next((budgets[a] for a in arguments if a in budgets), None)
 
 
 def test_a_users_error_is_a_sentence_and_status_1(tmp_path):

@@ -1,4 +1,4 @@
-"""Model 3 layer by layer, the fused batch normalisation and the legacy optimiser."""
+"""The networks layer by layer, how they start, and the fused batch normalisation."""
 
 import json
 import textwrap
@@ -9,29 +9,31 @@ import numpy as np
 import pytest
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import inference, layers, networks, optimizers, training
+from kaggle_cifar import inference, layers, networks, recipes, training
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.networks import airbench
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import RunOptions
 
 
 @pytest.fixture
 def model3():
-    return networks.build("model3")
+    return networks.build("model3", {})
 
 
 @pytest.mark.parametrize(("name", "count"), [("model1", 122_570), ("model2", 167_818)])
 def test_the_first_two_networks_have_the_student_projects_parameters(name, count):
-    assert networks.build(name).count_params() == count
+    assert networks.build(name, {}).count_params() == count
 
 
 def test_model1_has_the_student_projects_layers():
-    kinds = [type(layer).__name__ for layer in networks.build("model1").layers]
+    kinds = [type(layer).__name__ for layer in networks.build("model1", {}).layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 2 + ["Conv2D"]
     assert kinds == ["InputLayer", "Rescaling", *convolutions, "Flatten", "Dense", "Dense"]
 
 
 def test_model2_has_the_student_projects_layers():
-    model = networks.build("model2")
+    model = networks.build("model2", {})
     kinds = [type(layer).__name__ for layer in model.layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 3
     dense = ["Dense", "Dropout", "Dense", "Dense"]
@@ -42,7 +44,7 @@ def test_model2_has_the_student_projects_layers():
 @pytest.mark.parametrize("name", networks.names())
 def test_every_network_gives_probabilities_in_the_end(name):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    probabilities = np.asarray(inference.compile_forward(networks.build(name))(pixels))
+    probabilities = np.asarray(inference.compile_forward(networks.build(name, {}))(pixels))
     assert probabilities.shape == (3, 10)
     assert probabilities.dtype == np.float32
     assert probabilities.min() >= 0
@@ -97,31 +99,124 @@ def test_fused_batch_normalisation_is_keras_own(scale):
         np.testing.assert_allclose(keras_value, own_value, rtol=2e-4, atol=2e-5)
 
 
-def test_legacy_rmsprop_is_keras_2s_formula():
-    rng = np.random.default_rng(0)
-    gradients = rng.normal(0, 1e-4, (5, 3)).astype(np.float32)  # where epsilon's place matters
-    variable = keras.Variable(np.zeros(3, np.float32))
-    optimizer = optimizers.LegacyRMSprop(0.01, decay=0.1)
-    optimizer.build([variable])
-    value, velocity = np.zeros(3), np.zeros(3)
-    for step, gradient in enumerate(gradients):
-        optimizer.apply([gradient], [variable])
-        velocity = 0.9 * velocity + 0.1 * gradient.astype(float) ** 2
-        value -= 0.01 / (1 + 0.1 * step) * gradient / (np.sqrt(velocity) + 1e-7)
-    np.testing.assert_allclose(variable, value, rtol=1e-5)
+def build_of(recipe):
+    return networks.build(recipe.network, recipe.network_options)
 
 
-def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
-    gradient, steps = np.ones(1, np.float32), []
-    for optimizer in (
-        optimizers.build("legacy-rmsprop", 0.01, 0.0),
-        optimizers.build("rmsprop", 0.01, 0.0),
+@pytest.mark.parametrize(
+    ("recipe", "parameters", "published"),
+    [
+        ("airbench94", 1_973_944, 1.97e6),
+        ("airbench95", 4_608_312, 4.60e6),
+        ("airbench96", 9_921_848, 9.92e6),
+    ],
+)
+def test_the_airbench_networks_have_the_published_sizes(recipe, parameters, published):
+    assert build_of(recipes.RECIPES[recipe]()).count_params() == parameters
+    # Keras counts the normalisations' moving statistics, and there is no scale.
+    assert parameters == pytest.approx(published, rel=0.0025)
+
+
+def test_airbench_has_the_papers_layers():
+    kinds = [type(layer).__name__ for layer in build_of(recipes.airbench94()).layers]
+    start = ["InputLayer", "Rescaling", "WhiteningConv2D", "Activation"]
+    block = ["Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"]
+    block += ["Conv2D", "BatchNormalization", "Activation"]
+    assert kinds == [*start, *block * 3, "GlobalMaxPooling2D", "Dense", "Rescaling"]
+
+    model = build_of(recipes.airbench96())
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [24, *[128] * 3, *[384] * 3, *[512] * 3]
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == 3
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert (layer.scale, layer.momentum) == (False, 0.9)
+
+
+def smooth_images(count):
+    """Return random images whose neighbouring pixels and colours are alike, as in photographs."""
+    noise = np.random.default_rng(0).normal(size=(count, 33, 33, 4))
+    mixed = noise[:, 1:, 1:] + noise[:, :-1, 1:] + noise[:, 1:, :-1]
+    mixed = mixed[..., :3] + mixed[..., 1:]
+    return np.clip(128 + 40 * mixed, 0, 255).astype(np.uint8)
+
+
+def test_whitened_patches_are_white_and_come_with_their_negatives():
+    pixels = smooth_images(40)
+    model = networks.build("airbench", {"widths": [8, 8, 8]})
+    networks.adapt("airbench", model, pixels)
+    whitening = model.get_layer("whitening")
+    normalized = model.get_layer("normalization")(pixels)
+    np.testing.assert_allclose(
+        normalized[0, 5, 6], (pixels[0, 5, 6] / 255 - airbench.MEAN) / airbench.DEVIATION, rtol=1e-4
+    )
+    raw, white = (
+        np.asarray(x).reshape(-1, x.shape[-1]) for x in (normalized, whitening(normalized))
+    )
+    assert abs(np.corrcoef(raw.T)[0, 1]) > 0.3  # there was something to do
+    half = white.shape[1] // 2
+    np.testing.assert_allclose(white[:, half:], -white[:, :half], atol=1e-4)
+    covariance = white[:, :half].T @ white[:, :half] / len(white)
+    np.testing.assert_allclose(covariance, np.eye(half), atol=0.02)
+
+
+def test_whitening_takes_the_first_images_only(monkeypatch):
+    pixels = smooth_images(8)
+    monkeypatch.setattr(airbench, "WHITENING_IMAGES", 5)
+    kernels = []
+    for count in (5, 8):
+        model = networks.build("airbench", {"widths": [8, 8, 8]})
+        networks.adapt("airbench", model, pixels[:count])
+        kernels.append(np.asarray(model.get_layer("whitening").kernel))
+    np.testing.assert_array_equal(*kernels)
+
+
+def test_the_whitening_filters_are_not_trained_but_their_bias_is():
+    model = networks.build("airbench", {"widths": [8, 8, 8]})
+    whitening = model.get_layer("whitening")
+    trained = {id(variable) for variable in model.trainable_variables}
+    assert id(whitening.kernel) not in trained
+    assert id(whitening.bias) in trained
+
+
+@pytest.mark.parametrize(("inputs", "filters"), [(24, 64), (24, 24), (24, 8)])
+def test_convolutions_begin_as_the_identity(inputs, filters):
+    images = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
+    keras.utils.set_random_seed(0)
+    convolution = keras.layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, kernel_initializer=airbench.IdentityStart()
+    )
+    outputs = np.asarray(convolution(images))
+    passed = min(inputs, filters)
+    np.testing.assert_allclose(outputs[..., :passed], images[..., :passed], rtol=1e-6)
+    others = np.asarray(convolution.kernel)[..., passed:]
+    bound = 1 / np.sqrt(9 * inputs)
+    if filters > inputs:
+        assert 0.98 * bound < np.abs(others).max() <= bound
+        assert others.std() == pytest.approx(bound / np.sqrt(3), rel=0.05)
+
+
+def test_an_option_that_a_network_has_not_is_a_sentence():
+    for name, options in (
+        ("airbench", {"depth": 3}),
+        ("airbench", {"widths": "wide"}),
+        ("model3", {"widths": [8]}),
     ):
-        variable = keras.Variable(np.zeros(1, np.float32))
-        optimizer.build([variable])
-        optimizer.apply([gradient], [variable])
-        steps.append(np.asarray(variable))
-    np.testing.assert_allclose(*steps, rtol=1e-5)
+        with pytest.raises(UserError, match=rf"The network {name}\(.*cannot be built with"):
+            networks.build(name, options)
+
+
+def test_flops_are_those_counted_by_hand():
+    small = networks.build("airbench", {"widths": [8, 16, 4]})
+    whitening = 31 * 31 * (2 * 2 * 3) * 24
+    first = 31 * 31 * (9 * 24) * 8 + 15 * 15 * (9 * 8) * 8
+    second = 15 * 15 * (9 * 8) * 16 + 7 * 7 * (9 * 16) * 16
+    third = 7 * 7 * (9 * 16) * 4 + 3 * 3 * (9 * 4) * 4
+    assert networks.flops(small) == 2 * (whitening + first + second + third + 4 * 10)
+    # Training takes thrice that: 708 MFLOP, and 0.35 PFLOP for the paper's 9.9 epochs (0.36 there).
+    forward = networks.flops(build_of(recipes.airbench94()))
+    assert forward == pytest.approx(236e6, rel=0.005)
+    assert 3 * forward * 50_000 * 9.9 == pytest.approx(0.36e15, rel=0.05)
 
 
 def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkeypatch):

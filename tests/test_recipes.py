@@ -10,6 +10,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import change_recipe, find_recipe
 
 TUNED = recipes.model3_tuned()
+FAST = recipes.airbench94()
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -34,8 +35,8 @@ def test_the_student_projects_settings():
     assert (recipes.model1().epochs, recipes.model2().epochs) == (25, 15)
 
 
-def write_recipe(path, **changes):
-    content = {**dataclasses.asdict(TUNED), "name": "mine", **changes}
+def write_recipe(path, recipe=TUNED, **changes):
+    content = {**dataclasses.asdict(recipe), "name": "mine", **changes}
     path.write_text(json.dumps({"recipe": content, "options": {}}))
     return str(path)
 
@@ -43,6 +44,67 @@ def write_recipe(path, **changes):
 def test_a_runs_recipe_file_changed_is_a_recipe(tmp_path):
     recipe = find_recipe(write_recipe(tmp_path / "r.json", batch_size=128, plateau=None))
     assert recipe == dataclasses.replace(TUNED, name="mine", batch_size=128, plateau=None)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_survives_its_file(tmp_path, name):
+    recipe = recipes.RECIPES[name]()
+    found = find_recipe(write_recipe(tmp_path / "r.json", recipe))
+    assert found == dataclasses.replace(recipe, name="mine")
+
+
+def test_a_muon_recipe_survives_its_file(tmp_path):
+    muon = dataclasses.replace(
+        FAST, optimizer="muon", muon=recipes.Muon(0.24, 0.6), lookahead=None, name="mine"
+    )
+    assert find_recipe(write_recipe(tmp_path / "r.json", muon)) == muon
+
+
+def test_the_published_settings_of_airbench():
+    sizes = [recipes.airbench94(), recipes.airbench95(), recipes.airbench96()]
+    assert [recipe.epochs for recipe in sizes] == [9.9, 15, 37]
+    assert [recipe.learning_rate for recipe in sizes] == [1.5, 1.304, 1.174]
+    assert [recipe.sgd.l2 for recipe in sizes] == [1.330e-3, 1.53e-3, 1.333e-3]
+    assert [recipe.augmentation.shift for recipe in sizes] == [2, 2, 4]
+    assert [recipe.augmentation.cutout for recipe in sizes] == [0, 0, 12]
+    assert [recipe.schedule.peak for recipe in sizes] == [0.23, 0.23, 0.1]
+    assert [recipe.schedule.end for recipe in sizes] == [0.07, 0.07, 0]
+    for recipe in sizes:
+        assert (recipe.batch_size, recipe.label_smoothing) == (1024, 0.2)
+        assert (recipe.sgd.momentum, recipe.sgd.bias_factor) == (0.85, 64)
+        assert recipe.lookahead == recipes.Lookahead(every=5, decay=0.95)
+        assert (recipe.whitening_bias_epochs, recipe.schedule.start) == (3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sgd": None}, "'sgd' belong to the optimizer sgd or muon"),
+        ({"muon": {"learning_rate": 0.2, "momentum": 0.6}}, "'muon' belong to the optimizer muon"),
+        ({"optimizer": "muon"}, "'muon' belong to the optimizer muon"),
+        ({"optimizer": "adam"}, "'sgd' belong to the optimizer sgd or muon"),
+        ({"plateau": {"factor": 0.5}}, "schedule sets the rate"),
+        ({"exponential_decay": {"start": 1, "rate": 0.1}}, "schedule sets the rate"),
+        ({"early_stopping": {"patience": 1}}, "schedule sets the rate"),
+        ({"schedule": {"start": 0.2, "peak": 1.0, "end": 0.0}}, "peak must be at least 0"),
+        ({"schedule": {"start": 0.2, "peak": -0.1, "end": 0.0}}, "peak must be at least 0"),
+        ({"schedule": {"start": 0.2, "end": 0.0}}, "peak"),
+        ({"lookahead": {"every": 0}}, "every must be at least 1"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and less than 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
+        ({"augmentation": {"flip": "alternatin"}}, "Did you mean alternating"),
+        ({"augmentation": {"shift": -1}}, "shift must be from 0 to 31"),
+        ({"augmentation": {"cutout": 32}}, "cutout must be from 0 to 31"),
+        ({"augmentation": {"cutout": 2.5}}, "cutout cannot be 2.5"),
+        ({"network_options": [8]}, "network_options cannot be"),
+        ({"whitening_bias_epochs": "3"}, "whitening_bias_epochs cannot be"),
+        ({"epochs": 0}, "epochs must be more than 0"),
+    ],
+)
+def test_an_impossible_setting_of_a_fast_recipe_is_named(tmp_path, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        find_recipe(write_recipe(tmp_path / "r.json", FAST, **changes))
+    assert "r.json" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +139,35 @@ def test_changes_become_part_of_the_name():
     assert changed.name == "model3-tuned,learning_rate=0.003,plateau.factor=0.1"
     assert (changed.learning_rate, changed.plateau.factor) == (0.003, 0.1)
     assert change_recipe(TUNED, ["optimizer=adam", "early_stopping=null"]).early_stopping is None
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "key", "value"),
+    [
+        (
+            'network_options={"widths":[8,16]}',
+            "airbench94,network_options=widths=8,16",
+            "network_options",
+            {"widths": [8, 16]},
+        ),
+        (
+            "network_options.widths=[8, 16]",
+            "airbench94,network_options.widths=8,16",
+            "network_options",
+            {"widths": [8, 16]},
+        ),
+        (
+            'sgd={"momentum": 0.9, "l2": 0, "bias_factor": 64}',
+            "airbench94,sgd=momentum=0.9,l2=0,bias_factor=64",
+            "sgd",
+            recipes.SGD(0.9, 0.0, 64.0),
+        ),
+        ("epochs=2.5", "airbench94,epochs=2.5", "epochs", 2.5),
+        ("lookahead=null", "airbench94,lookahead=null", "lookahead", None),
+    ],
+)
+def test_any_value_can_be_changed_and_gives_a_name_for_a_folder(change, name, key, value):
+    assert change_recipe(FAST, [change]) == dataclasses.replace(FAST, name=name, **{key: value})
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,20 @@ import random
 import signal
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import layout_in, write_training_data
+from small_data import layout_in, small_airbench, write_training_data
 
-from kaggle_cifar import recipes, training
+from kaggle_cifar import networks, recipes, training
+from kaggle_cifar.dataset import load_training_set
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.storage import write_json
 
 # Every part of the state is at work within four short epochs: the plateau's counter, the decay,
 # early stopping with its best weights, dropout's seeds, a short last batch.
@@ -54,7 +58,9 @@ def result_of(run):
     with (run.folder / "history.csv").open() as file:
         history = [{**row, "seconds": None} for row in csv.DictReader(file)]
     metrics = {**json.loads(run.metrics_file.read_text()), "seconds": None}
-    probabilities = (run.folder / "validation_probabilities.npy").read_bytes()
+    probabilities = [
+        run.probabilities_file("validation", views).read_bytes() for views in ("plain", "tta")
+    ]
     weights = [weight.tobytes() for weight in run.load_model().get_weights()]
     return history, metrics, probabilities, weights
 
@@ -70,6 +76,7 @@ def test_a_run_folder_holds_all_that_the_design_names(undisturbed):
         "summary.txt",
         "figures",
         "validation_probabilities.npy",
+        "validation_probabilities-tta.npy",
     }
     assert undisturbed.read_recipe() == (RECIPE, OPTIONS)
     assert "309,290" in (undisturbed.folder / "summary.txt").read_text()
@@ -274,7 +281,16 @@ def test_two_trainings_of_one_name_do_not_mix(layout):
         training.train(layout, RECIPE, "twice", OPTIONS)
 
 
-def test_mixed_precision_trains_and_resumes(layout, monkeypatch):
+@pytest.fixture
+def float32_again():
+    """Take back what mixed precision sets for the whole process."""
+    yield
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+
+
+def test_mixed_precision_trains_and_resumes(layout, monkeypatch, float32_again):
     options = RunOptions(mixed_precision=True)
     whole = training.train(layout, RECIPE, "mixed", options)
     with monkeypatch.context() as patch:
@@ -298,7 +314,9 @@ from kaggle_cifar.training import Training
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
-recipe = dataclasses.replace(recipes.find_recipe(sys.argv[3]), epochs=2, batch_size=16)
+recipe = dataclasses.replace(
+    recipes.find_recipe(sys.argv[3]), name="shared", epochs=2, batch_size=16
+)
 data = load_training_set(Layout(Path(sys.argv[1])))
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for name, strategy in {"one": one, "two": two}.items():
@@ -309,8 +327,13 @@ for name, strategy in {"one": one, "two": two}.items():
 """
 
 
-@pytest.mark.parametrize("recipe", ["model1", "model3-tuned"])
+@pytest.mark.parametrize("recipe", ["model1", "model3-tuned", "sgd.json", "muon.json"])
 def test_several_devices_share_each_batch(layout, tmp_path, recipe):
+    if recipe.endswith(".json"):
+        muon = {"optimizer": "muon", "muon": recipes.Muon(0.1, 0.6)} if recipe[0] == "m" else {}
+        small = small_airbench(whitening_bias_epochs=1, **muon)
+        recipe = str(tmp_path / recipe)
+        write_json(Path(recipe), dataclasses.asdict(small))
     arguments = [str(layout.data), str(tmp_path), recipe]
     subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
     one, two = (Run(tmp_path / name).read_history() for name in ("one", "two"))
@@ -318,4 +341,267 @@ def test_several_devices_share_each_batch(layout, tmp_path, recipe):
         for key in ("loss", "val_loss"):
             np.testing.assert_allclose([r[key] for r in two], [r[key] for r in one], rtol=1e-4)
     assert [row["epoch"] for row in two] == [1, 2]
+    assert all(np.isfinite(row["val_loss"]) for row in two)
     assert Run(tmp_path / "two").finished
+
+
+# The fast recipes: a schedule, Lookahead, augmentation, a layer that is frozen midway.
+
+
+@pytest.fixture(scope="module")
+def fast(layout):
+    return training.train(layout, small_airbench(), "fast", OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("interval", "kills"),
+    [
+        # Each step is saved, and each epoch: 4, 4, 4 and 2 steps. Killed while saving step 4,
+        # after a pull of Lookahead; step 9, the first with the bias frozen; step 11, between two
+        # pulls; and the last epoch's end, all steps being saved.
+        (0, [4, 8, 3, 6]),
+        (1e9, [3]),  # only epochs are saved: the first frozen one is lost
+    ],
+)
+def test_a_killed_fast_training_ends_as_an_undisturbed_one(
+    fast, layout, monkeypatch, interval, kills
+):
+    monkeypatch.setattr(training, "LOOK_INTERVAL", 0)
+    monkeypatch.setattr(training, "CHECKPOINT_INTERVAL", interval)
+    name = f"fast-killed-{len(kills)}"
+    for count in kills:
+        with monkeypatch.context() as patch:
+            kill_at(patch, (np, "savez"), count)
+            with pytest.raises(Killed):
+                training.train(layout, small_airbench(), name, OPTIONS)
+    assert result_of(training.train(layout, small_airbench(), name, OPTIONS)) == result_of(fast)
+
+
+def test_a_part_of_an_epoch_is_its_first_steps(fast):
+    history = fast.read_history()
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    metrics = fast.read_metrics()
+    assert metrics["epochs"] == metrics["best_epoch"] == 4
+    forward = networks.flops(networks.build("airbench", {"widths": [8, 8, 8]}))
+    assert metrics["petaflop"] == pytest.approx(3 * forward * 140 / 1e15, abs=1e-4)
+    last = small_airbench().schedule.factor(13 / 14)
+    assert history[-1]["learning_rate"] == pytest.approx(0.1 * last)
+
+
+def test_the_operations_are_counted_for_all_images_seen(layout, monkeypatch):
+    monkeypatch.setattr(networks, "flops", lambda model: int(1e12))
+    run = training.train(layout, small_airbench(epochs=1.5), "flops", OPTIONS)
+    assert run.read_metrics()["petaflop"] == pytest.approx(3 * 60 * 1e12 / 1e15)
+    recipe = dataclasses.replace(recipes.model1(), epochs=1.5, batch_size=20)  # 20, 20, 8; 20, 20
+    run = training.train(layout, recipe, "flops-model1", OPTIONS)
+    assert run.read_metrics()["petaflop"] == pytest.approx(3 * 88 * 1e12 / 1e15)
+
+
+def watch_epochs(monkeypatch, look):
+    """Return a list that gets what `look(training)` says at the end of each epoch's steps."""
+    seen, end_epoch = [], training.Training._end_epoch
+
+    def watching(self):
+        seen.append(look(self))
+        end_epoch(self)
+
+    monkeypatch.setattr(training.Training, "_end_epoch", watching)
+    return seen
+
+
+def test_the_whitening_bias_stands_still_after_its_epochs_and_the_filters_always(
+    layout, monkeypatch
+):
+    def whitening(self):
+        layer = self.model.get_layer("whitening")
+        other = self.model.trainable_variables[1]
+        return [np.array(variable) for variable in (layer.kernel, layer.bias, other)]
+
+    epochs = watch_epochs(monkeypatch, whitening)
+    recipe = small_airbench(lookahead=None, epochs=4)
+    training.train(layout, recipe, "whitening", OPTIONS)
+    filters, biases, others = zip(*epochs, strict=True)
+    for later in filters[1:]:
+        np.testing.assert_array_equal(later, filters[0])
+    assert np.abs(biases[0]).max() > 0
+    assert (biases[1] != biases[0]).any()
+    np.testing.assert_array_equal(biases[2], biases[1])
+    np.testing.assert_array_equal(biases[3], biases[1])
+    assert (others[3] != others[2]).any()
+
+
+def test_the_slow_weights_are_the_result(layout, monkeypatch):
+    fast_and_slow = watch_epochs(
+        monkeypatch,
+        lambda self: (
+            [np.array(variable) for variable in self.model.variables],
+            [np.array(variable) for variable in self.lookahead.slow],
+        ),
+    )
+    run = training.train(layout, small_airbench(epochs=1), "slow", OPTIONS)
+    result = [np.array(variable) for variable in run.load_model().variables]
+    [(fast, slow)] = fast_and_slow  # four steps: the slow weights are one behind
+    assert any((value != other).any() for value, other in zip(fast, slow, strict=True))
+    for value, expected in zip(result, slow, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
+    import keras
+
+    recipe = small_airbench(
+        label_smoothing=smoothing, batch_size=48, epochs=1, augmentation=None, lookahead=None
+    )
+    run = training.train(layout, recipe, f"smoothed-{smoothing}", OPTIONS)
+    data = load_training_set(layout).take(np.arange(48))
+    keras.utils.set_random_seed(OPTIONS.seed)
+    model = networks.build(recipe.network, recipe.network_options)
+    networks.adapt(recipe.network, model, data.pixels)
+    logits = np.asarray(model(data.pixels, training=True)).astype(float)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    targets = np.eye(10)[data.labels] * (1 - smoothing) + smoothing / 10
+    expected = -(targets * logs).sum(axis=1).mean()
+    assert run.read_history()[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_whitening_epochs_without_such_a_layer_are_refused(layout):
+    recipe = dataclasses.replace(RECIPE, whitening_bias_epochs=1)
+    with pytest.raises(UserError, match="no layer named whitening"):
+        training.train(layout, recipe, "unwhitened", OPTIONS)
+    assert not (layout.runs / "unwhitened").exists()
+
+
+def test_an_unknown_network_option_leaves_no_run(layout):
+    recipe = small_airbench(network_options={"depth": 3})
+    with pytest.raises(UserError, match="cannot be built with"):
+        training.train(layout, recipe, "deep", OPTIONS)
+    assert not (layout.runs / "deep").exists()
+
+
+def test_six_views_are_measured_and_kept(fast):
+    metrics = fast.read_metrics()
+    kept = read_probabilities(fast.probabilities_file("validation", "tta"))
+    np.testing.assert_array_equal(kept["id"], np.arange(49, 61))
+    right = kept["probabilities"].argmax(axis=1) == kept["id"] % 10
+    assert metrics["validation_accuracy_tta"] == pytest.approx(right.mean())
+
+
+def test_a_batch_that_fits_into_no_memory_is_refused_before_anything_is_written(
+    layout, monkeypatch
+):
+    import psutil
+
+    little = types.SimpleNamespace(available=1_000_000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
+    with pytest.raises(UserError, match=r"needs about .* GiB for a batch of 10 images") as caught:
+        training.train(layout, small_airbench(), "large", OPTIONS)
+    assert "batch_size" in str(caught.value)
+    assert not (layout.runs / "large").exists()
+
+
+# The time budget. An evaluation takes 0.1 s an image on these machines, a step 2 s.
+
+BUDGET = 60.0
+
+
+class Clock:
+    """Stands for the `time` module: each look at the clock takes a moment."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 0.001
+        return self.now
+
+
+@pytest.fixture
+def fixed_speed(monkeypatch):
+    """Let steps and evaluations be done, but take fixed times."""
+    time_steps = training.Training._time_steps
+    time_evaluation = training.Training._time_evaluation
+
+    def steps(self, enough):
+        time_steps(self, 0.0)
+        return 2.0
+
+    def evaluation(self):
+        time_evaluation(self)
+        return 0.1
+
+    monkeypatch.setattr(training, "time", Clock())
+    monkeypatch.setattr(training.Training, "_time_steps", steps)
+    monkeypatch.setattr(training.Training, "_time_evaluation", evaluation)
+
+
+def never(*args):
+    raise AssertionError("timed anew")
+
+
+def test_a_time_budget_chooses_the_epochs_and_leaves_no_other_trace(
+    layout, monkeypatch, fixed_speed, capsys
+):
+    # The result is measured on 48 training images and 7 times on 12 validation images: 13.2 s of
+    # the 60. A step costs 2 s and its share of an epoch's validation, 12 * 0.1 / 4.
+    steps = int(0.95 * (BUDGET - 13.2) / 2.3)
+    assert steps == 19
+    recipe = small_airbench(epochs=50)
+    options = RunOptions(seed=3, time_budget=BUDGET)
+    budgeted = training.train(layout, recipe, "budgeted", options)
+    assert budgeted.read_recipe() == (dataclasses.replace(recipe, epochs=steps / 4), options)
+    assert "fit into the time budget" in capsys.readouterr().out
+
+    plain = training.train(layout, dataclasses.replace(recipe, epochs=steps / 4), "plain", OPTIONS)
+    assert result_of(plain) == result_of(budgeted)
+
+    with monkeypatch.context() as patch:
+        kill_at(patch, (np, "savez"), 2)
+        with pytest.raises(Killed):
+            training.train(layout, recipe, "budgeted-killed", options)
+    monkeypatch.setattr(training.Training, "_time_steps", never)
+    killed = training.train(layout, recipe, "budgeted-killed", options)
+    assert result_of(killed) == result_of(budgeted)
+    training.train(layout, recipe, "budgeted", options)
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_a_time_budget_never_lengthens_a_recipe(layout, monkeypatch, fixed_speed):
+    monkeypatch.setattr(training.Training, "run_epochs", lambda self, stop_signal: None)
+    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    options = RunOptions(time_budget=100 * BUDGET)
+    run = training.train(layout, small_airbench(), "ample", options)
+    assert run.read_recipe()[0].epochs == small_airbench().epochs
+
+
+def test_a_time_budget_for_no_step_is_refused_and_leaves_no_run(layout, fixed_speed):
+    with pytest.raises(UserError, match="time budget does not suffice for a step of small"):
+        training.train(layout, small_airbench(), "hasty", RunOptions(time_budget=15.0))
+    assert not (layout.runs / "hasty").exists()
+
+
+def test_steps_and_evaluations_are_really_timed(layout, monkeypatch):
+    monkeypatch.setattr(training, "time", clock := Clock())
+    step = training.Training._compile_train_step
+
+    def slow_step(self):
+        compiled = step(self)
+
+        def timed(batch, totals):
+            clock.now += 5
+            return compiled(batch, totals)
+
+        return timed
+
+    monkeypatch.setattr(training.Training, "_compile_train_step", slow_step)
+    monkeypatch.setattr(training.Training, "run_epochs", lambda self, stop_signal: None)
+    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    options = RunOptions(time_budget=100.0)
+    run = training.train(layout, small_airbench(epochs=50), "timed", options)
+    # One step to compile and three to time leave 80 s: 15 steps of 5 s in 95 % of it.
+    assert run.read_recipe()[0].epochs == 15 / 4
+
+
+def test_the_budget_of_a_run_that_began_without_is_refused(fast, layout):
+    with pytest.raises(UserError, match="time_budget: None, now 60"):
+        training.train(layout, small_airbench(), "fast", RunOptions(seed=3, time_budget=60.0))

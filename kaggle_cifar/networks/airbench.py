@@ -35,7 +35,7 @@ def build(
     `widths`: 3 x 3 convolution, 2 x 2 max pooling, batch normalisation without scale, GELU, then
     convolution, normalisation, GELU; with three `convolutions` the last adds the block's first
     activation before its GELU. Global max pooling and a linear layer end it. `adapt` sets the
-    whitening filters. 1,972,792 parameters as it stands.
+    whitening filters. 1,973,944 parameters as it stands.
     """
     filters = 2 * PATCH * PATCH * IMAGE_SHAPE[-1]
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")

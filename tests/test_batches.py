@@ -1,0 +1,185 @@
+"""Batches of any epoch: whole, resumed at any step; their augmentation against plain NumPy."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaggle_cifar import recipes
+from kaggle_cifar.batches import BatchSource, cut_out, move_and_mirror
+from kaggle_cifar.dataset import TrainingSet
+from kaggle_cifar.recipes import Augmentation
+
+ALTERNATING = Augmentation(flip="alternating")
+EVERYTHING = Augmentation(flip="alternating", shift=3, cutout=9)
+
+
+def random_images(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def training_set(count):
+    """Return images whose labels are their row numbers, so that a batch tells which it has."""
+    return TrainingSet(np.arange(count), np.arange(count, dtype=np.int32), random_images(count))
+
+
+def source_of(data, batch_size, seed=0, **changes):
+    recipe = dataclasses.replace(recipes.model1(), batch_size=batch_size, **changes)
+    return BatchSource(data, recipe, seed)
+
+
+def epoch_of(source, epoch, first_step=0):
+    batches = source.batches(epoch, first_step, source.steps).as_numpy_iterator()
+    return [tuple(np.copy(part) for part in batch) for batch in batches]
+
+
+def assert_equal_batches(batches, expected):
+    assert len(batches) == len(expected)
+    for batch, other in zip(batches, expected, strict=True):
+        for part, other_part in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(part, other_part)
+
+
+@settings(max_examples=20)
+@given(
+    count=st.integers(1, 40),
+    batch_size=st.integers(1, 45),
+    epoch=st.integers(0, 3),
+    first_step=st.integers(0, 3),
+    whole_batches=st.booleans(),
+    augmentation=st.sampled_from([None, EVERYTHING]),
+)
+def test_an_epoch_goes_on_at_any_step_as_if_never_stopped(
+    count, batch_size, epoch, first_step, whole_batches, augmentation
+):
+    data = training_set(count)
+    settings = {"whole_batches": whole_batches, "augmentation": augmentation}
+    source = source_of(data, batch_size, **settings)
+    whole = epoch_of(source, epoch)
+    assert len(whole) == source.steps
+    first_step = min(first_step, source.steps)
+    resumed = epoch_of(source_of(data, batch_size, **settings), epoch, first_step)
+    assert_equal_batches(resumed, whole[first_step:])
+
+    rows = np.concatenate([labels for _, labels, _ in whole])
+    assert len(set(rows)) == len(rows) == source.images(source.steps)
+    left_out = count % min(batch_size, count) if whole_batches else 0
+    assert len(rows) == count - left_out
+    for images, labels, weights in whole:
+        assert images.dtype == np.uint8
+        np.testing.assert_allclose(weights, 1 / len(labels), rtol=1e-6)
+        if augmentation is None:
+            np.testing.assert_array_equal(images, data.pixels[labels])
+        if whole_batches:
+            assert len(labels) == min(batch_size, count)
+
+
+def test_every_epoch_and_seed_draws_anew():
+    data = training_set(30)
+
+    def draw(seed, epoch):
+        batches = epoch_of(source_of(data, 30, seed, augmentation=EVERYTHING), epoch)
+        return batches[0][1].tobytes(), batches[0][0].tobytes()
+
+    draws = [draw(seed, epoch) for seed in (0, 1) for epoch in (0, 1, 2)]
+    for part in zip(*draws, strict=True):
+        assert len(set(part)) == len(draws)
+    assert draw(1, 2) == draws[-1]
+
+
+@settings(max_examples=20)
+@given(
+    shifts=st.lists(st.tuples(st.integers(-31, 31), st.integers(-31, 31)), min_size=1, max_size=4),
+    flips=st.integers(0, 15),
+)
+def test_images_move_over_their_reflection(shifts, flips):
+    mirrored = np.array([bool(flips >> i & 1) for i in range(len(shifts))])
+    pixels = random_images(len(shifts))
+    moved = move_and_mirror(pixels, np.array(shifts, np.int32), mirrored)
+    assert moved.shape == pixels.shape
+    for image, mirror, (down, right), result in zip(pixels, mirrored, shifts, moved, strict=True):
+        image = image[:, ::-1] if mirror else image
+        padded = np.pad(image, ((31, 31), (31, 31), (0, 0)), "reflect")
+        window = padded[31 + down : 63 + down, 31 + right : 63 + right]
+        np.testing.assert_array_equal(result, window)
+
+
+@given(
+    corners=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=4),
+    size=st.integers(1, 12),
+)
+def test_a_cutout_fills_a_whole_square_with_one_colour(corners, size):
+    pixels = random_images(len(corners))
+    fill = np.array([1, 2, 3], np.uint8)
+    results = np.asarray(cut_out(pixels, np.array(corners, np.int32), size, fill))
+    for image, (row, column), result in zip(pixels, corners, results, strict=True):
+        expected = image.copy()
+        expected[row : row + size, column : column + size] = fill
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_cutouts_have_the_training_images_mean_colour_and_lie_anywhere_inside():
+    data = training_set(300)
+    mean = data.pixels.mean(axis=(0, 1, 2)).round().astype(np.uint8)
+    [(images, rows, _)] = epoch_of(source_of(data, 300, augmentation=Augmentation(cutout=30)), 0)
+    places = set()
+    for image, original in zip(images, data.pixels[rows], strict=True):
+        changed = np.argwhere((image != original).any(axis=2))
+        (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0) + 1
+        # A pixel of just the mean colour may hide a whole side; a line of 30 of them does not.
+        assert (bottom - top, right - left) == (30, 30)
+        np.testing.assert_array_equal(
+            image[top:bottom, left:right], np.broadcast_to(mean, (30, 30, 3))
+        )
+        places.add((top, left))
+    assert places == {(top, left) for top in range(3) for left in range(3)}
+
+
+def mirrored_rows(data, source, epoch):
+    """Return for each row whether an epoch shows its image mirrored; it must be one or other."""
+    [(images, rows, _)] = epoch_of(source, epoch)
+    mirrored = np.empty(len(rows), bool)
+    for image, row in zip(images, rows, strict=True):
+        mirrored[row] = (image == data.pixels[row][:, ::-1]).all()
+        assert mirrored[row] or (image == data.pixels[row]).all()
+    return mirrored
+
+
+def test_an_alternating_flip_shows_each_image_both_ways_in_two_epochs():
+    data = training_set(400)
+    source = source_of(data, 400, augmentation=ALTERNATING)
+    epochs = [mirrored_rows(data, source, epoch) for epoch in range(4)]
+    assert 150 < epochs[0].sum() < 250
+    np.testing.assert_array_equal(epochs[1], ~epochs[0])
+    np.testing.assert_array_equal(epochs[2], epochs[0])
+    np.testing.assert_array_equal(epochs[3], ~epochs[0])
+    other = source_of(data, 400, seed=1, augmentation=ALTERNATING)
+    assert (mirrored_rows(data, other, 0) != epochs[0]).any()
+
+
+@pytest.mark.parametrize(("flip", "least", "most"), [("random", 150, 250), ("none", 0, 0)])
+def test_a_random_flip_mirrors_half_and_none_mirrors_none(flip, least, most):
+    data = training_set(400)
+    source = source_of(data, 400, augmentation=Augmentation(flip=flip))
+    epochs = [mirrored_rows(data, source, epoch) for epoch in range(2)]
+    assert all(least <= mirrored.sum() <= most for mirrored in epochs)
+    if flip == "random":
+        assert 100 < (epochs[0] == epochs[1]).sum() < 300  # independent
+
+
+def test_shifts_reach_their_limit_in_every_direction():
+    data = training_set(200)
+    [(images, rows, _)] = epoch_of(source_of(data, 200, augmentation=Augmentation(shift=1)), 0)
+    seen = set()
+    for image, original in zip(images, data.pixels[rows], strict=True):
+        padded = np.pad(original, ((1, 1), (1, 1), (0, 0)), "reflect")
+        windows = {
+            (down, right): padded[1 + down : 33 + down, 1 + right : 33 + right]
+            for down in (-1, 0, 1)
+            for right in (-1, 0, 1)
+        }
+        seen |= {shift for shift, window in windows.items() if (window == image).all()}
+    assert len(seen) == 9

@@ -1,0 +1,238 @@
+"""The optimisers and Lookahead against their formulas, on the variables of a real network."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaggle_cifar import networks, optimizers, recipes
+from kaggle_cifar.recipes import Triangle
+
+SGD = recipes.SGD(momentum=0.85, l2=0.01, bias_factor=64)
+MUON = recipes.Muon(learning_rate=0.2, momentum=0.6)
+STEPS = 3
+RATE = 0.05
+
+
+def test_legacy_rmsprop_is_keras_2s_formula():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(0, 1e-4, (5, 3)).astype(np.float32)  # where epsilon's place matters
+    variable = keras.Variable(np.zeros(3, np.float32))
+    optimizer = optimizers.LegacyRMSprop(0.01, decay=0.1)
+    optimizer.build([variable])
+    value, velocity = np.zeros(3), np.zeros(3)
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([gradient], [variable])
+        velocity = 0.9 * velocity + 0.1 * gradient.astype(float) ** 2
+        value -= 0.01 / (1 + 0.1 * step) * gradient / (np.sqrt(velocity) + 1e-7)
+    np.testing.assert_allclose(variable, value, rtol=1e-5)
+
+
+def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
+    gradient, steps = np.ones(1, np.float32), []
+    tuned = recipes.model3_tuned()
+    for name in ("legacy-rmsprop", "rmsprop"):
+        optimizer = optimizers.build(dataclasses.replace(tuned, optimizer=name))
+        variable = keras.Variable(np.zeros(1, np.float32))
+        optimizer.build([variable])
+        optimizer.apply([gradient], [variable])
+        steps.append(np.asarray(variable))
+    np.testing.assert_allclose(*steps, rtol=1e-5)
+
+
+@pytest.fixture
+def network():
+    return networks.build("airbench", {"widths": [8, 24, 8]})
+
+
+def recipe_with(**changes):
+    return dataclasses.replace(recipes.airbench94(), learning_rate=RATE, **changes)
+
+
+def gradients_like(values, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=value.shape).astype(np.float32) for value in values]
+
+
+def apply_compiled(optimizer, variables, gradients):
+    """Apply gradients as the trainer does: in a compiled function, scaled where that is asked."""
+
+    @tf.function(autograph=False)
+    def step(gradients):
+        optimizer.apply([optimizer.scale_loss(gradient) for gradient in gradients], variables)
+
+    for group in gradients:
+        step([tf.constant(gradient) for gradient in group])
+
+
+def values_of(variables):
+    return [np.array(variable) for variable in variables]
+
+
+def train_network(network, recipe, wrap=lambda optimizer: optimizer):
+    """Return the trained variables' values before and after some steps, and the gradients."""
+    optimizer = wrap(optimizers.build(recipe))
+    optimizer.build(network.trainable_variables)
+    before = values_of(network.trainable_variables)
+    gradients = [gradients_like(before, seed) for seed in range(STEPS)]
+    apply_compiled(optimizer, network.trainable_variables, gradients)
+    return before, values_of(network.trainable_variables), gradients
+
+
+def nesterov(value, gradients, rate, l2, momentum=SGD.momentum):
+    """Return the value after steps of PyTorch's SGD(nesterov=True, weight_decay=l2)."""
+    value, velocity = value.astype(float), 0.0
+    for gradient in gradients:
+        gradient = gradient + l2 * value
+        velocity = momentum * velocity + gradient
+        value = value - rate * (gradient + momentum * velocity)
+    return value
+
+
+def test_nesterov_without_l2_is_keras_sgd():
+    values = [np.ones((3, 4), np.float32), np.zeros(4, np.float32)]
+    gradients = [gradients_like(values, seed) for seed in range(5)]
+    results = []
+    for optimizer in (
+        keras.optimizers.SGD(RATE, momentum=0.85, nesterov=True),
+        optimizers.NesterovSGD(RATE, momentum=0.85, l2=0.0, bias_factor=64),
+    ):
+        variables = [keras.Variable(value) for value in values]
+        optimizer.build(variables)
+        apply_compiled(optimizer, variables, gradients)
+        results.append(values_of(variables))
+    for keras_value, own_value in zip(*results, strict=True):
+        np.testing.assert_allclose(own_value, keras_value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer],
+    ids=["float32", "float16"],
+)
+def test_l2_is_coupled_and_batch_norms_biases_are_faster(network, wrap):
+    before, after, gradients = train_network(network, recipe_with(sgd=SGD), wrap)
+    biases = 0
+    for i, variable in enumerate(network.trainable_variables):
+        is_bias = "batch_normalization" in variable.path
+        factor = SGD.bias_factor if is_bias else 1
+        expected = nesterov(before[i], [g[i] for g in gradients], RATE * factor, SGD.l2 / factor)
+        np.testing.assert_allclose(after[i], expected, rtol=1e-4, atol=1e-4, err_msg=variable.path)
+        biases += is_bias
+    assert biases == 6  # two a block
+    assert len(before) > biases
+
+
+def test_the_rate_of_a_schedule_is_the_one_that_is_used(network):
+    """Setting the rate between compiled steps works for the biases and kernels alike."""
+    optimizer = optimizers.build(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
+    variables = network.trainable_variables
+    optimizer.build(variables)
+    before = values_of(variables)
+    optimizer.learning_rate = 0.0
+    apply_compiled(optimizer, variables, [gradients_like(before, 0)])
+    for variable, value in zip(variables, before, strict=True):
+        if len(variable.shape) != 4:  # a kernel is brought to its norm even so
+            np.testing.assert_array_equal(variable, value)
+
+
+def as_matrix(kernel):
+    return kernel.reshape(-1, kernel.shape[-1]).T
+
+
+def test_muon_moves_kernels_by_orthogonal_steps_from_a_fixed_norm(network):
+    optimizer = optimizers.build(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
+    variables = network.trainable_variables
+    optimizer.build(variables)
+    before, momenta = values_of(variables), {}
+    for seed in range(STEPS):
+        gradients = gradients_like(before, seed)
+        kernels = values_of(variables)
+        apply_compiled(optimizer, variables, [gradients])
+        for i, variable in enumerate(variables):
+            if len(variable.shape) != 4:
+                continue
+            filters = variable.shape[-1]
+            momenta[i] = MUON.momentum * momenta.get(i, 0) + gradients[i]
+            direction = as_matrix(gradients[i] + MUON.momentum * momenta[i])
+            normed = kernels[i] * np.sqrt(filters) / np.linalg.norm(kernels[i])
+            step = as_matrix(normed - np.array(variable)) / MUON.learning_rate
+            left, _, right = np.linalg.svd(direction.astype(float), full_matrices=False)
+            values = left.T @ step @ right.T  # diagonal where the singular vectors are the same
+            np.testing.assert_allclose(values, np.diag(np.diag(values)), atol=0.01)
+            assert 0.6 < np.diag(values).min() <= np.diag(values).max() < 1.3
+
+
+def test_muon_moves_all_else_as_sgd_does(network):
+    before, after, gradients = train_network(
+        network, recipe_with(optimizer="muon", sgd=SGD, muon=MUON)
+    )
+    for i, variable in enumerate(network.trainable_variables):
+        if len(variable.shape) == 4:
+            continue
+        factor = SGD.bias_factor if "batch_normalization" in variable.path else 1
+        expected = nesterov(before[i], [g[i] for g in gradients], RATE * factor, SGD.l2 / factor)
+        np.testing.assert_allclose(after[i], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4, 40), (40, 4), (7, 7)])
+def test_orthogonalize_keeps_the_singular_vectors(shape):
+    matrix = np.random.default_rng(0).normal(size=shape)
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    spread = np.linspace(1, 4, min(shape))
+    result = np.asarray(optimizers.orthogonalize(tf.constant(left * spread @ right, tf.float32)))
+    assert result.shape == shape
+    values = left.T @ result @ right.T
+    np.testing.assert_allclose(values, np.diag(np.diag(values)), atol=1e-4)
+    assert 0.6 < np.diag(values).min() <= np.diag(values).max() < 1.3
+
+
+def test_lookahead_draws_all_state_to_slow_weights(network):
+    start = values_of(network.variables)
+    lookahead = optimizers.Lookahead(network.variables)
+    slow = [value.astype(float) for value in start]
+    for seed, decay in enumerate([0.0, 0.3, 0.77]):
+        fast = gradients_like(start, seed)
+        for variable, value in zip(network.variables, fast, strict=True):
+            variable.assign(value)
+        lookahead.pull(decay)
+        slow = [decay * s + (1 - decay) * f for s, f in zip(slow, fast, strict=True)]
+        for variable, value in zip(network.variables, slow, strict=True):
+            np.testing.assert_allclose(variable, value, atol=1e-6, err_msg=variable.path)
+    assert any("moving_variance" in variable.path for variable in network.variables)
+    for variable in network.variables:
+        variable.assign(variable + 1)
+    lookahead.pull(1.0)  # the slow weights themselves
+    for variable, value in zip(network.variables, slow, strict=True):
+        np.testing.assert_allclose(variable, value, atol=1e-6)
+
+
+def test_lookahead_is_compiled_once_for_all_decays(network):
+    lookahead = optimizers.Lookahead(network.variables)
+    for decay in (0.1, 0.2, 0.3):
+        lookahead.pull(decay)
+    assert lookahead.pull.experimental_get_tracing_count() == 1
+
+
+def test_lookaheads_weight_grows_with_the_cube_of_progress():
+    lookahead = recipes.Lookahead(every=5, decay=0.95)
+    assert lookahead.weight(1) == pytest.approx(0.95**5)
+    assert lookahead.weight(0.5) == pytest.approx(0.95**5 / 8)
+    assert lookahead.weight(0) == 0
+
+
+@given(
+    start=st.floats(0, 1),
+    peak=st.floats(0, 0.99),
+    end=st.floats(0, 1),
+    progress=st.floats(0, 1),
+)
+def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
+    rises = peak > 0
+    corners = ([0, peak, 1], [start, 1, end]) if rises else ([0, 1], [1, end])
+    factor = Triangle(start, peak, end).factor(progress)
+    assert factor == pytest.approx(np.interp(progress, *corners), abs=1e-9)

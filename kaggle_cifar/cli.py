@@ -348,7 +348,7 @@ def report(layout: Layout, runs: tuple[str, ...]) -> None:
     \b
       kaggle-cifar report model3 model3-tuned
     """  # noqa: D301
-    from kaggle_cifar.reporting import report
+    from kaggle_cifar.report import report
     from kaggle_cifar.runs import chosen_runs
 
     report(layout, chosen_runs(layout, runs))

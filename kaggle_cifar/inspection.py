@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
 from kaggle_cifar.dataset import DECODE_BATCH, BrokenImageError, decoded_batches, image_paths
-from kaggle_cifar.figures import draw_class_counts, draw_classes
+from kaggle_cifar.figures import draw_class_counts, draw_classes, save
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout, write_json
@@ -70,7 +70,7 @@ def inspect(layout: Layout, seed: int = 0) -> None:
     test = look_through(layout, "test", submission_ids(layout))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
     draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
-    draw_class_counts(counts, folder / "class_counts.png")
+    save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
     write_json(folder / "inspection.json", as_json(train, test, counts, shared))
     tell(train, test, counts, shared)

@@ -41,7 +41,7 @@ CSS_VARIABLES = {
     PAPER: "--paper",
 }
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -59,7 +59,8 @@ STYLE = {
 }
 
 DPI = 160
-SIZE = (5.4, 3.8)  # inches: still legible where a phone shows it 330 pixels wide
+SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
+SQUARE = (5.4, 5)
 GALLERY_COLUMNS = 8
 
 
@@ -168,12 +169,16 @@ def draw_confusion(counts: "np.ndarray") -> "Figure":
 
     A cell's colour is its share of the true class's images.
     """
+    import numpy as np
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.4, 5), layout="constrained")
+    figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    draw_cells(axes, shares, [[f"{count}" if count else "" for count in row] for row in counts])
+    # The root shows the rare mistakes, too.
+    draw_cells(
+        axes, np.sqrt(shares), [[f"{count}" if count else "" for count in row] for row in counts]
+    )
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     label_cells(axes, CLASS_NAMES)
@@ -185,7 +190,7 @@ def draw_agreement(shares: "np.ndarray", names: Sequence[str]) -> "Figure":
     """Return a figure of how often each two of n runs agree, float (n, n)."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.4, 5), layout="constrained")
+    figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
     # From 0.5 on: two runs that agree on half of the images have next to nothing in common.
     texts = [[f"{share:.3f}".lstrip("0") for share in row] for row in shares]
@@ -228,7 +233,7 @@ def draw_precision_recall(precision: "np.ndarray", recall: "np.ndarray") -> "Fig
     import numpy as np
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
     rows = np.arange(len(CLASS_NAMES))
     axes.hlines(rows, precision, recall, color=RULE, linewidth=3, zorder=1)
@@ -237,18 +242,21 @@ def draw_precision_recall(precision: "np.ndarray", recall: "np.ndarray") -> "Fig
     axes.set_yticks(rows, CLASS_NAMES)
     axes.invert_yaxis()
     axes.grid(axis="x")
-    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2)
+    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=2)
     return figure
 
 
 @styled
 def draw_reliability(
-    confidences: "np.ndarray", accuracies: "np.ndarray", counts: "np.ndarray"
+    confidences: "np.ndarray",
+    accuracies: "np.ndarray",
+    intervals: "np.ndarray",
+    counts: "np.ndarray",
 ) -> "Figure":
     """Return a figure of accuracy over confidence.
 
-    For each of n bins of equal width the mean confidence, the accuracy and the number of images;
-    a bar's strength is its share of the images.
+    For each of n bins of equal width: the mean confidence, the accuracy, between which two values
+    (n, 2) the accuracy may lie, and the number of images.
     """
     import numpy as np
     from matplotlib.figure import Figure
@@ -257,7 +265,15 @@ def draw_reliability(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     filled = counts > 0
     above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
-    above.plot(confidences[filled], accuracies[filled], "o-", color=BLUE, label="this run")
+    above.errorbar(
+        confidences[filled],
+        accuracies[filled],
+        np.abs(intervals - accuracies[:, None])[filled].T,
+        fmt="o-",
+        color=BLUE,
+        elinewidth=1,
+        label="this run, with 95 % intervals",
+    )
     above.set_ylabel("accuracy")
     above.set_ylim(0, 1.02)
     above.grid()
@@ -276,7 +292,7 @@ def draw_gallery(images: Sequence["np.ndarray | None"], captions: Sequence[str])
     from matplotlib.figure import Figure
 
     rows = -(-len(images) // GALLERY_COLUMNS)
-    figure = Figure(figsize=(10, 1.72 * rows + 0.1), layout="none")
+    figure = Figure(figsize=(10, 1.72 * rows + 0.1))
     axes = figure.add_axes((0.01, 0, 0.98, 1))
     for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = i % GALLERY_COLUMNS, i // GALLERY_COLUMNS * 1.38
@@ -314,7 +330,7 @@ def draw_class_counts(counts: Sequence[int]) -> "Figure":
 
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.bar_label(axes.barh(CLASS_NAMES, counts, color=BLUE), fmt=" {:,.0f}", fontsize=8)
+    axes.bar_label(axes.barh(CLASS_NAMES, counts, color=BLUE), fmt="{:,.0f}", fontsize=8, padding=3)
     axes.set_xlabel("images")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.locator_params(axis="x", nbins=5)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import say
-from kaggle_cifar.report.pages import comparison_page, index_page, run_page
+from kaggle_cifar.report.comparison_page import comparison_page
+from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_outline, read_run
+from kaggle_cifar.report.run_page import run_page
 from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout, write_text
 

@@ -139,6 +139,12 @@ class Reliability:
     counts: np.ndarray  # int (BINS,)
 
     @property
+    def intervals(self) -> np.ndarray:
+        """Between which two values each bin's accuracy lies in 95 of 100 cases, (BINS, 2)."""
+        pairs = zip(self.accuracies, self.counts.clip(1), strict=True)
+        return np.array([wilson_interval(accuracy, count) for accuracy, count in pairs])
+
+    @property
     def calibration_error(self) -> float:
         """The expected calibration error: the mean distance, each bin by its images."""
         distances = np.abs(self.confidences - self.accuracies)

@@ -67,7 +67,8 @@ def read_run(layout: Layout, run: Run) -> Findings:
 def read_outline(layout: Layout, run: Run) -> Findings:
     """Return what the small files of a run hold: enough for a line about it."""
     found = Findings(run)
-    description = found.attempt(lambda: read_object(run.recipe_file), {})
+    nothing: dict[str, Any] = {}
+    description = found.attempt(lambda: read_object(run.recipe_file), nothing)
     found.recipe = as_object(description.get("recipe"))
     found.options = as_object(description.get("options"))
     found.history = found.attempt(run.read_history, [])

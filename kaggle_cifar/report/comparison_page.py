@@ -1,0 +1,180 @@
+"""The page of several runs beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from kaggle_cifar import figures
+from kaggle_cifar.report import analysis
+from kaggle_cifar.report.analysis import Judged
+from kaggle_cifar.report.elements import (
+    Album,
+    Cell,
+    Picture,
+    Table,
+    column,
+    ending,
+    percent,
+    render,
+)
+from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.report.rows import runs_table
+
+
+def comparison_page(folder: Path, found: Sequence[Findings]) -> str:
+    """Return the page of several runs, and write its figures to a folder of their own."""
+    album = Album(folder / "figures")
+    with_validation = [part for part in found if part.judged]
+    return render(
+        "comparison.html",
+        title=" and ".join(part.name for part in found),
+        found=found,
+        table_of_runs=runs_table(
+            found, {part.name: f"../{quote(part.name)}/report.html" for part in found}
+        ),
+        curves=overlay_curves(album, found),
+        together=compare(album, with_validation) if len(with_validation) > 1 else None,
+        test_agreement=test_agreement(found),
+        missing=[(part.name, sentence) for part in found for sentence in part.missing],
+    )
+
+
+def overlay_curves(album: Album, found: Sequence[Findings]) -> list[Picture]:
+    """Draw the curves of all runs over each other."""
+    pictures = []
+    for key, what in (
+        ("val_accuracy", "validation accuracy"),
+        ("val_loss", "validation loss"),
+        ("loss", "training loss"),
+        ("learning_rate", "learning rate"),
+    ):
+        lines = {part.name: column(part.history, key) for part in found}
+        lines = {name: values for name, values in lines.items() if any(values)}
+        if not lines:
+            continue
+        figure = figures.draw_lines(lines, what, logarithmic=key != "val_accuracy")
+        ends = ", ".join(f"{name} {ending(values)}" for name, values in lines.items())
+        text = f"{what.capitalize()} over epochs; at the end {ends}."
+        pictures.append(album.add(what.replace(" ", "_"), figure, text))
+    return pictures
+
+
+class Together(NamedTuple):
+    """What several runs say of the same images."""
+
+    note: str
+    agreement: Picture | None
+    pairs: Table | None
+    ensemble: str
+
+
+def compare(album: Album, found: Sequence[Findings]) -> Together:
+    """Return how far runs agree on common validation images, and what their mean gains."""
+    parts = [part.judged for part in found if part.judged]
+    common = analysis.common_images(parts)
+    note = common_note(parts, len(common[0]))
+    if not len(common[0]):
+        return Together(note, None, None, "")
+    names = [part.name for part in found]
+    shares = analysis.agreement([part.guesses for part in common])
+    lowest = np.unravel_index(shares.argmin(), shares.shape)
+    text = (
+        f"On how many images each two runs agree; least {names[lowest[0]]} and "
+        f"{names[lowest[1]]}, on {percent(shares.min())}."
+    )
+    return Together(
+        note,
+        album.add("agreement", figures.draw_agreement(shares, names), text),
+        pairs_table(names, common, shares),
+        ensemble_sentence(names, common),
+    )
+
+
+def common_note(parts: Sequence[Judged], common: int) -> str:
+    """Return on which images runs are compared."""
+    sizes = {len(part) for part in parts}
+    if sizes == {common}:
+        return f"All were validated on the same {common:,} images."
+    if not common:
+        return (
+            "The runs were validated on different images and have none in common, so neither "
+            "their agreement nor an ensemble can be measured on them."
+        )
+    return (
+        f"The runs were validated on different images. {common:,} are common to all, and no run "
+        "was trained on them: what follows is measured on these."
+    )
+
+
+def pairs_table(names: Sequence[str], common: list[Judged], shares: np.ndarray) -> Table:
+    """Return each two runs' agreement, difference, and what their mean gains."""
+    rows = []
+    for first in range(len(names)):
+        for second in range(first + 1, len(names)):
+            one, other = common[first], common[second]
+            mean = ensemble([one, other])
+            gap = analysis.difference(one.correct, other.correct)
+            better = one if one.accuracy >= other.accuracy else other
+            gain = analysis.difference(mean.correct, better.correct)
+            rows.append(
+                (
+                    Cell(f"{names[first]}, {names[second]}"),
+                    Cell(percent(shares[first, second]), float(shares[first, second])),
+                    difference_cell(gap),
+                    Cell(f"{mean.accuracy:.4f}", mean.accuracy),
+                    difference_cell(gain),
+                )
+            )
+    header = (
+        "runs",
+        "agree",
+        "first minus second",
+        "their mean",
+        "gain over the better",
+    )
+    return Table("Each two runs", header, rows)
+
+
+def difference_cell(gap: analysis.Difference) -> Cell:
+    """Return a difference of accuracies in points, with half its 95 % interval."""
+    return Cell(f"{100 * gap.mean:+.2f} ± {100 * gap.half:.2f} points", gap.mean)
+
+
+def ensemble(parts: Sequence[Judged]) -> Judged:
+    """Return the mean of probabilities for the same images, as `predict` makes it."""
+    mean = np.mean([part.probabilities for part in parts], axis=0, dtype=float)
+    return Judged(parts[0].ids, parts[0].labels, mean)
+
+
+def ensemble_sentence(names: Sequence[str], common: list[Judged]) -> str:
+    """Return what the mean of all runs reaches, beside the best of them."""
+    mean = ensemble(common)
+    best = max(range(len(names)), key=lambda i: common[i].accuracy)
+    gain = analysis.difference(mean.correct, common[best].correct)
+    low, high = analysis.wilson_interval(mean.accuracy, len(mean))
+    verdict = (
+        "more than chance explains"
+        if gain.certain and gain.mean > 0
+        else "worse than the best alone"
+        if gain.certain
+        else "within what chance explains"
+    )
+    return (
+        f"The mean of all {len(names)} reaches {mean.accuracy:.4f} "
+        f"(95 %: {low:.4f} to {high:.4f}): {100 * gain.mean:+.2f} ± {100 * gain.half:.2f} points "
+        f"beside {names[best]}, the best of them, which is {verdict}."
+    )
+
+
+def test_agreement(found: Sequence[Findings]) -> str:
+    """Return how often the runs agree on the test images, where all have predicted them."""
+    tests = [part.test for part in found if part.test is not None]
+    if len(tests) < 2 or any(not np.array_equal(tests[0]["id"], test["id"]) for test in tests):
+        return ""
+    names = [part.name for part in found if part.test is not None]
+    guesses = np.array([test["probabilities"].argmax(axis=1) for test in tests])
+    share = float((guesses == guesses[0]).all(axis=0).mean())
+    return f"On {percent(share)} of the {len(tests[0]):,} test images {', '.join(names)} agree."

@@ -205,7 +205,7 @@ def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]
     from matplotlib.patches import Rectangle
 
     for (row, column), shade in np.ndenumerate(shades):
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=shade, lw=0))
+        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, fc=BLUE, alpha=shade))
         axes.text(
             column,
             row,

@@ -1,5 +1,6 @@
 """The page of several runs beside each other."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +49,13 @@ def overlay_curves(album: Album, found: Sequence[Findings]) -> list[Picture]:
     for key, what in (
         ("val_accuracy", "validation accuracy"),
         ("val_loss", "validation loss"),
-        ("loss", "training loss"),
         ("learning_rate", "learning rate"),
     ):
         lines = {part.name: column(part.history, key) for part in found}
         lines = {name: values for name, values in lines.items() if any(values)}
         if not lines:
             continue
-        figure = figures.draw_lines(lines, what, logarithmic=key != "val_accuracy")
+        figure = figures.draw_lines(lines, what, logarithmic=key == "learning_rate")
         ends = ", ".join(f"{name} {ending(values)}" for name, values in lines.items())
         text = f"{what.capitalize()} over epochs; at the end {ends}."
         pictures.append(album.add(what.replace(" ", "_"), figure, text))
@@ -88,7 +88,7 @@ def compare(album: Album, found: Sequence[Findings]) -> Together:
     return Together(
         note,
         album.add("agreement", figures.draw_agreement(shares, names), text),
-        pairs_table(names, common, shares),
+        pairs_table(names, common),
         ensemble_sentence(names, common),
     )
 
@@ -109,33 +109,33 @@ def common_note(parts: Sequence[Judged], common: int) -> str:
     )
 
 
-def pairs_table(names: Sequence[str], common: list[Judged], shares: np.ndarray) -> Table:
+def pairs_table(names: Sequence[str], common: list[Judged]) -> Table:
     """Return each two runs' agreement, difference, and what their mean gains."""
-    rows = []
-    for first in range(len(names)):
-        for second in range(first + 1, len(names)):
-            one, other = common[first], common[second]
-            mean = ensemble([one, other])
-            gap = analysis.difference(one.correct, other.correct)
-            better = one if one.accuracy >= other.accuracy else other
-            gain = analysis.difference(mean.correct, better.correct)
-            rows.append(
-                (
-                    Cell(f"{names[first]}, {names[second]}"),
-                    Cell(percent(shares[first, second]), float(shares[first, second])),
-                    difference_cell(gap),
-                    Cell(f"{mean.accuracy:.4f}", mean.accuracy),
-                    difference_cell(gain),
-                )
-            )
+    pairs = itertools.combinations(zip(names, common, strict=True), 2)
     header = (
-        "runs",
+        "first",
+        "second",
         "agree",
         "first minus second",
         "their mean",
         "gain over the better",
     )
-    return Table("Each two runs", header, rows)
+    return Table("Each two runs", header, [pair_row(*one, *other) for one, other in pairs])
+
+
+def pair_row(name: str, one: Judged, other_name: str, other: Judged) -> tuple[Cell, ...]:
+    """Return the cells of two runs on the same images."""
+    agree = float(np.mean(one.guesses == other.guesses))
+    mean = ensemble([one, other])
+    better = max(one, other, key=lambda judged: judged.accuracy)
+    return (
+        Cell(name),
+        Cell(other_name),
+        Cell(percent(agree), agree),
+        difference_cell(analysis.difference(one.correct, other.correct)),
+        Cell(f"{mean.accuracy:.4f}", mean.accuracy),
+        difference_cell(analysis.difference(mean.correct, better.correct)),
+    )
 
 
 def difference_cell(gap: analysis.Difference) -> Cell:
@@ -155,17 +155,13 @@ def ensemble_sentence(names: Sequence[str], common: list[Judged]) -> str:
     best = max(range(len(names)), key=lambda i: common[i].accuracy)
     gain = analysis.difference(mean.correct, common[best].correct)
     low, high = analysis.wilson_interval(mean.accuracy, len(mean))
-    verdict = (
-        "more than chance explains"
-        if gain.certain and gain.mean > 0
-        else "worse than the best alone"
-        if gain.certain
-        else "within what chance explains"
-    )
+    verdict = "no more than chance explains"
+    if gain.certain:
+        verdict = "more than chance explains" if gain.mean > 0 else "a loss"
     return (
         f"The mean of all {len(names)} reaches {mean.accuracy:.4f} "
-        f"(95 %: {low:.4f} to {high:.4f}): {100 * gain.mean:+.2f} ± {100 * gain.half:.2f} points "
-        f"beside {names[best]}, the best of them, which is {verdict}."
+        f"(95 %: {low:.4f} to {high:.4f}). That is {100 * gain.mean:+.2f} ± {100 * gain.half:.2f} points "
+        f"beside {names[best]}, the best of them: {verdict}."
     )
 
 

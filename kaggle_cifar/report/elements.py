@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,10 +136,19 @@ def environment() -> Any:
     """Return the templates: text is escaped, and a name that is missing is an error."""
     import jinja2
 
-    return jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("kaggle_cifar.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["with_code"] = with_code
+    return templates
+
+
+def with_code(sentence: str) -> "Markup":
+    """Return a sentence for a page, its commands between backquotes set as such."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))

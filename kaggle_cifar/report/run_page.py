@@ -175,8 +175,8 @@ def test_note(count: int) -> str:
     junk = TEST_COUNT - SCORED_COUNT
     return (
         f"{junk:,} of the {TEST_COUNT:,} test images are junk that Kaggle does not score, put "
-        "there against labelling by hand. They look like none of the classes, so the frequencies "
-        "differ from the training set's, where each class has a tenth."
+        "there against labelling by hand. So the frequencies differ from the training set's, where "
+        "each class has a tenth, and tell nothing of the score."
     )
 
 

@@ -1,6 +1,7 @@
 """Every picture, drawn by one function each."""
 
 import functools
+import hashlib
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +63,7 @@ DPI = 160
 SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
 SQUARE = (5.4, 5)
 GALLERY_COLUMNS = 8
+LONGEST_LABEL = 24  # characters
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,7 +126,7 @@ def draw_lines(
             marker="o",
             markersize=4,
             markevery=[len(values) - 1],
-            label=label,
+            label=shortened(label),
         )
     if logarithmic:
         axes.set_yscale("log")
@@ -221,6 +223,7 @@ def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]
 
 def label_cells(axes: "Axes", names: Sequence[str]) -> None:
     """Name the rows and columns of a square of cells, and take its frame away."""
+    names = [shortened(name) for name in names]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(length=0, labelsize=9)
@@ -383,6 +386,11 @@ def draw_comparison(
     save(figure, path)
 
 
+def shortened(name: str) -> str:
+    """Return a name that leaves room for the figure; the middle goes, where names are alike."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[:14]}…{name[-9:]}"
+
+
 def count_epochs(axes: "Axes") -> None:
     """Make the horizontal axis one of whole epochs, with a grid."""
     from matplotlib.ticker import MaxNLocator
@@ -399,6 +407,7 @@ def save(figure: "Figure", path: Path) -> None:
     """Write a figure as a PNG."""
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI)
+    figure.set_layout_engine("none")  # what was laid out once stays so on a page
 
 
 @styled
@@ -415,6 +424,8 @@ def to_svg(figure: "Figure") -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"|(<g) id="[^"]*"', r"\1\2", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:6]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}-", svg)
     for colour, variable in CSS_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg

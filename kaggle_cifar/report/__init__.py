@@ -7,6 +7,7 @@ from pathlib import Path
 from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import say
 from kaggle_cifar.report.comparison_page import comparison_page
+from kaggle_cifar.report.data_view import describe_data
 from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_outline, read_run
 from kaggle_cifar.report.run_page import run_page
@@ -26,9 +27,10 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
     UserError
         When a folder cannot be written.
     """
+    data = describe_data(layout)
     found = [read_run(layout, run) for run in runs]
     for part in found:
-        write_page(part.run.folder / "report.html", run_page(layout, part))
+        write_page(part.run.folder / "report.html", run_page(layout, part, data))
         for sentence in part.missing:
             say(f"  {sentence}")
     if len(found) > 1:
@@ -36,7 +38,7 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
         write_page(folder / "report.html", comparison_page(folder, found))
         say(accuracies_table(found))
     everything = [read_outline(layout, run) for run in all_runs(layout)]
-    write_page(layout.runs / "index.html", index_page(layout, everything))
+    write_page(layout.runs / "index.html", index_page(layout, everything, data))
 
 
 def write_page(path: Path, page: str) -> None:

@@ -160,8 +160,8 @@ def ensemble_sentence(names: Sequence[str], common: list[Judged]) -> str:
         verdict = "more than chance explains" if gain.mean > 0 else "a loss"
     return (
         f"The mean of all {len(names)} reaches {mean.accuracy:.4f} "
-        f"(95 %: {low:.4f} to {high:.4f}). That is {100 * gain.mean:+.2f} ± {100 * gain.half:.2f} points "
-        f"beside {names[best]}, the best of them: {verdict}."
+        f"(95 %: {low:.4f} to {high:.4f}). That is {difference_cell(gain).text} beside "
+        f"{names[best]}, the best of them: {verdict}."
     )
 
 

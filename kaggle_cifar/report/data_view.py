@@ -34,7 +34,9 @@ def describe_data(layout: Layout) -> DataView | None:
     header = ("images", "read", "shape", "mean (r, g, b)", "deviation (r, g, b)", "copies")
     return DataView(
         Table("The images", header, rows),
-        to_picture(figure, f"{sum(counts.values()):,} labels by class."),
+        to_picture(
+            figure, f"How many of the {sum(counts.values()):,} training images each class has."
+        ),
         show_examples(layout, findings.get("example_ids")),
         notes,
     )

@@ -65,6 +65,8 @@ class Album:
         self, name: str, folder: Path, ids: np.ndarray, lines: Sequence[tuple[str, ...]]
     ) -> list[Shown]:
         """Write the PNG of a gallery of a folder's images and return what the page shows."""
+        if not len(ids):
+            return []
         contents = [read_png(folder / f"{image_id}.png") for image_id in ids]
         pixels = [content and decode(content) for content in contents]
         captions = ["\n".join(part) for part in lines]

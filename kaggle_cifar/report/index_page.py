@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from kaggle_cifar.report.data_view import describe_data
+from kaggle_cifar.report.data_view import DataView
 from kaggle_cifar.report.elements import render
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.rows import runs_table, submissions_table
 from kaggle_cifar.storage import Layout
 
 
-def index_page(layout: Layout, found: Sequence[Findings]) -> str:
+def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None) -> str:
     """Return the page of all runs, with links to the pages that are there."""
     links = {
         part.name: f"{quote(part.name)}/report.html"
@@ -24,7 +24,7 @@ def index_page(layout: Layout, found: Sequence[Findings]) -> str:
         runs=runs_table(found, links),
         comparisons=comparisons_in(layout),
         submissions=submissions_table(list(records.values())),
-        data=describe_data(layout),
+        data=data,
     )
 
 

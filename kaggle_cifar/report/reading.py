@@ -54,10 +54,10 @@ def read_run(layout: Layout, run: Run) -> Findings:
     """Return what is there of a run; nothing is computed anew and nothing raised."""
     found = read_outline(layout, run)
     found.environment = found.attempt(lambda: read_object(run.folder / "environment.json"), {})
-    if not found.history:
+    if run.finished and not found.history:
         found.missing.append(
-            "No epoch is finished, so there are no curves yet: "
-            f"`{training_command(found)}` goes on with the run."
+            f"{run.history_file} has no epochs, so there are no curves. Only training again under "
+            "another --name brings them back."
         )
     found.judged = found.attempt(lambda: read_judged(layout, found), None)
     found.test = found.attempt(lambda: read_test(run), None)

@@ -9,7 +9,7 @@ from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT, TEST_COUNT
 from kaggle_cifar.progress import duration
 from kaggle_cifar.report import analysis
 from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.report.data_view import describe_data
+from kaggle_cifar.report.data_view import DataView
 from kaggle_cifar.report.elements import (
     SHOWN,
     Album,
@@ -28,7 +28,7 @@ from kaggle_cifar.report.verdict import show_confidence, show_mistakes, show_sus
 from kaggle_cifar.storage import Layout
 
 
-def run_page(layout: Layout, found: Findings) -> str:
+def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
     """Return the page of a run, and write its figures to the run's folder."""
     album = Album(found.run.folder / "figures")
     return render(
@@ -40,7 +40,7 @@ def run_page(layout: Layout, found: Findings) -> str:
         **verdict_on(layout, album, found.judged),
         test=look_at_test(layout, album, found.test) if found.test is not None else None,
         submissions=submissions_table(found.submissions),
-        data=describe_data(layout),
+        data=data,
         command=training_command(found),
         settings=settings_tables(found),
     )

@@ -425,7 +425,7 @@ def to_svg(figure: "Figure") -> str:
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     own = hashlib.sha256(svg.encode()).hexdigest()[:6]
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}-", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", svg)
     for colour, variable in CSS_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg

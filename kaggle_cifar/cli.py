@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,39 @@ class RecipeName(click.ParamType):
             return recipes.find_recipe(value)
         except UserError as error:
             self.fail(str(error), param, context)
+
+
+class Duration(click.ParamType):
+    """A time like 50m, 1h30m or 90s, given to the command as seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, context: Any) -> float:
+        """Return the seconds, or end with a usage error."""
+        if isinstance(value, float):
+            return value
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", value)
+        seconds = sum(
+            int(part or 0) * unit
+            for part, unit in zip(parts.groups() if parts else (), (3600, 60, 1), strict=False)
+        )
+        if not seconds:
+            self.fail(f"{value!r} is no time. Write it like 50m, 1h30m or 90s.", param, context)
+        return float(seconds)
+
+
+class ValidationSplit(click.ParamType):
+    """The name of a validation split, or a fold of equal parts like fold1of10."""
+
+    name = "split"
+
+    def convert(self, value: Any, param: Any, context: Any) -> str:
+        """Return the split's name, or end with a usage error."""
+        fold = re.fullmatch(r"fold(\d+)of(\d+)", value)
+        if value not in VALIDATION_SPLITS and not (fold and 1 <= int(fold[1]) <= int(fold[2]) > 1):
+            splits = ", ".join(VALIDATION_SPLITS)
+            self.fail(f"{value!r} is not one of {splits} or a fold like fold1of10.", param, context)
+        return str(value)
 
 
 def folder_option(name: str, content: str) -> Any:
@@ -187,12 +221,18 @@ def inspect(layout: Layout, seed: int) -> None:
 )
 @click.option(
     "--validation",
-    type=click.Choice(VALIDATION_SPLITS),
+    type=ValidationSplit(),
     default=VALIDATION_SPLITS[0],
     show_default=True,
-    help="Images to judge by: the last 20 % by id, 20 % of each class, or none.",
+    metavar="|".join((*VALIDATION_SPLITS, "foldKofN")),
+    help="Images to judge by: the last 20 % by id, 20 % of each class, none, or one of N parts.",
 )
 @click.option("--mixed-precision", is_flag=True, help="16-bit activations: faster on most GPUs.")
+@click.option(
+    "--time-budget",
+    type=Duration(),
+    help="Fit the epochs into a time like 50m, from reading the data to the result.",
+)
 @click.pass_context
 def train(
     context: click.Context,
@@ -206,6 +246,7 @@ def train(
     changes: tuple[str, ...],
     validation: str,
     mixed_precision: bool,
+    time_budget: float | None,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
@@ -217,6 +258,7 @@ def train(
       kaggle-cifar train
       kaggle-cifar train model3 --seed 1
       kaggle-cifar train my_recipe.json
+      kaggle-cifar train airbench94 --time-budget 50m
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
     """  # noqa: D301
     from kaggle_cifar import sweeps, training
@@ -226,14 +268,16 @@ def train(
     run_name = name or recipe.name
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
-    options = RunOptions(seed or 0, limit, validation, mixed_precision)
+    options = RunOptions(seed or 0, limit, validation, mixed_precision, time_budget)
     with stopping_cleanly():
         if seeds:
             sweeps.train_seeds(context.obj, recipe, run_name, options, seeds)
         elif folds:
             sweeps.train_folds(context.obj, recipe, run_name, options, folds)
         else:
-            run_name += f"-seed{seed}" if seed is not None and not name else ""
+            if not name:
+                run_name += f"-{time_budget / 60:g}m" if time_budget else ""
+                run_name += f"-seed{seed}" if seed is not None else ""
             training.train(context.obj, recipe, run_name, options)
 
 
@@ -263,29 +307,46 @@ def refuse_contradictions(context: click.Context) -> None:
         ("seed", "seeds", "--seeds N trains the seeds 0 to N - 1"),
         ("seeds", "folds", "repeat --folds with another --seed and --name instead"),
         ("folds", "validation", "--folds N judges each run on its own part"),
+        ("epochs", "time_budget", "both set how long the training is"),
     ):
         given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
         if all(context.get_parameter_source(name) in given for name in (first, second)):
-            raise click.UsageError(f"--{first} and --{second} exclude each other: {reason}.")
+            names = f"--{first} and --{second}".replace("_", "-")
+            raise click.UsageError(f"{names} exclude each other: {reason}.")
 
 
 @cli.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--tta", is_flag=True, help="See each image in six views: better, six times slower.")
+@click.option("--weighted", is_flag=True, help="Weigh the runs by what validation says of them.")
 @click.option("--output", type=PATH, help="The CSV.  [default: submissions/<runs>.csv]")
 @click.pass_obj
-def predict(layout: Layout, runs: tuple[str, ...], output: Path | None) -> None:
+def predict(
+    layout: Layout, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
+) -> None:
     """Predict all test images with RUN, by default the newest, and write the CSV.
 
-    Several runs are an ensemble: their probabilities are averaged.
-    """
+    Several runs are an ensemble: their probabilities are averaged, and what that gains on the
+    validation images is told. Nothing is computed twice.
+
+    \b
+      kaggle-cifar predict airbench94 --tta
+      kaggle-cifar predict airbench94-seed0 airbench94-seed1 --tta --weighted
+    """  # noqa: D301
+    from kaggle_cifar.ensembles import describe_gain, weigh
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.runs import chosen_runs
     from kaggle_cifar.submission import write_submission
 
     chosen = chosen_runs(layout, runs)
     names = [run.name for run in chosen]
-    ids, probabilities = predict(layout, chosen)
-    path = output or layout.submissions / f"{'+'.join(names)}.csv"
+    views = "tta" if tta else "plain"
+    weights = weigh(layout, chosen, views) if weighted else None
+    if len(chosen) > 1:
+        say(describe_gain(layout, chosen, views, weights))
+    ids, probabilities = predict(layout, chosen, views, weights)
+    stem = "+".join(names) + ("-tta" if tta else "") + ("-weighted" if weighted else "")
+    path = output or layout.submissions / f"{stem}.csv"
     write_submission(path, ids, probabilities.argmax(axis=1), names)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 VALIDATION_SHARE = 0.2
+# The same images for every seed of a training: runs can be compared and averaged image by image.
+DRAW_SEED = 0
 DECODE_BATCH = 256  # images; decoding in batches spares tf.data most of its cost an element
 PREFETCHED = 4  # batches decoded ahead: enough to hide decoding, a few MB
 
@@ -49,7 +51,7 @@ class TrainingSet:
         return len(self.ids)
 
 
-def load_training_set(layout: Layout, limit: int | None = None, seed: int = 0) -> TrainingSet:
+def load_training_set(layout: Layout, limit: int | None = None) -> TrainingSet:
     """Return the training images with their labels, all or a stratified `limit` of them.
 
     Raises
@@ -59,7 +61,7 @@ def load_training_set(layout: Layout, limit: int | None = None, seed: int = 0) -
     """
     ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
     if limit is not None:
-        rows = stratified_choice(labels, limit, np.random.default_rng(seed))
+        rows = stratified_choice(labels, limit, np.random.default_rng(DRAW_SEED))
         ids, labels = ids[rows], labels[rows]
     paths = image_paths(layout, "train", ids)
     pixels = np.empty((len(paths), *IMAGE_SHAPE), np.uint8)
@@ -97,14 +99,12 @@ def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) 
     return np.sort(np.concatenate(rows))
 
 
-def split_validation(
-    labels: np.ndarray, validation: str, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the row numbers to train on and those to validate on, both ascending.
 
     `validation` is "last20" (the last 20 % of the rows, as Keras' `validation_split` and the
-    student project have it), "stratified" (20 % of each class, drawn with `seed`), "none", or a
-    fold like "fold2of5" (the second of five equal stratified parts, drawn with `seed`).
+    student project have it), "stratified" (20 % of each class, drawn), "none", or a fold like
+    "fold2of5" (the second of five equal stratified parts, drawn).
     """
     rows = np.arange(len(labels))
     if validation == "none":
@@ -114,10 +114,11 @@ def split_validation(
         return rows[:cut], rows[cut:]
     if validation == "stratified":
         count = round(len(rows) * VALIDATION_SHARE)
-        chosen = stratified_choice(labels, count, np.random.default_rng(seed))
+        chosen = stratified_choice(labels, count, np.random.default_rng(DRAW_SEED))
         return np.setdiff1d(rows, chosen), chosen
     if fold := re.fullmatch(r"fold(\d+)of(\d+)", validation):
-        chosen = stratified_fold(labels, int(fold[1]), int(fold[2]), np.random.default_rng(seed))
+        rng = np.random.default_rng(DRAW_SEED)
+        chosen = stratified_fold(labels, int(fold[1]), int(fold[2]), rng)
         return np.setdiff1d(rows, chosen), chosen
     raise ValueError(f"Unknown validation split {validation!r}.")
 
@@ -220,37 +221,3 @@ def _describe_broken_image(path: Path) -> str:
         return f"is not an image ({path.stat().st_size:,} bytes)"
     except (OSError, SyntaxError, ValueError):
         return f"is damaged or cut off ({path.stat().st_size:,} bytes)"
-
-
-class BatchSource:
-    """A training set in memory, served in batches of any order."""
-
-    def __init__(self, data: TrainingSet, batch_size: int) -> None:
-        import tensorflow as tf
-
-        self._batch_size = batch_size
-        with tf.device("CPU"):
-            self._pixels = tf.constant(data.pixels)
-            self._labels = tf.constant(data.labels)
-
-    def batches(self, order: np.ndarray, first_step: int = 0) -> "tf.data.Dataset":
-        """Return the batches of an epoch that visits the rows in `order`, from a step on.
-
-        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
-        (batch,). A weight is 1 / batch, so that weighted losses sum to a batch's mean also when
-        several devices share the batch.
-        """
-        import tensorflow as tf
-
-        return (
-            tf.data.Dataset.from_tensor_slices(order[first_step * self._batch_size :])
-            .batch(self._batch_size)
-            .map(self._gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
-        )
-
-    def _gather(self, rows: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
-        import tensorflow as tf
-
-        weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
-        return tf.gather(self._pixels, rows), tf.gather(self._labels, rows), weights

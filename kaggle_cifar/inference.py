@@ -1,7 +1,7 @@
 """A network's forward pass, and probabilities on disk."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,18 +19,50 @@ if TYPE_CHECKING:
 PROBABILITIES = np.dtype([("id", np.int64), ("probabilities", np.float32, (len(CLASS_NAMES),))])
 
 
-def compile_forward(model: "keras.Model") -> Callable:
+# How an image is shown to the network: as it is, or in six views whose logits are averaged.
+VIEWS = ("plain", "tta")
+SMALLEST = 1e-30  # probability: its logarithm is finite in float32
+
+
+def compile_forward(model: "keras.Model", views: str = "plain") -> Callable:
     """Return the compiled function from pixels to probabilities.
 
-    It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10).
+    It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10). The views "tta" are those
+    of airbench (arXiv 2404.00498): the image, moved by a pixel to the upper left and to the lower
+    right, and the mirrored image of each.
     """
     import tensorflow as tf
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8)])
     def forward(pixels: tf.Tensor) -> tf.Tensor:
-        return to_probabilities(model, model(pixels, training=False))
+        if views == "plain":
+            return to_probabilities(model, model(pixels, training=False))
+        logits = [
+            weight * _log_probabilities(model, model(view, training=False))
+            for weight, view in _six_views(pixels)
+        ]
+        return tf.nn.softmax(tf.add_n(logits))
 
     return forward
+
+
+def _six_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
+    """Yield each view of the images, with its weight."""
+    import tensorflow as tf
+
+    padded = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+    for weight, view in ((0.25, pixels), (0.125, padded[:, :-2, :-2]), (0.125, padded[:, 2:, 2:])):
+        yield weight, view
+        yield weight, tf.reverse(view, axis=[2])
+
+
+def _log_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
+    """Return logits up to a constant an image, which a softmax does not see."""
+    import tensorflow as tf
+
+    if gives_logits(model):
+        return tf.nn.log_softmax(outputs)
+    return tf.math.log(tf.maximum(outputs, SMALLEST))
 
 
 def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from kaggle_cifar.recipes import Recipe
+
 
 class LegacyRMSprop(keras.optimizers.Optimizer):
     """RMSprop as Keras 2 computed it, with its `decay` argument, which Keras 3 dropped.
@@ -39,12 +41,127 @@ class LegacyRMSprop(keras.optimizers.Optimizer):
         self.assign_sub(variable, rate * gradient / (tf.sqrt(squared) + self.epsilon))
 
 
-def build(name: str, learning_rate: float, decay: float) -> keras.optimizers.Optimizer:
-    """Return the optimiser of that name; only "legacy-rmsprop" has a decay."""
-    if name == "legacy-rmsprop":
-        return LegacyRMSprop(learning_rate, decay)
-    if name == "rmsprop":
-        return keras.optimizers.RMSprop(learning_rate)
-    if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
-    raise ValueError(f"Unknown optimiser {name!r}.")
+class NesterovSGD(keras.optimizers.Optimizer):
+    """SGD with Nesterov's momentum and coupled weight decay, as PyTorch and airbench have it.
+
+    The L2 term goes into the gradient and so into the momentum. The biases of batch
+    normalisations get `bias_factor` times the rate and as much less L2.
+    """
+
+    def __init__(self, learning_rate: float, momentum: float, l2: float, bias_factor: float):
+        super().__init__(learning_rate, name="nesterov_sgd")
+        self.momentum, self.l2, self.bias_factor = momentum, l2, bias_factor
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Create the momentum of each variable."""
+        if not self.built:
+            super().build(variables)
+            self._momenta = [
+                self.add_variable_from_reference(variable, name="momentum")
+                for variable in variables
+            ]
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Move one variable against its gradient."""
+        factor = self.bias_factor if variable.name == "beta" else 1.0
+        gradient = gradient + self.l2 / factor * variable
+        rate = tf.cast(learning_rate, variable.dtype) * factor
+        self.assign_sub(variable, rate * self._accelerate(gradient, variable, self.momentum))
+
+    def _accelerate(
+        self, gradient: tf.Tensor, variable: keras.Variable, momentum: float
+    ) -> tf.Tensor:
+        """Take the gradient into the variable's momentum; return Nesterov's direction."""
+        velocity = self._momenta[self._get_variable_index(variable)]
+        moved = momentum * velocity + gradient
+        self.assign(velocity, moved)
+        return gradient + momentum * moved
+
+
+class Muon(NesterovSGD):
+    """Muon for the kernels of convolutions, `NesterovSGD` for all else.
+
+    A kernel, seen as a matrix (filters, inputs * height * width), moves by its momentum made
+    nearly orthogonal, and is kept at a root mean square of one a filter. After Keller Jordan's
+    Muon in cifar10-airbench; Keras' own leaves convolutions to AdamW.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        momentum: float,
+        l2: float,
+        bias_factor: float,
+        kernel_rate: float,
+        kernel_momentum: float,
+    ):
+        super().__init__(learning_rate, momentum, l2, bias_factor)
+        # The schedule moves one rate; the kernels' keeps its proportion to it.
+        self.kernel_factor, self.kernel_momentum = kernel_rate / learning_rate, kernel_momentum
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Move one variable against its gradient."""
+        if len(variable.shape) != 4:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        direction = self._accelerate(gradient, variable, self.kernel_momentum)
+        *others, filters = variable.shape
+        matrix = tf.transpose(tf.reshape(direction, (-1, filters)))
+        orthogonal = tf.reshape(tf.transpose(orthogonalize(matrix)), (*others, filters))
+        rate = tf.cast(learning_rate, variable.dtype) * self.kernel_factor
+        norm = tf.norm(variable.value)
+        self.assign(variable, variable * (filters**0.5 / norm) - rate * orthogonal)
+
+
+def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
+    """Return the matrix with all its singular values brought near one, (rows, columns).
+
+    Three steps of the quintic Newton-Schulz iteration of Muon, whose coefficients trade
+    exactness for speed: the values end between about 0.7 and 1.2.
+    """
+    transposed = matrix.shape[0] > matrix.shape[1]
+    x = tf.transpose(matrix) if transposed else matrix
+    x /= tf.norm(x) + 1e-7
+    for _ in range(3):
+        gram = tf.matmul(x, x, transpose_b=True)
+        polynomial = -4.7750 * gram + 2.0315 * tf.matmul(gram, gram)
+        x = 3.4445 * x + tf.matmul(polynomial, x)
+    return tf.transpose(x) if transposed else x
+
+
+class Lookahead:
+    """Slow weights that the network's are drawn back to now and then, after airbench.
+
+    They follow all of the network's state, the statistics of its batch normalisations too.
+    """
+
+    def __init__(self, variables: list[keras.Variable]) -> None:
+        self.variables = variables
+        self.slow = [tf.Variable(variable.value, trainable=False) for variable in variables]
+
+    @tf.function(autograph=False)
+    def pull(self, decay: tf.Tensor) -> None:
+        """Move the slow weights to decay * slow + (1 - decay) * fast, and the fast ones there."""
+        for variable, slow in zip(self.variables, self.slow, strict=True):
+            weight = tf.cast(decay, slow.dtype)
+            slow.assign(weight * slow + (1 - weight) * variable.value)
+            variable.assign(slow)
+
+
+def build(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Return the optimiser of a recipe, at its rate."""
+    rate, sgd, muon = recipe.learning_rate, recipe.sgd, recipe.muon
+    if sgd and muon:
+        settings = (sgd.momentum, sgd.l2, sgd.bias_factor, muon.learning_rate, muon.momentum)
+        return Muon(rate, *settings)
+    if sgd:
+        return NesterovSGD(rate, sgd.momentum, sgd.l2, sgd.bias_factor)
+    if recipe.optimizer == "legacy-rmsprop":
+        return LegacyRMSprop(rate, recipe.decay)
+    if recipe.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(rate)
+    return keras.optimizers.Adam(rate)

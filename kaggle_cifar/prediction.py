@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,14 @@ BATCH_SIZE = 500  # images
 PART_SIZE = 10_000  # images: what a kill may cost at most; a multiple of BATCH_SIZE
 
 
-def predict(layout: Layout, runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
+def predict(
+    layout: Layout, runs: list[Run], views: str = "plain", weights: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the test ids int64 (n,), ascending, and probabilities float32 (n, 10).
 
-    The probabilities are the mean over the runs. Those of each run are kept in its folder, and
-    computed only where its weights or the test images have changed since.
+    The probabilities are the mean over the runs, weighted with `weights`, of sum 1, where they
+    are given. Those of each run are kept in its folder, one file for each of `inference.VIEWS`,
+    and computed only where its weights or the test images have changed since.
 
     Raises
     ------
@@ -46,8 +50,8 @@ def predict(layout: Layout, runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
     ids = submission_ids(layout)
     images = fingerprint(layout, ids)
     mean = np.zeros((len(ids), len(CLASS_NAMES)))
-    for run in runs:
-        mean += test_probabilities(layout, run, ids, images) / len(runs)
+    for run, weight in zip(runs, weights or [1 / len(runs)] * len(runs), strict=True):
+        mean += weight * test_probabilities(layout, run, ids, images, views)
     return ids, mean.astype(np.float32)
 
 
@@ -71,19 +75,21 @@ def fingerprint(layout: Layout, ids: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def test_probabilities(layout: Layout, run: Run, ids: np.ndarray, images: str) -> np.ndarray:
+def test_probabilities(
+    layout: Layout, run: Run, ids: np.ndarray, images: str, views: str
+) -> np.ndarray:
     """Return one run's probabilities float32 (n, 10), from its folder where they are there."""
     run.require_finished()
-    key = {"weights_sha256": run.weights_sha256(), "views": "plain", "test_images_sha256": images}
-    result = run.folder / "test_probabilities.npy"
+    key = {"weights_sha256": run.weights_sha256(), "views": views, "test_images_sha256": images}
+    result = run.probabilities_file("test", views)
     with lock(run.folder, "prediction"):
         if _read_key(_key_file(result)) == key and result.exists():
-            remove_folder(_parts_folder(run))
+            remove_folder(_parts_folder(result))
             say(f"{run.name}: the predictions are there already, {result}.")
             return read_probabilities(result)["probabilities"]
         result.unlink(missing_ok=True)
-        parts = _start_parts(run, key)
-        _predict_parts(layout, run, ids, parts)
+        parts = _start_parts(result, key)
+        _predict_parts(layout, run, ids, views, parts)
         probabilities = np.concatenate([np.load(file) for file in _part_files(parts, len(ids))])
         write_json(_key_file(result), key)
         write_probabilities(result, ids, probabilities)
@@ -99,13 +105,13 @@ def _read_key(file: Path) -> Any:
     return read_json(file) if file.exists() else None
 
 
-def _parts_folder(run: Run) -> Path:
-    return run.folder / "test_probabilities.parts"
+def _parts_folder(result: Path) -> Path:
+    return result.with_suffix(".parts")
 
 
-def _start_parts(run: Run, key: dict[str, str]) -> Path:
+def _start_parts(result: Path, key: dict[str, str]) -> Path:
     """Return the folder of finished parts, emptied unless they belong to `key`."""
-    folder = _parts_folder(run)
+    folder = _parts_folder(result)
     if _read_key(folder / "key.json") != key:
         remove_folder(folder)
         write_json(folder / "key.json", key)
@@ -116,7 +122,7 @@ def _part_files(folder: Path, count: int) -> list[Path]:
     return [folder / f"{start:06d}.npy" for start in range(0, count, PART_SIZE)]
 
 
-def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, folder: Path) -> None:
+def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder: Path) -> None:
     """Write the parts that are missing, in one pass over their images."""
     files = _part_files(folder, len(ids))
     done = next((i for i, file in enumerate(files) if not file.exists()), len(files))
@@ -124,7 +130,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, folder: Path) -> N
     if first == len(ids):
         return
     start_tensorflow()
-    forward = compile_forward(run.load_model())
+    forward = compile_forward(run.load_model(), views)
     paths = image_paths(layout, "test", ids[first:])
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []

@@ -8,17 +8,19 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kaggle_cifar import networks
+from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
-OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop")
+OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
+FLIPS = ("none", "random", "alternating")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,81 @@ class ExponentialDecay:
 
 
 @dataclass(frozen=True)
+class Triangle:
+    """Let the rate rise from `start` times its value to all of it, then fall to `end` times.
+
+    Both are linear in the steps; `peak` is the part of all steps that the rise takes.
+    """
+
+    start: float
+    peak: float
+    end: float
+
+    def factor(self, progress: float) -> float:
+        """Return the factor of the rate when a part of all steps, 0 to 1, is done."""
+        if progress < self.peak:
+            return self.start + (1 - self.start) * progress / self.peak
+        return 1 + (self.end - 1) * (progress - self.peak) / (1 - self.peak)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with Nesterov's momentum and coupled L2, for a mean loss.
+
+    Biases of batch normalisations get `bias_factor` times the rate and as much less L2.
+    """
+
+    momentum: float
+    l2: float
+    bias_factor: float
+
+
+@dataclass(frozen=True)
+class Muon:
+    """The rate and momentum of convolutions' kernels, whose steps are orthogonalised."""
+
+    learning_rate: float
+    momentum: float
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Draw the network's state every few steps to slow weights, more so towards the end.
+
+    Slow weights move to d * slow + (1 - d) * fast, with d = decay^every * progress^3; they are
+    the result.
+    """
+
+    every: int = 5
+    decay: float = 0.95
+
+    def weight(self, progress: float) -> float:
+        """Return d when a part of all steps, 0 to 1, is done."""
+        return float(self.decay**self.every * progress**3)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied: pixels of shift, sides of squares cut out, mirroring.
+
+    An "alternating" flip mirrors a random half of the images in the first epoch and the others
+    in the next, in turn, so that two epochs show each image both ways.
+    """
+
+    flip: str = "none"
+    shift: int = 0
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        require_one_of("flip", self.flip, FLIPS)
+        for key in ("shift", "cutout"):
+            if not 0 <= getattr(self, key) < IMAGE_SIZE:
+                raise UserError(
+                    f"{key} must be from 0 to {IMAGE_SIZE - 1} pixels, not {getattr(self, key)}."
+                )
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides a training besides the data and the seed.
 
@@ -63,11 +140,21 @@ class Recipe:
     optimizer: str
     learning_rate: float
     batch_size: int
-    epochs: int
+    epochs: float  # of a part of an epoch, its first batches
+    network_options: dict[str, Any] = field(default_factory=dict)  # of the network's `build`
     decay: float = 0.0  # a step, for legacy-rmsprop
+    sgd: SGD | None = None  # for sgd and muon
+    muon: Muon | None = None
     early_stopping: EarlyStopping | None = None
     plateau: Plateau | None = None
     exponential_decay: ExponentialDecay | None = None
+    schedule: Triangle | None = None
+    lookahead: Lookahead | None = None
+    label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
+    whole_batches: bool = False  # leave out an epoch's last images where they fill no batch
+    whitening_bias_epochs: int | None = None  # then the layer "whitening" is frozen
+    mixed_precision: bool = False  # where the hardware is faster with it
 
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
@@ -83,6 +170,17 @@ class Recipe:
         if self.decay and self.optimizer != "legacy-rmsprop":
             raise UserError(
                 f"decay belongs to the optimizer legacy-rmsprop; {self.optimizer} has none."
+            )
+        for key, optimizers in (("sgd", ("sgd", "muon")), ("muon", ("muon",))):
+            if (getattr(self, key) is not None) != (self.optimizer in optimizers):
+                raise UserError(
+                    f"The settings {key!r} belong to the optimizer {' or '.join(optimizers)}, "
+                    f"which cannot do without; this recipe's is {self.optimizer}."
+                )
+        if self.schedule and (self.plateau or self.exponential_decay or self.early_stopping):
+            raise UserError(
+                "A schedule sets the rate of every step up to the last: it excludes plateau, "
+                "exponential_decay and early_stopping."
             )
 
 
@@ -169,8 +267,69 @@ def model3_tuned() -> Recipe:
     )
 
 
+def airbench94() -> Recipe:
+    """The smallest of airbench's recipes: published 94.01 % with six views on 50,000 images.
+
+    After Keller Jordan, arXiv 2404.00498, and its code in cifar10-airbench.
+    """
+    return Recipe(
+        name="airbench94",
+        network="airbench",
+        optimizer="sgd",
+        learning_rate=1.5,
+        batch_size=1024,
+        epochs=9.9,
+        sgd=SGD(momentum=0.85, l2=1.330e-3, bias_factor=64),
+        schedule=Triangle(start=0.2, peak=0.23, end=0.07),
+        lookahead=Lookahead(),
+        label_smoothing=0.2,
+        augmentation=Augmentation(flip="alternating", shift=2),
+        whole_batches=True,
+        whitening_bias_epochs=3,
+        mixed_precision=True,
+    )
+
+
+def airbench95() -> Recipe:
+    """Airbench's middle recipe: published 95.01 % with six views on 50,000 images."""
+    recipe = airbench94()
+    return dataclasses.replace(
+        recipe,
+        name="airbench95",
+        network_options={"widths": [128, 384, 384]},
+        learning_rate=1.304,
+        sgd=SGD(momentum=0.85, l2=1.53e-3, bias_factor=64),
+        epochs=15,
+    )
+
+
+def airbench96() -> Recipe:
+    """Airbench's largest recipe: published 96.03 % with six views on 50,000 images."""
+    recipe = airbench94()
+    return dataclasses.replace(
+        recipe,
+        name="airbench96",
+        network_options={"widths": [128, 384, 512], "convolutions": 3, "bn_momentum": 0.9},
+        learning_rate=1.174,
+        sgd=SGD(momentum=0.85, l2=1.333e-3, bias_factor=64),
+        schedule=Triangle(start=0.2, peak=0.1, end=0),
+        augmentation=Augmentation(flip="alternating", shift=4, cutout=12),
+        epochs=37,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe().name: recipe for recipe in (model1, model2, model3, model3_tuned_plateau, model3_tuned)
+    recipe().name: recipe
+    for recipe in (
+        model1,
+        model2,
+        model3,
+        model3_tuned_plateau,
+        model3_tuned,
+        airbench94,
+        airbench95,
+        airbench96,
+    )
 }
 
 

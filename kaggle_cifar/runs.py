@@ -26,6 +26,7 @@ class RunOptions:
     limit: int | None = None  # training images, stratified; None is all
     validation: str = "last20"
     mixed_precision: bool = False
+    time_budget: float | None = None  # seconds, into which the epochs were fitted
     search: str | None = None  # the search that the run is a trial of
 
 
@@ -59,6 +60,11 @@ class Run:
     def history_file(self) -> Path:
         """A row for each epoch so far."""
         return self.folder / "history.csv"
+
+    def probabilities_file(self, images: str, views: str) -> Path:
+        """Return the place of the probabilities of "validation" or "test" images."""
+        suffix = "" if views == "plain" else f"-{views}"
+        return self.folder / f"{images}_probabilities{suffix}.npy"
 
     @property
     def finished(self) -> bool:
@@ -135,7 +141,7 @@ class Run:
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
-        model = networks.build(recipe.network)
+        model = networks.build(recipe.network, recipe.network_options)
         try:
             model.load_weights(self.weights_file)
         except (OSError, ValueError, KeyError) as error:

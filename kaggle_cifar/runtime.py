@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def start_tensorflow(mixed_precision: bool = False) -> "tf.distribute.Strategy":
+def start_tensorflow(
+    mixed_precision: Literal["never", "where faster", "always"] = "never",
+) -> "tf.distribute.Strategy":
     """Import and configure TensorFlow; return the strategy over this machine's devices.
 
     Several GPUs work as one (`MirroredStrategy`), each with memory that grows as needed. On a
@@ -33,7 +35,10 @@ def start_tensorflow(mixed_precision: bool = False) -> "tf.distribute.Strategy":
         tf.zeros(1)  # creates the devices, which chat too
     if not gpus:
         tf.config.experimental.enable_op_determinism()
-    keras.config.set_dtype_policy(_dtype_policy(gpus) if mixed_precision else "float32")
+    mixed = mixed_precision == "always" or (
+        mixed_precision == "where faster" and _is_faster_in_16_bits(gpus)
+    )
+    keras.config.set_dtype_policy(_dtype_policy(gpus) if mixed else "float32")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
@@ -53,12 +58,23 @@ def _native_chatter_dropped() -> Iterator[None]:
 
 
 def _dtype_policy(gpus: list[Any]) -> str:
+    if all(capability >= (8, 0) for capability in _compute_capabilities(gpus)):
+        return "mixed_bfloat16"
+    return "mixed_float16"
+
+
+def _is_faster_in_16_bits(gpus: list[Any]) -> bool:
+    """Return whether GPUs have tensor cores, or else the CPU multiplies bfloat16 itself."""
+    if gpus:
+        return all(capability >= (7, 0) for capability in _compute_capabilities(gpus))
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor_flags())
+
+
+def _compute_capabilities(gpus: list[Any]) -> list[tuple[int, int]]:
     import tensorflow as tf
 
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    if all(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details):
-        return "mixed_bfloat16"
-    return "mixed_float16"
+    return [detail.get("compute_capability", (0, 0)) for detail in details]
 
 
 def describe_environment() -> dict[str, Any]:
@@ -82,9 +98,18 @@ def describe_environment() -> dict[str, Any]:
 
 def _processor_name() -> str:
     """Return the processor's name; `platform.processor()` is empty on most Linux systems."""
+    return _processor_fact("model name") or platform.processor() or platform.machine()
+
+
+def _processor_flags() -> set[str]:
+    """Return the names of the processor's extensions, as far as the system tells them."""
+    return set(_processor_fact("flags").split())
+
+
+def _processor_fact(name: str) -> str:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            lines = [line for line in file if line.startswith("model name")]
-        return lines[0].partition(":")[2].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
+            line = next(line for line in file if line.startswith(name))
+    except (OSError, StopIteration):
+        return ""
+    return line.partition(":")[2].strip()

@@ -130,7 +130,7 @@ def _field(key: str, hint: Any, value: Any) -> Any:
             return from_json(typing.cast(type, kind), value)
         if kind is float and type(value) is int:
             return float(value)
-        if type(value) is kind:
+        if type(value) is (typing.get_origin(kind) or kind):
             return value
     raise TypeError(f"{key} cannot be {value!r}")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import signal
 import sys
 import threading
@@ -9,18 +10,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from kaggle_cifar import networks
+from kaggle_cifar.batches import BatchSource
 from kaggle_cifar.checkpoint import load_checkpoint, save_checkpoint
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
-from kaggle_cifar.dataset import BatchSource, TrainingSet, load_training_set, split_validation
+from kaggle_cifar.dataset import TrainingSet, load_training_set, split_validation
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.figures import draw_curves
-from kaggle_cifar.inference import standard_error, to_probabilities, write_probabilities
+from kaggle_cifar.inference import (
+    compile_forward,
+    standard_error,
+    to_probabilities,
+    write_probabilities,
+)
 from kaggle_cifar.progress import duration, progress_bar, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions, named_run
@@ -42,6 +49,10 @@ CHECKPOINT_INTERVAL = 300.0  # seconds; an epoch's end is always saved too
 LOOK_INTERVAL = 1.0  # seconds between looks at the running loss, which wait for the device
 ESTIMATE_AFTER = 10.0  # seconds of training until its speed is told
 EVALUATION_BATCH = 500  # images
+TIMED_STEPS = 3  # at least, to know the speed
+BUDGET_TIMED = 0.02  # of a time budget, to know it better
+BUDGET_USED = 0.95  # of what is left: machines slow down
+MEASURED_IMAGES = 10_000  # of the training images, evenly spread, at the end
 
 
 class Interrupted(Exception):
@@ -64,17 +75,24 @@ def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run
         On SIGINT or SIGTERM, after the state is saved.
     """
     _refuse_contradictions(recipe, options)
+    started = time.monotonic()
     run = named_run(layout, name)
     with lock(run.folder, "training"):
+        recipe = _fitted_before(run, recipe, options)
         if _is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return run
-        strategy = start_tensorflow(options.mixed_precision)
-        data = load_training_set(layout, options.limit, options.seed)
-        _describe_run(run, recipe, options, data)
+        strategy = start_tensorflow(_mixed_precision(recipe, options))
+        data = load_training_set(layout, options.limit)
+        digest = _digest(data)
+        _refuse_changed_data(run, digest)
         with strategy.scope():
             training = Training(run, recipe, options, data, strategy)
+            training.refuse_too_large()
+            if options.time_budget and not run.recipe_file.exists():
+                training.fit_into(options.time_budget - (time.monotonic() - started))
+        _describe_run(run, training.recipe, options, digest)
         with _stop_on_signals() as stop_signal:
             training.run_epochs(stop_signal)
         training.finish()
@@ -87,6 +105,21 @@ def _refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
             f"{recipe.name} chooses its rate and its end by the validation loss: it cannot be "
             "trained with --validation none. Choose last20 or stratified, or another recipe."
         )
+
+
+def _mixed_precision(
+    recipe: Recipe, options: RunOptions
+) -> Literal["never", "where faster", "always"]:
+    if options.mixed_precision:
+        return "always"
+    return "where faster" if recipe.mixed_precision else "never"
+
+
+def _fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
+    """Return the recipe with the epochs that a run's time budget allowed when it was started."""
+    if not (options.time_budget and run.recipe_file.exists()):
+        return recipe
+    return dataclasses.replace(recipe, epochs=run.read_recipe()[0].epochs)
 
 
 def _is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
@@ -110,15 +143,17 @@ def _flat(settings: Recipe | RunOptions) -> dict[str, Any]:
     return {"recipe" if key == "name" else key: value for key, value in values.items()}
 
 
-def _describe_run(run: Run, recipe: Recipe, options: RunOptions, data: TrainingSet) -> None:
-    """Write recipe.json and environment.json, or hold the data against those of the start."""
-    digest = _digest(data)
+def _refuse_changed_data(run: Run, digest: str) -> None:
+    if run.recipe_file.exists() and read_json(run.recipe_file).get("data_sha256") != digest:
+        raise UserError(
+            f"The training images or labels have changed since {run.folder} was started. "
+            "Restore them, or choose another --name to train on what is there now."
+        )
+
+
+def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) -> None:
+    """Write recipe.json and environment.json when the run starts."""
     if run.recipe_file.exists():
-        if read_json(run.recipe_file).get("data_sha256") != digest:
-            raise UserError(
-                f"The training images or labels have changed since {run.folder} was started. "
-                "Restore them, or choose another --name to train on what is there now."
-            )
         return
     write_json(run.folder / "environment.json", describe_environment())
     content = {
@@ -152,17 +187,17 @@ class Training:
         from kaggle_cifar import optimizers
 
         self.run, self.recipe, self.options, self.strategy = run, recipe, options, strategy
-        rows, validation_rows = split_validation(data.labels, options.validation, options.seed)
+        rows, validation_rows = split_validation(data.labels, options.validation)
         self.data, self.validation = data.take(rows), data.take(validation_rows)
-        self.source = BatchSource(self.data, recipe.batch_size)
+        self.source = BatchSource(self.data, recipe, options.seed)
         keras.utils.set_random_seed(options.seed)
-        self.model = networks.build(recipe.network)
-        self.optimizer = optimizers.build(recipe.optimizer, recipe.learning_rate, recipe.decay)
+        self.model = networks.build(recipe.network, recipe.network_options)
+        networks.adapt(recipe.network, self.model, self.data.pixels)
+        self.optimizer = optimizers.build(recipe)
         if keras.config.dtype_policy().compute_dtype == "float16":
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
-        self._train_step = self._compile_train_step()
-        self._evaluate_step = self._compile_evaluate_step()
+        self.lookahead = optimizers.Lookahead(self.model.variables) if recipe.lookahead else None
 
         self.control = EpochControl(recipe.learning_rate)
         self.history: list[dict[str, Any]] = []
@@ -172,8 +207,10 @@ class Training:
         self.best_weights: list[np.ndarray] = []
         if self.checkpoint_file.exists():
             self._restore()
+        self._train_step = self._compile_train_step()
+        self._evaluate_step = self._compile_evaluate_step()
         self._last_saved = time.monotonic()
-        self._estimate = Estimate(len(self.data), recipe.epochs)
+        self._estimate = Estimate(self.source.images(self.source.steps), recipe.epochs)
 
     @property
     def checkpoint_file(self) -> Path:
@@ -182,7 +219,8 @@ class Training:
 
     # The state
 
-    def _save(self) -> None:
+    def _state(self) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+        """Return all that the rest of the training depends on."""
         state = {
             "epoch": self.epoch,
             "step": self.step,
@@ -194,21 +232,29 @@ class Training:
             "totals": [np.asarray(self.totals)],
             "model": [variable.numpy() for variable in self.model.variables],
             "optimizer": [variable.numpy() for variable in self.optimizer.variables],
+            "lookahead": [variable.numpy() for variable in self._slow_weights],
             "best_weights": self.best_weights,
         }
-        save_checkpoint(self.checkpoint_file, state, arrays)
+        return state, arrays
+
+    def _set_state(self, state: dict[str, Any], arrays: dict[str, list[np.ndarray]]) -> None:
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
+        self.control = EpochControl(**state["control"])
+        self.totals = arrays["totals"][0]
+        self.best_weights = arrays.get("best_weights", [])
+        _assign(self.model.variables, arrays["model"])
+        _assign(self.optimizer.variables, arrays["optimizer"])
+        _assign(self._slow_weights, arrays.get("lookahead", []))
+
+    def _save(self) -> None:
+        save_checkpoint(self.checkpoint_file, *self._state())
         self._last_saved = time.monotonic()
 
     def _restore(self) -> None:
         state, arrays = load_checkpoint(self.checkpoint_file)
         try:
-            self.epoch, self.step = state["epoch"], state["step"]
-            self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
-            self.control = EpochControl(**state["control"])
-            self.totals = arrays["totals"][0]
-            self.best_weights = arrays.get("best_weights", [])
-            _assign(self.model.variables, arrays["model"])
-            _assign(self.optimizer.variables, arrays["optimizer"])
+            self._set_state(state, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{self.checkpoint_file} does not fit the run's recipe ({error}). Delete it to "
@@ -216,35 +262,130 @@ class Training:
             ) from None
         say(f"Going on with {self.run.name} at epoch {self.epoch + 1}, step {self.step + 1}.")
 
+    @property
+    def _slow_weights(self) -> list[Any]:
+        return self.lookahead.slow if self.lookahead else []
+
+    # Before the first step
+
+    def refuse_too_large(self) -> None:
+        """Raise a UserError where a batch of this recipe cannot fit into the memory."""
+        import psutil
+
+        outputs = sum(math.prod(layer.output.shape[1:]) for layer in self.model.layers)
+        # Each output is kept for the gradient, which is as large; 4 bytes a number.
+        needed = 2 * 4 * outputs * min(self.recipe.batch_size, len(self.data))
+        free = psutil.virtual_memory().available
+        if needed > free:
+            raise UserError(
+                f"{self.recipe.name} needs about {needed / 2**30:.1f} GiB for a batch of "
+                f"{self.recipe.batch_size:,} images, and {free / 2**30:.1f} GiB are free. Close "
+                "other programs, choose a smaller recipe, or a smaller batch with "
+                "--set batch_size=…, which is another recipe."
+            )
+
+    def fit_into(self, seconds: float) -> None:
+        """Shorten the recipe so that training and measuring its result take `seconds` at most.
+
+        The first steps and an evaluation are timed, then undone.
+
+        Raises
+        ------
+        UserError
+            When not even a step fits.
+        """
+        state, arrays = self._state()
+        started = time.monotonic()
+        step = self._time_steps(BUDGET_TIMED * seconds)
+        evaluation = self._time_evaluation()
+        self._set_state(state, arrays)
+        measured = min(MEASURED_IMAGES, len(self.data)) + 7 * len(self.validation)
+        left = seconds - (time.monotonic() - started) - measured * evaluation
+        of_step = step + len(self.validation) * evaluation / self.source.steps
+        steps = min(int(BUDGET_USED * left / of_step), self.total_steps)
+        if steps < 1:
+            raise UserError(
+                f"The time budget does not suffice for a step of {self.recipe.name}: reading the "
+                f"data and measuring the result take all of it, and a step {step:.1f} s. Give "
+                "more time, or choose a smaller recipe."
+            )
+        epochs = steps / self.source.steps if steps < self.total_steps else self.recipe.epochs
+        self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
+        self._estimate = Estimate(self.source.images(self.source.steps), epochs)
+        say(
+            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.2g} epochs of "
+            f"{self.recipe.name} fit into the time budget."
+        )
+
+    def _time_steps(self, enough: float) -> float:
+        """Return the seconds of a step, measured for some seconds after compiling it."""
+        batches = self.source.batches(0, 0, self.source.steps).repeat()
+        totals, count, started = self.totals, -1, 0.0
+        for batch in self.strategy.experimental_distribute_dataset(batches):
+            totals = self._train_step(batch, totals)
+            np.asarray(totals)  # waits for the device
+            count += 1
+            if count == 0:
+                started = time.monotonic()
+            elif count >= TIMED_STEPS and time.monotonic() - started > enough:
+                break
+        return (time.monotonic() - started) / count
+
+    def _time_evaluation(self) -> float:
+        """Return the seconds of an image's evaluation."""
+        data = self.data.take(np.arange(min(EVALUATION_BATCH, len(self.data))))
+        self._evaluate(data)
+        started = time.monotonic()
+        self._evaluate(data)
+        return (time.monotonic() - started) / len(data)
+
     # The epochs
 
+    @property
+    def total_steps(self) -> int:
+        """The number of steps of the whole training, unless it stops early."""
+        return math.ceil(round(self.recipe.epochs * self.source.steps, 6))
+
+    @property
+    def steps_done(self) -> int:
+        """The number of steps since the beginning."""
+        return self.epoch * self.source.steps + self.step
+
+    @property
+    def progress(self) -> float:
+        """The part of all steps that is done, 0 to 1."""
+        return self.steps_done / self.total_steps
+
+    def _steps_of(self, epoch: int) -> int:
+        return min(self.source.steps, self.total_steps - epoch * self.source.steps)
+
     def run_epochs(self, stop_signal: Callable[[], int | None]) -> None:
-        """Train until the recipe's last epoch or its early stopping."""
-        while self.epoch < self.recipe.epochs and not self.control.should_stop(self.recipe):
+        """Train until the recipe's last step or its early stopping."""
+        while self._steps_of(self.epoch) > 0 and not self.control.should_stop(self.recipe):
             if self.step == 0:
                 self.control.start_epoch(self.recipe, self.epoch)
-            self.optimizer.learning_rate = self.control.learning_rate
+            if self.epoch == self.recipe.whitening_bias_epochs:
+                self._train_step = self._compile_train_step()
             self._run_steps(stop_signal)
             self._end_epoch()
 
     def _run_steps(self, stop_signal: Callable[[], int | None]) -> None:
         """Do the rest of the epoch's steps, saving now and then and when a signal asks for it."""
-        order = np.random.default_rng((self.options.seed, self.epoch)).permutation(len(self.data))
-        batches = self.source.batches(order, self.step)
+        batches = self.source.batches(self.epoch, self.step, self._steps_of(self.epoch))
         started = looked = time.monotonic()
         before = self.epoch_seconds
         totals = self.totals
         with self._bar() as bar:
             for batch in self.strategy.experimental_distribute_dataset(batches):
-                totals = self._train_step(batch, totals)
-                self.step += 1
+                totals = self._do_step(batch, totals)
                 now = time.monotonic()
                 if now - looked < LOOK_INTERVAL and stop_signal() is None:
                     continue
                 looked = now
                 self.totals = self._look(totals, bar)
                 self.epoch_seconds = before + now - started
-                self._estimate.tell(self.epoch * len(self.data) + float(self.totals[2]))
+                before_epoch = self.epoch * self.source.images(self.source.steps)
+                self._estimate.tell(before_epoch + float(self.totals[2]))
                 if stop_signal() is not None or now - self._last_saved > CHECKPOINT_INTERVAL:
                     self._save()
                 if (number := stop_signal()) is not None:
@@ -252,9 +393,23 @@ class Training:
             self.totals = self._look(totals, bar)
         self.epoch_seconds = before + time.monotonic() - started
 
+    def _do_step(self, batch: tuple, totals: "tf.Tensor") -> "tf.Tensor":
+        """Do one step at the rate that is due, and look ahead where that is due."""
+        recipe = self.recipe
+        if recipe.schedule:
+            factor = recipe.schedule.factor(self.progress)
+            self.control.learning_rate = recipe.learning_rate * factor
+        self.optimizer.learning_rate = self.control.learning_rate
+        totals = self._train_step(batch, totals)
+        self.step += 1
+        if recipe.lookahead and self.lookahead and self.steps_done % recipe.lookahead.every == 0:
+            self.lookahead.pull(recipe.lookahead.weight(self.progress))
+        return totals
+
     def _bar(self) -> Any:
-        description = f"Epoch {self.epoch + 1}/{self.recipe.epochs}"
-        bar = progress_bar(description, len(self.data), "images", int(self.totals[2]))
+        description = f"Epoch {self.epoch + 1}/{math.ceil(self.recipe.epochs)}"
+        images = self.source.images(self._steps_of(self.epoch))
+        bar = progress_bar(description, images, "images", int(self.totals[2]))
         bar.leave = False  # the epoch's line takes its place
         return bar
 
@@ -274,6 +429,8 @@ class Training:
         return values
 
     def _end_epoch(self) -> None:
+        if self.lookahead and self.steps_done == self.total_steps:
+            self.lookahead.pull(1.0)  # the slow weights are the result
         loss, correct, count = (float(value) for value in self.totals)
         row: dict[str, Any] = {
             "epoch": self.epoch + 1,
@@ -296,7 +453,7 @@ class Training:
         self.totals, self.epoch_seconds = np.zeros(3, np.float32), 0.0
         self._save()
         self._write_history()
-        say(_epoch_line(row, self.recipe.epochs))
+        say(_epoch_line(row, math.ceil(self.recipe.epochs)))
 
     def _write_history(self) -> None:
         import pandas as pd
@@ -309,14 +466,15 @@ class Training:
         """Return the function (batch, totals) -> totals that does one step of the optimiser."""
         import tensorflow as tf
 
+        variables = self._variables_to_train()
+
         def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 outputs = self.model(pixels, training=True)
-                losses = self._losses(labels, outputs)
+                losses = self._losses(labels, outputs, self.recipe.label_smoothing)
                 replicas = self.strategy.num_replicas_in_sync
                 loss = tf.reduce_sum(losses * weights) + self._penalty() / replicas
                 scaled_loss = self.optimizer.scale_loss(loss)
-            variables = self.model.trainable_variables
             self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
             guesses = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
             correct = tf.reduce_sum(tf.cast(guesses == labels, tf.float32))
@@ -329,6 +487,14 @@ class Training:
             return totals + tf.stack([loss * count, correct, count])
 
         return train_step
+
+    def _variables_to_train(self) -> list[Any]:
+        variables = self.model.trainable_variables
+        last = self.recipe.whitening_bias_epochs
+        if last is None or self.epoch < last:
+            return variables
+        frozen = {id(variable) for variable in self.model.get_layer("whitening").variables}
+        return [variable for variable in variables if id(variable) not in frozen]
 
     def _penalty(self) -> "tf.Tensor":
         """Return the sum of the layers' regularisation losses."""
@@ -350,12 +516,18 @@ class Training:
 
         return evaluate_step
 
-    def _losses(self, labels: "tf.Tensor", outputs: "tf.Tensor") -> "tf.Tensor":
-        """Return each image's cross-entropy, float32 (batch,)."""
+    def _losses(
+        self, labels: "tf.Tensor", outputs: "tf.Tensor", smoothing: float = 0.0
+    ) -> "tf.Tensor":
+        """Return each image's cross-entropy, float32 (batch,), the labels smoothed."""
         import keras
+        import tensorflow as tf
 
-        return keras.losses.sparse_categorical_crossentropy(
-            labels, outputs, from_logits=networks.gives_logits(self.model)
+        from_logits = networks.gives_logits(self.model)
+        if not smoothing:
+            return keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits)
+        return keras.losses.categorical_crossentropy(
+            tf.one_hot(labels, outputs.shape[-1]), outputs, from_logits, smoothing
         )
 
     def _evaluate(self, data: TrainingSet) -> tuple[float, np.ndarray]:
@@ -398,17 +570,20 @@ class Training:
 
     def _measure(self) -> dict[str, Any]:
         """Return the figures of the result, and keep its probabilities on the validation set."""
-        loss, probabilities = self._evaluate(self.data)
+        count = min(MEASURED_IMAGES, len(self.data))
+        sample = self.data.take(np.linspace(0, len(self.data) - 1, count).astype(int))
+        loss, probabilities = self._evaluate(sample)
         metrics = {
             "recipe": self.recipe.name,
             "seed": self.options.seed,
             "parameters": self.model.count_params(),
+            "petaflop": self._petaflop(),
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
             "seconds": round(sum(row["seconds"] for row in self.history), 1),
             "train_images": len(self.data),
             "train_loss": loss,
-            "train_accuracy": _accuracy(probabilities, self.data),
+            "train_accuracy": _accuracy(probabilities, sample),
             "validation": self.options.validation,
             "validation_images": len(self.validation),
         }
@@ -418,16 +593,30 @@ class Training:
             metrics["validation_loss"] = loss
             metrics["validation_accuracy"] = accuracy
             metrics["validation_standard_error"] = standard_error(accuracy, len(self.validation))
-            write_probabilities(
-                self.run.folder / "validation_probabilities.npy", self.validation.ids, probabilities
-            )
+            in_six_views = self._view_six_times(self.validation)
+            metrics["validation_accuracy_tta"] = _accuracy(in_six_views, self.validation)
+            for views, values in (("plain", probabilities), ("tta", in_six_views)):
+                file = self.run.probabilities_file("validation", views)
+                write_probabilities(file, self.validation.ids, values)
         return metrics
+
+    def _view_six_times(self, data: TrainingSet) -> np.ndarray:
+        """Return the probabilities float32 (n, 10) that test-time augmentation gives."""
+        forward = compile_forward(self.model, "tta")
+        starts = range(0, len(data), EVALUATION_BATCH)
+        parts = [forward(data.pixels[start : start + EVALUATION_BATCH]) for start in starts]
+        return np.concatenate([np.asarray(part) for part in parts])
+
+    def _petaflop(self) -> float:
+        """Return the operations of all steps, forward and backward, in units of 1e15."""
+        images = sum(self.source.images(self._steps_of(row["epoch"] - 1)) for row in self.history)
+        return round(3 * networks.flops(self.model) * images / 1e15, 4)
 
 
 class Estimate:
     """Tells once, after the first seconds, how long the training will take."""
 
-    def __init__(self, images: int, epochs: int) -> None:
+    def __init__(self, images: int, epochs: float) -> None:
         self._images, self._epochs = images, epochs
         self._start: tuple[float, float] | None = None
         self._told = False
@@ -445,7 +634,7 @@ class Estimate:
         left = (self._epochs * self._images - images_seen) / speed
         say(
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
-            f"at most {duration(left)} to the end of epoch {self._epochs}."
+            f"at most {duration(left)} to the end of epoch {self._epochs:.3g}."
         )
 
 
@@ -500,7 +689,8 @@ def _result_line(run: Run, metrics: dict[str, Any]) -> str:
         validated = (
             f"validation accuracy {metrics['validation_accuracy']:.4f} "
             f"± {metrics['validation_standard_error']:.4f} on {metrics['validation_images']:,} "
-            f"images (epoch {metrics['best_epoch']})"
+            f"images (epoch {metrics['best_epoch']}), "
+            f"{metrics['validation_accuracy_tta']:.4f} in six views"
         )
     epochs = "1 epoch" if metrics["epochs"] == 1 else f"{metrics['epochs']} epochs"
     return f"{run.folder}: {validated}, {epochs} in {duration(metrics['seconds'])}."

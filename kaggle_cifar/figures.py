@@ -129,7 +129,11 @@ def draw_lines(
             label=shortened(label),
         )
     if logarithmic:
+        from matplotlib.ticker import LogFormatter
+
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # plain text, which the page's font writes
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axes.set_ylabel(unit)
     count_epochs(axes)
     if len(lines) > 1:

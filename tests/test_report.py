@@ -107,6 +107,17 @@ def test_a_page_shows_all_there_is_and_needs_nothing_else(layout):
     assert len(ids) == len(set(ids))
 
 
+def test_what_six_views_gave_is_told(layout):
+    run = write_run(layout, "one")
+    write_json(run.metrics_file, run.read_metrics() | {"validation_accuracy_tta": 0.9876})
+    write_test_probabilities(run, range(1, 61))
+    plain = run.probabilities_file("test", "plain")
+    plain.rename(run.probabilities_file("test", "tta"))
+    words = page_of(layout, run)
+    assert "Accuracy in six views 0.9876" in words and "Each image was seen in six views." in words
+    assert "What is missing" not in words
+
+
 def test_all_300000_come_with_the_sentence_about_the_junk(layout):
     run = write_run(layout, "one")
     write_test_probabilities(run, np.arange(1, 300_001))
@@ -284,6 +295,7 @@ def test_several_runs_are_compared_on_common_images(layout):
     assert "All were validated on the same 80 images." in words
     assert "The mean of all 3 reaches" in words
     names = {"validation_accuracy", "validation_loss", "learning_rate", "agreement"}
+    names |= {"a-beside-b", "b-beside-c"}
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     table = words.partition("Each two runs")[2]
     for pair in ("a b", "a c", "b c"):

@@ -28,6 +28,7 @@ from kaggle_cifar.report.rows import runs_table
 def comparison_page(folder: Path, found: Sequence[Findings]) -> str:
     """Return the page of several runs, and write its figures to a folder of their own."""
     album = Album(folder / "figures")
+    draw_side_by_side(album, found)
     with_validation = [part for part in found if part.judged]
     return render(
         "comparison.html",
@@ -41,6 +42,17 @@ def comparison_page(folder: Path, found: Sequence[Findings]) -> str:
         test_agreement=test_agreement(found),
         missing=[(part.name, sentence) for part in found for sentence in part.missing],
     )
+
+
+def draw_side_by_side(album: Album, found: Sequence[Findings]) -> None:
+    """Write the PNG of each two neighbours that can be compared: their curves and accuracies."""
+    keys = ("train_accuracy", "validation_accuracy")
+    complete = [part for part in found if part.history and all(key in part.metrics for key in keys)]
+    for pair in itertools.pairwise(complete):
+        names = [part.name for part in pair]
+        accuracies = [(part.metrics[keys[0]], part.metrics[keys[1]]) for part in pair]
+        path = album.folder / f"{'-beside-'.join(names)}.png"
+        figures.draw_comparison([part.history for part in pair], names, accuracies, path)
 
 
 def overlay_curves(album: Album, found: Sequence[Findings]) -> list[Picture]:

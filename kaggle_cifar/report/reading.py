@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import Run
@@ -33,6 +33,7 @@ class Findings:
     history: list[dict[str, Any]] = field(default_factory=list)
     judged: Judged | None = None  # the validation images
     test: np.ndarray | None = None  # of dtype inference.PROBABILITIES, by ascending id
+    test_views: str = "plain"  # one of inference.VIEWS, in which the test images were predicted
     submissions: list[dict[str, Any]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -60,7 +61,8 @@ def read_run(layout: Layout, run: Run) -> Findings:
             "another --name brings them back."
         )
     found.judged = found.attempt(lambda: read_judged(layout, found), None)
-    found.test = found.attempt(lambda: read_test(run), None)
+    found.test_views = "tta" if only_in_six_views(run) else "plain"
+    found.test = found.attempt(lambda: read_test(run, found.test_views), None)
     return found
 
 
@@ -110,7 +112,7 @@ def read_judged(layout: Layout, found: Findings) -> Judged | None:
     UserError
         When there are none, or the labels are missing or no longer those of the training.
     """
-    file = found.run.folder / "validation_probabilities.npy"
+    file = found.run.probabilities_file("validation", "plain")
     if not found.run.finished:
         return None
     if found.options.get("validation") == "none":
@@ -150,7 +152,13 @@ def labels_of(layout: Layout, ids: np.ndarray) -> np.ndarray:
     return labels[np.searchsorted(known, ids)]
 
 
-def read_test(run: Run) -> np.ndarray | None:
+def only_in_six_views(run: Run) -> bool:
+    """Return whether the test images were predicted with --tta and not without."""
+    plain, six = (run.probabilities_file("test", views) for views in VIEWS)
+    return six.exists() and not plain.exists()
+
+
+def read_test(run: Run, views: str) -> np.ndarray | None:
     """Return the test images' ids and probabilities by ascending id; None for an unfinished run.
 
     Raises
@@ -158,7 +166,7 @@ def read_test(run: Run) -> np.ndarray | None:
     UserError
         When there are none, or those of other weights.
     """
-    file = run.folder / "test_probabilities.npy"
+    file = run.probabilities_file("test", views)
     if not run.finished:
         return None
     again = f"`kaggle-cifar predict {run.name}` makes it."

@@ -38,7 +38,9 @@ def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
         headline=headline(found),
         curves=draw_curves(album, found.history),
         **verdict_on(layout, album, found.judged),
-        test=look_at_test(layout, album, found.test) if found.test is not None else None,
+        test=look_at_test(layout, album, found.test, found.test_views)
+        if found.test is not None
+        else None,
         submissions=submissions_table(found.submissions),
         data=data,
         command=training_command(found),
@@ -83,19 +85,20 @@ def accuracy_cards(metrics: dict[str, Any]) -> list[Card]:
         return []
     accuracy, count = metrics["validation_accuracy"], metrics["validation_images"]
     low, high = analysis.wilson_interval(accuracy, count)
+    note = f"95 %: {low:.4f} to {high:.4f}, on {count:,} images"
+    cards = [Card("Validation accuracy", f"{accuracy:.4f}", note)]
+    note = f"in 95 of 100 cases, from {count:,} images to {SCORED_COUNT:,} others"
+    cards.append(Card("Expected score at Kaggle", score_range(accuracy, count), note))
+    if in_six_views := metrics.get("validation_accuracy_tta"):
+        note = f"expected score {score_range(in_six_views, count)}, by predict --tta"
+        cards.append(Card("Accuracy in six views", f"{in_six_views:.4f}", note))
+    return cards
+
+
+def score_range(accuracy: float, count: int) -> str:
+    """Return between which scores 95 of 100 would lie, for an accuracy on `count` images."""
     worst, best = analysis.score_interval(accuracy, count)
-    return [
-        Card(
-            "Validation accuracy",
-            f"{accuracy:.4f}",
-            f"95 %: {low:.4f} to {high:.4f}, on {count:,} images",
-        ),
-        Card(
-            "Expected score at Kaggle",
-            f"{worst:.3f} to {best:.3f}",
-            f"in 95 of 100 cases, from {count:,} images to {SCORED_COUNT:,} others",
-        ),
-    ]
+    return f"{worst:.3f} to {best:.3f}"
 
 
 def time_card(found: Findings) -> Card:
@@ -149,7 +152,7 @@ class TestView(NamedTuple):
     images: list[Shown]
 
 
-def look_at_test(layout: Layout, album: Album, test: np.ndarray) -> TestView:
+def look_at_test(layout: Layout, album: Album, test: np.ndarray, views: str) -> TestView:
     """Return the test images' predictions, drawn."""
     guesses = test["probabilities"].argmax(axis=1)
     confidences = test["probabilities"].max(axis=1)
@@ -163,20 +166,21 @@ def look_at_test(layout: Layout, album: Album, test: np.ndarray) -> TestView:
     text = f"How often each class is predicted; most often {most}, {counts.max():,} times."
     return TestView(
         album.add("test_classes", figures.draw_class_counts(counts.tolist()), text),
-        test_note(len(test)),
+        test_note(len(test), views),
         album.add_gallery("test_images", layout.images("test"), test["id"][drawn], lines),
     )
 
 
-def test_note(count: int) -> str:
+def test_note(count: int, views: str) -> str:
     """Return what to think of the predicted classes' frequencies."""
+    seen = "" if views == "plain" else " Each image was seen in six views."
     if count != TEST_COUNT:
-        return f"{count:,} test images; the competition itself has {TEST_COUNT:,}."
+        return f"{count:,} test images; the competition itself has {TEST_COUNT:,}.{seen}"
     junk = TEST_COUNT - SCORED_COUNT
     return (
         f"{junk:,} of the {TEST_COUNT:,} test images are junk that Kaggle does not score, put "
         "there against labelling by hand. So the frequencies differ from the training set's, where "
-        "each class has a tenth, and tell nothing of the score."
+        f"each class has a tenth, and tell nothing of the score.{seen}"
     )
 
 

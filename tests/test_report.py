@@ -269,6 +269,7 @@ def test_names_cannot_break_the_page(layout):
         ({"name": "mine"}, {"limit": 500}, "train {file} --name one --limit 500"),
         ({}, {"validation": "stratified"}, "train model3 --name one --validation stratified"),
         ({}, {"mixed_precision": True}, "train model3 --name one --mixed-precision"),
+        ({"epochs": 7}, {"time_budget": 90.0}, "train model3 --name one --time-budget 90s"),
         ({}, {"search": "s", "limit": 100}, "search --name s --limit 100"),
         ({}, {"validation": "fold2of5"}, "train model3 --name one --folds 5"),
     ],

@@ -42,6 +42,12 @@ class Findings:
         """The run's name."""
         return self.run.name
 
+    @property
+    def planned_epochs(self) -> str:
+        """How many epochs the recipe has at most, as text."""
+        epochs = self.recipe.get("epochs")
+        return f"{epochs:g}" if isinstance(epochs, int | float) else "an unknown number of"
+
     def attempt(self, read: Callable[[], T], default: T) -> T:
         """Return what `read` returns; where it cannot, its sentence is noted."""
         try:
@@ -78,7 +84,7 @@ def read_outline(layout: Layout, run: Run) -> Findings:
         found.metrics = found.attempt(run.read_metrics, {})
     else:
         found.missing.append(
-            f"The run is not finished: {len(found.history)} of {found.recipe.get('epochs', '?')} "
+            f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
             f"epochs are done. `{training_command(found)}` goes on with it."
         )
     found.submissions = found.attempt(lambda: read_submissions(layout, run), [])
@@ -198,8 +204,10 @@ def training_command(found: Findings) -> str:
     words = ["kaggle-cifar", "train", recipe_argument(found), "--name", shlex.quote(found.name)]
     built_in = RECIPES.get(found.recipe.get("name", ""))
     epochs = found.recipe.get("epochs")
-    if built_in and epochs is not None and epochs != built_in().epochs:
-        words += ["--epochs", str(epochs)]
+    if budget := options.pop("time_budget", None):
+        words += ["--time-budget", f"{budget:g}s"]
+    elif built_in and epochs is not None and epochs != built_in().epochs:
+        words += ["--epochs", found.planned_epochs]
     fold = str(options.get("validation", "")).partition("of")
     if fold[0].startswith("fold"):
         words[-1] = shlex.quote(found.name.removesuffix(f"-{options.pop('validation')}"))

@@ -63,7 +63,7 @@ def epochs_cell(found: Findings) -> Cell:
     done = len(found.history) or found.metrics.get("epochs", 0)
     if found.run.finished:
         return Cell(str(done), done)
-    return Cell(f"{done} of {found.recipe.get('epochs', '?')}, unfinished", done)
+    return Cell(f"{done} of {found.planned_epochs}, unfinished", done)
 
 
 def seconds_of(found: Findings) -> float:

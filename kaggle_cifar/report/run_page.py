@@ -38,9 +38,7 @@ def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
         headline=headline(found),
         curves=draw_curves(album, found.history),
         **verdict_on(layout, album, found.judged),
-        test=look_at_test(layout, album, found.test, found.test_views)
-        if found.test is not None
-        else None,
+        test=look_at_test(layout, album, found),
         submissions=submissions_table(found.submissions),
         data=data,
         command=training_command(found),
@@ -104,7 +102,7 @@ def score_range(accuracy: float, count: int) -> str:
 def time_card(found: Findings) -> Card:
     """Return how long the training took, or has taken so far."""
     done = len(found.history) or found.metrics.get("epochs", 0)
-    note = f"{done} of {found.recipe.get('epochs', 'unknown')} epochs"
+    note = f"{done} of {found.planned_epochs} epochs"
     if best := found.metrics.get("best_epoch"):
         note += f", the weights of epoch {best}"
     return Card("Training time", duration(seconds_of(found)), note)
@@ -152,8 +150,11 @@ class TestView(NamedTuple):
     images: list[Shown]
 
 
-def look_at_test(layout: Layout, album: Album, test: np.ndarray, views: str) -> TestView:
-    """Return the test images' predictions, drawn."""
+def look_at_test(layout: Layout, album: Album, found: Findings) -> TestView | None:
+    """Return the test images' predictions, drawn; None where there are none."""
+    test = found.test
+    if test is None:
+        return None
     guesses = test["probabilities"].argmax(axis=1)
     confidences = test["probabilities"].max(axis=1)
     counts = np.bincount(guesses, minlength=len(CLASS_NAMES))
@@ -166,7 +167,7 @@ def look_at_test(layout: Layout, album: Album, test: np.ndarray, views: str) -> 
     text = f"How often each class is predicted; most often {most}, {counts.max():,} times."
     return TestView(
         album.add("test_classes", figures.draw_class_counts(counts.tolist()), text),
-        test_note(len(test), views),
+        test_note(len(test), found.test_views),
         album.add_gallery("test_images", layout.images("test"), test["id"][drawn], lines),
     )
 

@@ -91,18 +91,23 @@ def compare(album: Album, found: Sequence[Findings]) -> Together:
     if not len(common[0]):
         return Together(note, None, None, "")
     names = [part.name for part in found]
-    shares = analysis.agreement([part.guesses for part in common])
-    lowest = np.unravel_index(shares.argmin(), shares.shape)
-    text = (
-        f"On how many images each two runs agree; least {names[lowest[0]]} and "
-        f"{names[lowest[1]]}, on {percent(shares.min())}."
-    )
     return Together(
         note,
-        album.add("agreement", figures.draw_agreement(shares, names), text),
+        show_agreement(album, names, common) if len(names) > 2 else None,
         pairs_table(names, common),
         ensemble_sentence(names, common),
     )
+
+
+def show_agreement(album: Album, names: Sequence[str], common: list[Judged]) -> Picture:
+    """Return how often each two runs agree, drawn."""
+    shares = analysis.agreement([part.guesses for part in common])
+    one, other = map(int, np.unravel_index(shares.argmin(), shares.shape))
+    text = (
+        f"On how many images each two runs agree; least {names[one]} and {names[other]}, on "
+        f"{percent(shares.min())}."
+    )
+    return album.add("agreement", figures.draw_agreement(shares, names), text)
 
 
 def common_note(parts: Sequence[Judged], common: int) -> str:

@@ -124,8 +124,9 @@ def ending(values: Sequence[float | None]) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage that is 100 only where it is whole."""
-    return f"{np.floor(share * 1000) / 10:.1f}\N{NO-BREAK SPACE}%"
+    """Return a share as a percentage, which is 100.0 only where nothing is left."""
+    shown = round(100 * float(share), 1)
+    return f"{min(shown, 99.9) if share < 1 else shown}\N{NO-BREAK SPACE}%"
 
 
 def render(template: str, **content: Any) -> str:

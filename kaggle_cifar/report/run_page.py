@@ -85,7 +85,7 @@ def accuracy_cards(metrics: dict[str, Any]) -> list[Card]:
     low, high = analysis.wilson_interval(accuracy, count)
     note = f"95 %: {low:.4f} to {high:.4f}, on {count:,} images"
     cards = [Card("Validation accuracy", f"{accuracy:.4f}", note)]
-    note = f"in 95 of 100 cases, from {count:,} images to {SCORED_COUNT:,} others"
+    note = f"95 %: {count:,} images measured, {SCORED_COUNT:,} others are scored"
     cards.append(Card("Expected score at Kaggle", score_range(accuracy, count), note))
     if in_six_views := metrics.get("validation_accuracy_tta"):
         note = f"expected score {score_range(in_six_views, count)}, by predict --tta"

@@ -12,7 +12,7 @@ from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_outline, read_run
 from kaggle_cifar.report.run_page import run_page
 from kaggle_cifar.runs import Run, all_runs
-from kaggle_cifar.storage import Layout, write_text
+from kaggle_cifar.storage import Layout, lock, write_text
 
 LONGEST_NAME = 120  # characters of a folder's name
 
@@ -25,20 +25,21 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
     Raises
     ------
     UserError
-        When a folder cannot be written.
+        When a folder cannot be written, or another report is at work.
     """
-    data = describe_data(layout)
-    found = [read_run(layout, run) for run in runs]
-    for part in found:
-        write_page(part.run.folder / "report.html", run_page(layout, part, data))
-        for sentence in part.missing:
-            say(f"  {sentence}")
-    if len(found) > 1:
-        folder = layout.runs / comparison_name([part.name for part in found])
-        write_page(folder / "report.html", comparison_page(folder, found))
-        say(accuracies_table(found))
-    everything = [read_outline(layout, run) for run in all_runs(layout)]
-    write_page(layout.runs / "index.html", index_page(layout, everything, data))
+    with lock(layout.runs, "report"):
+        data = describe_data(layout)
+        found = [read_run(layout, run) for run in runs]
+        for part in found:
+            write_page(part.run.folder / "report.html", run_page(layout, part, data))
+            for sentence in part.missing:
+                say(f"  {sentence}")
+        if len(found) > 1:
+            folder = layout.runs / comparison_name([part.name for part in found])
+            write_page(folder / "report.html", comparison_page(folder, found))
+            say(accuracies_table(found))
+        everything = [read_outline(layout, run) for run in all_runs(layout)]
+        write_page(layout.runs / "index.html", index_page(layout, everything, data))
 
 
 def write_page(path: Path, page: str) -> None:

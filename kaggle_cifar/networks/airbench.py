@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
-from kaggle_cifar.layers import BatchNormalization
+from kaggle_cifar.layers import GELU, BatchNormalization
 
 # Of the channels of CIFAR-10's training images, scaled to 0..1.
 MEAN = np.array([0.4914, 0.4822, 0.4465])
@@ -41,16 +41,16 @@ def build(
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
     x = layers.Rescaling(1 / 255 / DEVIATION, -MEAN / DEVIATION, name="normalization")(inputs)
     x = WhiteningConv2D(filters, PATCH, name="whitening")(x)
-    x = layers.Activation("gelu")(x)
+    x = GELU()(x)
     for width in widths:
         x = _convolution(width)(x)
         x = layers.MaxPooling2D()(x)
-        x = first = layers.Activation("gelu")(_normalization(bn_momentum)(x))
+        x = first = GELU()(_normalization(bn_momentum)(x))
         for number in range(2, convolutions + 1):
             x = _normalization(bn_momentum)(_convolution(width)(x))
             if number == 3:
                 x = layers.Add()([x, first])
-            x = layers.Activation("gelu")(x)
+            x = GELU()(x)
     x = layers.GlobalMaxPooling2D()(x)
     x = layers.Dense(len(CLASS_NAMES), use_bias=False, kernel_initializer=_uniform())(x)
     outputs = layers.Rescaling(LOGIT_SCALE, dtype="float32", name="logits")(x)

@@ -296,7 +296,7 @@ def test_several_runs_are_compared_on_common_images(layout):
     assert "All were validated on the same 80 images." in words
     assert "The mean of all 3 reaches" in words
     names = {"validation_accuracy", "validation_loss", "learning_rate", "agreement"}
-    names |= {"a-beside-b", "b-beside-c"}
+    names |= {"side_by_side_1", "side_by_side_2"}
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     table = words.partition("Each two runs")[2]
     for pair in ("a b", "a c", "b c"):

@@ -48,10 +48,10 @@ def draw_side_by_side(album: Album, found: Sequence[Findings]) -> None:
     """Write the PNG of each two neighbours that can be compared: their curves and accuracies."""
     keys = ("train_accuracy", "validation_accuracy")
     complete = [part for part in found if part.history and all(key in part.metrics for key in keys)]
-    for pair in itertools.pairwise(complete):
+    for number, pair in enumerate(itertools.pairwise(complete), start=1):
         names = [part.name for part in pair]
         accuracies = [(part.metrics[keys[0]], part.metrics[keys[1]]) for part in pair]
-        path = album.folder / f"{'-beside-'.join(names)}.png"
+        path = album.folder / f"side_by_side_{number}.png"
         figures.draw_comparison([part.history for part in pair], names, accuracies, path)
 
 

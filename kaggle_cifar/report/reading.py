@@ -1,5 +1,6 @@
 """All that a run's folder tells, whatever is missing in it."""
 
+import dataclasses
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.runs import Run
+from kaggle_cifar.runs import VALIDATION_SPLITS, Run
 from kaggle_cifar.storage import Layout, read_json
 from kaggle_cifar.submission import read_record
 from kaggle_cifar.tables import read_training_labels
@@ -65,6 +66,11 @@ def read_run(layout: Layout, run: Run) -> Findings:
         found.missing.append(
             f"{run.history_file} has no epochs, so there are no curves. Only training again under "
             "another --name brings them back."
+        )
+    if changed := changed_settings(found):
+        found.missing.append(
+            f"This program's {found.recipe['name']} is another than the run's, in "
+            f"{', '.join(changed)}: it was trained by another version, which alone trains the same."
         )
     found.judged = found.attempt(lambda: read_judged(layout, found), None)
     found.test_views = "tta" if only_in_six_views(run) else "plain"
@@ -208,16 +214,25 @@ def training_command(found: Findings) -> str:
         words += ["--time-budget", f"{budget:g}s"]
     elif built_in and epochs is not None and epochs != built_in().epochs:
         words += ["--epochs", found.planned_epochs]
-    fold = str(options.get("validation", "")).partition("of")
-    if fold[0].startswith("fold"):
-        words[-1] = shlex.quote(found.name.removesuffix(f"-{options.pop('validation')}"))
-        words += ["--folds", fold[2]]
-    elif options.get("validation") == "last20":
+    if options.get("validation") == VALIDATION_SPLITS[0]:
         del options["validation"]
     for key, value in options.items():
         option = "--" + key.replace("_", "-")
         words += [option] if value is True else [option, shlex.quote(str(value))] if value else []
     return " ".join(words)
+
+
+def changed_settings(found: Findings) -> list[str]:
+    """Return the settings in which this program's recipe of the name is no longer the run's."""
+    built_in = RECIPES.get(found.recipe.get("name", ""))
+    if not built_in:
+        return []
+    today = dataclasses.asdict(built_in())
+    return [
+        key
+        for key, value in found.recipe.items()
+        if key != "epochs" and (key not in today or today[key] != value)
+    ]
 
 
 def recipe_argument(found: Findings) -> str:

@@ -102,7 +102,9 @@ def score_range(accuracy: float, count: int) -> str:
 def time_card(found: Findings) -> Card:
     """Return how long the training took, or has taken so far."""
     done = len(found.history) or found.metrics.get("epochs", 0)
-    note = f"{done} of {found.planned_epochs} epochs"
+    planned = found.recipe.get("epochs")
+    whole = isinstance(planned, int | float) and done >= planned
+    note = f"{found.planned_epochs} epochs" if whole else f"{done} of {found.planned_epochs} epochs"
     if best := found.metrics.get("best_epoch"):
         note += f", the weights of epoch {best}"
     return Card("Training time", duration(seconds_of(found)), note)

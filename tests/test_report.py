@@ -14,12 +14,13 @@ from small_data import layout_in, write_test_data, write_training_data
 from small_runs import write_run, write_test_probabilities
 
 from kaggle_cifar import cli, recipes
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.inspection import inspect
 from kaggle_cifar.report import comparison_name, report
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_outline, read_run, training_command
 from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import write_json, write_text
+from kaggle_cifar.storage import lock, write_json, write_text
 from kaggle_cifar.submission import update_record
 from kaggle_cifar.training import train
 
@@ -377,6 +378,13 @@ def test_the_data_stand_on_the_pages_or_how_to_look_at_them(layout, tmp_path):
     write_training_data(elsewhere, 400)
     elsewhere = dataclasses.replace(elsewhere, runs=layout.runs)
     assert "kaggle-cifar inspect" in page_of(elsewhere, run)
+
+
+def test_two_reports_at_once_do_not_mix(layout):
+    run = write_run(layout, "one")
+    with lock(layout.runs, "report"), pytest.raises(UserError, match="Another report is at work"):
+        report(layout, [run])
+    assert not (run.folder / "report.html").exists()
 
 
 def test_reporting_twice_gives_the_same_page(layout):

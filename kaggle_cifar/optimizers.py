@@ -53,9 +53,13 @@ class NesterovSGD(keras.optimizers.Optimizer):
         self.momentum, self.l2, self.bias_factor = momentum, l2, bias_factor
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create the momentum of each variable."""
+        """Create the momentum of each variable, and note which are biases of normalisations."""
         if not self.built:
             super().build(variables)
+            # Here they are Keras' variables; `update_step` gets TensorFlow's, named otherwise.
+            self._factors = [
+                self.bias_factor if variable.name == "beta" else 1.0 for variable in variables
+            ]
             self._momenta = [
                 self.add_variable_from_reference(variable, name="momentum")
                 for variable in variables
@@ -65,7 +69,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
     ) -> None:
         """Move one variable against its gradient."""
-        factor = self.bias_factor if variable.name == "beta" else 1.0
+        factor = self._factors[self._get_variable_index(variable)]
         gradient = gradient + self.l2 / factor * variable
         rate = tf.cast(learning_rate, variable.dtype) * factor
         self.assign_sub(variable, rate * self._accelerate(gradient, variable, self.momentum))
@@ -113,7 +117,7 @@ class Muon(NesterovSGD):
         matrix = tf.transpose(tf.reshape(direction, (-1, filters)))
         orthogonal = tf.reshape(tf.transpose(orthogonalize(matrix)), (*others, filters))
         rate = tf.cast(learning_rate, variable.dtype) * self.kernel_factor
-        norm = tf.norm(variable.value)
+        norm = tf.norm(variable)
         self.assign(variable, variable * (filters**0.5 / norm) - rate * orthogonal)
 
 

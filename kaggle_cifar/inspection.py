@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
 from kaggle_cifar.dataset import DECODE_BATCH, BrokenImageError, decoded_batches, image_paths
-from kaggle_cifar.figures import draw_class_counts, draw_classes
+from kaggle_cifar.figures import draw_class_counts, draw_classes, save
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout, write_json
@@ -69,10 +69,10 @@ def inspect(layout: Layout, seed: int = 0) -> None:
     train = look_through(layout, "train", ids)
     test = look_through(layout, "test", submission_ids(layout))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
-    draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
-    draw_class_counts(counts, folder / "class_counts.png")
+    examples = draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
+    save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
-    write_json(folder / "inspection.json", as_json(train, test, counts, shared))
+    write_json(folder / "inspection.json", as_json(train, test, counts, shared, examples))
     tell(train, test, counts, shared)
     say(f"Pictures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
 
@@ -121,18 +121,27 @@ def take_note(split: Split, batch: np.ndarray) -> None:
 
 def draw_example_of_each_class(
     layout: Layout, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
-) -> None:
-    """Draw a random readable image of each class."""
+) -> list[int | None]:
+    """Draw a random readable image of each class, and return their ids; None where none is."""
     rng = np.random.default_rng(seed)
-    examples = []
+    examples: list[int | None] = []
+    images = []
     for label in range(len(CLASS_NAMES)):
-        of_class = rng.permutation(ids[labels == label])
-        batch = next(readable_batches(image_paths(layout, "train", of_class[:SHOWN]), []), None)
-        examples.append(np.zeros(IMAGE_SHAPE, np.uint8) if batch is None else batch[0])
-    draw_classes(np.stack(examples), CLASS_NAMES, path)
+        chosen, image = None, np.zeros(IMAGE_SHAPE, np.uint8)
+        for image_id in rng.permutation(ids[labels == label])[:SHOWN]:
+            for batch in readable_batches(image_paths(layout, "train", image_id[None]), []):
+                chosen, image = int(image_id), batch[0]
+            if chosen is not None:
+                break
+        examples.append(chosen)
+        images.append(image)
+    draw_classes(np.stack(images), CLASS_NAMES, path)
+    return examples
 
 
-def as_json(train: Split, test: Split, counts: list[int], shared: int) -> dict[str, object]:
+def as_json(
+    train: Split, test: Split, counts: list[int], shared: int, examples: list[int | None]
+) -> dict[str, object]:
     """Return all findings as JSON values."""
     findings: dict[str, object] = {
         split.name: {
@@ -148,6 +157,7 @@ def as_json(train: Split, test: Split, counts: list[int], shared: int) -> dict[s
     }
     findings["class_counts"] = dict(zip(CLASS_NAMES, counts, strict=True))
     findings["images_in_both"] = shared
+    findings["example_ids"] = dict(zip(CLASS_NAMES, examples, strict=True))
     return findings
 
 

@@ -4,6 +4,7 @@ py7zr reads the header, which is judged before anything is decoded for use. The 
 members is one stream a block; it is decoded by several threads and cut by the header's sizes.
 """
 
+import gc
 import hashlib
 import lzma
 import os
@@ -12,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -90,11 +91,25 @@ def open_images(archive: Path, split: str) -> Iterator[tuple[dict[int, Member], 
         When the archive is damaged, holds anything else, or would unpack to far more than such
         images take; from the iterator, too.
     """
-    with open_archive(archive) as opened, ThreadPoolExecutor(THREADS) as pool:
-        with damage_explained(archive):
-            chunks = decoded_stream(opened, pool)
-        members = read_members(opened, archive, split)
+    with ThreadPoolExecutor(THREADS) as pool, ExitStack() as stack:
+        with uncollected():
+            opened = stack.enter_context(open_archive(archive))
+            with damage_explained(archive):
+                chunks = decoded_stream(opened, pool)
+            members = read_members(opened, archive, split)
         yield members, contents(chunks, members, archive, split)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Stop the garbage collector: it would visit a header's million objects again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -251,9 +251,8 @@ def test_all_methods_are_decoded_in_pieces_of_any_size(
 class Block:
     """What py7zr tells of a block of LZMA2."""
 
-    coders = [{"method": sevenzip.LZMA2, "properties": bytes([20])}]
-
     def __init__(self, size):
+        self.coders = [{"method": sevenzip.LZMA2, "properties": bytes([20])}]
         self.get_unpack_size = lambda: size
 
 

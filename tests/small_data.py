@@ -1,5 +1,7 @@
 """A few images as they lie on disk after extraction, without the archives."""
 
+import zlib
+
 import numpy as np
 from PIL import Image
 
@@ -34,3 +36,12 @@ def write_test_data(layout: Layout, ids, seed=1) -> np.ndarray:
     rows = [f"{i},cat\n" for i in ids]
     (layout.raw / SAMPLE_SUBMISSION).write_text("id,label\n" + "".join(rows))
     return write_pngs(layout.images("test"), ids, seed)
+
+
+def write_manifest(layout: Layout, split: str) -> None:
+    """Write the manifest of the images that lie there, as extraction does."""
+    rows = []
+    for path in sorted(layout.images(split).iterdir(), key=lambda path: int(path.stem)):
+        content = path.read_bytes()
+        rows.append(f"{path.stem},{len(content)},{zlib.crc32(content)}\n")
+    layout.manifest(split).write_text("id,size,crc32\n" + "".join(rows))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 IMAGE_BYTES = int(np.prod(IMAGE_SHAPE))
 # Reading a file holds Python's lock, decoding does not: with one thread more, no core waits.
 DECODERS = THREADS + 1
+GROUP = 16  # images that are decoded together
 UNKNOWN = -1  # the checksum of a file of which no manifest tells
 
 
@@ -174,7 +175,7 @@ def decode_files(paths: list[str], checksums: np.ndarray) -> np.ndarray:
 
     try:
         contents = [read_file(path) for path in paths]
-        pixels = compiled_decoder()(tf.constant(contents)).numpy()
+        pixels = decode_pngs(contents)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise first_broken_image(paths, checksums, error) from None
     found = np.fromiter(map(zlib.crc32, contents), np.int64, len(contents))
@@ -189,22 +190,37 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
+def decode_pngs(contents: list[bytes]) -> np.ndarray:
+    """Return PNGs as uint8 (n, 32, 32, 3); raise as TensorFlow does where one is broken."""
+    filler = [contents[-1]] * (-len(contents) % GROUP)
+    pixels: np.ndarray = compiled_decoder()(contents + filler).numpy()
+    return pixels[: len(contents)]
+
+
 @cache
 def compiled_decoder() -> Any:
-    """Return the compiled function from PNGs, string (n,), to pixels, uint8 (n, 32, 32, 3)."""
+    """Return the compiled function from PNGs, string (n,), to pixels, uint8 (n, 32, 32, 3).
+
+    n is a multiple of GROUP: a group is decoded by operations of its own, which spares most of
+    what a loop over single images costs, a third of the whole.
+    """
     import tensorflow as tf
 
-    def decode(content: "tf.Tensor") -> "tf.Tensor":
-        return tf.ensure_shape(tf.io.decode_png(content, channels=3), IMAGE_SHAPE)
+    def decode_group(contents: "tf.Tensor") -> "tf.Tensor":
+        images = [tf.io.decode_png(png, channels=3) for png in tf.unstack(contents, num=GROUP)]
+        return tf.stack([tf.ensure_shape(image, IMAGE_SHAPE) for image in images])
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string)])
-    def decode_all(contents: "tf.Tensor") -> "tf.Tensor":
+    def decode(contents: "tf.Tensor") -> "tf.Tensor":
         with tf.device("CPU"):
-            return tf.map_fn(
-                decode, contents, fn_output_signature=tf.TensorSpec(IMAGE_SHAPE, tf.uint8)
+            pixels = tf.map_fn(
+                decode_group,
+                tf.reshape(contents, (-1, GROUP)),
+                fn_output_signature=tf.TensorSpec((GROUP, *IMAGE_SHAPE), tf.uint8),
             )
+            return tf.reshape(pixels, (-1, *IMAGE_SHAPE))
 
-    return decode_all
+    return decode
 
 
 def first_broken_image(
@@ -224,7 +240,7 @@ def fault_of(path: str, checksum: int) -> str | None:
 
     try:
         content = read_file(path)
-        compiled_decoder()(tf.constant([content]))
+        decode_pngs([content])
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -49,7 +49,8 @@ def own_extraction(archive: Path, data: Path) -> str:
     return (
         "from pathlib import Path; from kaggle_cifar.extract import extract_split;"
         "from kaggle_cifar.storage import Layout;"
-        f"extract_split(Layout(Path({str(data)!r})), {archive.stem!r})"
+        f"data = Path({str(data)!r});"
+        f"extract_split(Layout(data), data / 'raw' / {archive.name!r}, {archive.stem!r})"
     )
 
 

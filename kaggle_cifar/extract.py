@@ -18,7 +18,6 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.sevenzip import (
     Contents,
-    DamagedArchiveError,
     Member,
     identity,
     open_images,
@@ -54,25 +53,31 @@ def extract(layout: Layout) -> None:
         When an archive is missing, damaged, or holds anything but the images that the CSV beside
         it names; when the disk is full; when another process extracts.
     """
+    for split in ("train", "test"):
+        archive = layout.raw / f"{split}.7z"
+        if not extract_split(layout, archive, split):
+            say(f"{layout.images(split)} is extracted already: left as it is.")
+
+
+def extract_split(layout: Layout, archive: Path, split: str) -> bool:
+    """Extract the archive of one split; return False when that was done before."""
     with lock(layout.data, "extraction"):
-        for split in ("train", "test"):
-            extract_split(layout, split)
+        return extract_unlocked(layout, archive, split)
 
 
-def extract_split(layout: Layout, split: str) -> None:
-    """Extract the archive of one split unless that was done before."""
-    archive = layout.raw / f"{split}.7z"
+def extract_unlocked(layout: Layout, archive: Path, split: str) -> bool:
+    """Do the work of `extract_split`, whose lock is held."""
     folder, manifest = layout.images(split), layout.manifest(split)
     remove_leftovers(folder)
     if is_extracted(archive, folder, manifest):
-        say(f"{folder} is extracted already: left as it is.")
-        return
+        return False
     if not archive.exists():
         raise UserError(
             f"{archive} is missing and {folder} is not extracted. Run `kaggle-cifar download`, "
             "or `kaggle-cifar sample` for a small competition without Kaggle."
         )
     extract_archive(archive, folder, manifest, expected_ids(layout, split))
+    return True
 
 
 def expected_ids(layout: Layout, split: str) -> Iterable[int]:
@@ -160,7 +165,7 @@ def refuse_foreign_folder(folder: Path, manifest: Path) -> None:
 def refuse_other_ids(
     members: dict[int, Member], expected_ids: Iterable[int], archive: Path, split: str
 ) -> None:
-    """Raise a DamagedArchiveError if the ids in the archive are not the expected ones."""
+    """Raise a UserError if the ids in the archive are not the expected ones."""
     expected = set(expected_ids)
     for fault, ids in (
         ("lacks", expected - members.keys()),
@@ -168,7 +173,7 @@ def refuse_other_ids(
     ):
         if ids:
             others = f" and {len(ids) - 1:,} others" if len(ids) > 1 else ""
-            raise DamagedArchiveError(
+            raise UserError(
                 f"{archive} {fault} {split}/{min(ids)}.png{others}: it does not belong to the CSV "
                 "files beside it. Nothing was extracted. Delete them all and run "
                 "`kaggle-cifar download` again."

@@ -542,11 +542,14 @@ def test_an_archive_that_is_extracted_is_not_decoded_twice(
 def test_a_damaged_archive_is_found_by_extracting_it(
     extractable: KaggleSite, layout: Layout, sleeper: Sleeper, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    extractable.get_faults = [server.wrong_bytes] * 4
+    whole = only_archive(extractable, layout)
+    cut = len(whole) // 2
+    damaged = whole[:cut] + bytes(100) + whole[cut + 100 :]
+    extractable.get_faults = [lambda handler: handler.answer_file(content=damaged, start=0)]
     download_and_extract(layout, sleeper)
-    assert "came damaged and was removed" in capfd.readouterr().out
+    assert "train.7z came damaged and was removed" in capfd.readouterr().out
     assert_whole(layout, extractable)
-    assert len(list(layout.images("test").iterdir())) == 40
+    assert len(list(layout.images("train").iterdir())) == 30
 
 
 def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(

@@ -51,9 +51,12 @@ def main() -> None:
             for copy in (copy_result(run, layout.runs / name) for name in ("first", "second"))
         )
         memory = peak_memory() - before
-    for name, seconds in (("bare forward pass", bare), ("first", first), ("second", second)):
-        print(f"{name:17} {seconds:8.1f} s {len(ids) / seconds:8,.0f} images/s")
-    print(f"first / bare: {first / bare:.2f}; second / bare: {second / bare:.2f}")
+    rows = {"bare forward pass": bare, "first": first, "second": second}
+    for name, (seconds, of_cores) in rows.items():
+        print(f"{name:17} {seconds:7.1f} s {of_cores:7.1f} s of cores {len(ids) / seconds:7,.0f}/s")
+    for clock, name in enumerate(("times", "cores' times")):
+        ratios = [row[clock] / bare[clock] for row in (first, second)]
+        print(f"ratio of the {name}: first {ratios[0]:.2f}, second {ratios[1]:.2f}")
     print(f"memory beyond TensorFlow's own: {memory:.0f} MiB")
 
 
@@ -75,11 +78,11 @@ def copy_result(run: Run, folder: Path) -> Run:
     return Run(folder)
 
 
-def measure(work) -> float:
-    """Return the wall-clock seconds of a call."""
-    started = time.perf_counter()
+def measure(work) -> tuple[float, float]:
+    """Return the seconds of a call by the clock, and those of all cores."""
+    started = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def peak_memory() -> float:

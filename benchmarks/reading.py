@@ -2,8 +2,8 @@
 
     python benchmarks/reading.py --data-dir data
 
-Prints seconds and ratios, of readings in the order of the ids with TensorFlow started and the files
-in the system's file cache, where extraction leaves them. The cache in `data/cache` is not touched;
+Prints seconds, those of all cores too, and ratios, of readings in the order of the ids with
+TensorFlow started and the files in the system's file cache, where extraction leaves them. The cache in `data/cache` is not touched;
 the one that the first reading makes takes 1 GB beside it and is removed again.
 """
 
@@ -15,6 +15,8 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 from kaggle_cifar import pixels
 from kaggle_cifar.dataset import READ_BATCH
@@ -41,12 +43,17 @@ def main() -> None:
         layout = linked(data, Path(scratch))
         ids = submission_ids(layout)
         start_tensorflow()
-        pixels.compiled_decoder()
+        pixels.decode_files(image_paths(layout, "test", ids[:1]), np.array([pixels.UNKNOWN]))
         inflate = measure_inflate(image_paths(layout, "test", ids))
         first, again = (measure(lambda: read_all(layout, ids)) for _ in range(2))
-    for name, seconds in (("inflate alone", inflate), ("first reading", first), ("again", again)):
-        print(f"{name:14} {seconds:8.2f} s {len(ids) / seconds:10,.0f} images/s")
-    print(f"first / inflate: {first / inflate:.2f}; again / first: {again / first:.3f}")
+    rows = {"inflate alone": inflate, "first reading": first, "again": again}
+    for name, (seconds, of_cores) in rows.items():
+        print(f"{name:14} {seconds:7.2f} s {of_cores:7.2f} s of cores")
+    for clock, name in enumerate(("times", "cores' times")):
+        to_inflate, to_first = first[clock] / inflate[clock], again[clock] / first[clock]
+        print(
+            f"ratio of the {name}: first / inflate {to_inflate:.2f}; again / first {to_first:.3f}"
+        )
 
 
 def linked(data: Path, folder: Path) -> Layout:
@@ -56,11 +63,11 @@ def linked(data: Path, folder: Path) -> Layout:
     return Layout(folder)
 
 
-def measure(work) -> float:
-    """Return the wall-clock seconds of a call."""
-    started = time.perf_counter()
+def measure(work) -> tuple[float, float]:
+    """Return the seconds of a call by the clock, and those of all cores."""
+    started = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def read_all(layout: Layout, ids) -> None:
@@ -69,8 +76,8 @@ def read_all(layout: Layout, ids) -> None:
         pass
 
 
-def measure_inflate(paths: list[str]) -> float:
-    """Return the seconds that all cores take to inflate the images, which lie in memory."""
+def measure_inflate(paths: list[str]) -> tuple[float, float]:
+    """Return what `measure` does of inflating the images, which lie in memory, on all cores."""
     contents = [compressed(read_file(path)) for path in paths]
     parts = [contents[core::CORES] for core in range(CORES)]
     with ThreadPoolExecutor(CORES) as pool:

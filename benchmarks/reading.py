@@ -3,8 +3,9 @@
     python benchmarks/reading.py --data-dir data
 
 Prints seconds, those of all cores too, and ratios, of readings in the order of the ids with
-TensorFlow started and the files in the system's file cache, where extraction leaves them. The cache in `data/cache` is not touched;
-the one that the first reading makes takes 1 GB beside it and is removed again.
+TensorFlow started and the files in the system's file cache, where extraction leaves them. The cache
+in `data/cache` is not touched; the one that the first reading makes takes 1 GB beside it and is
+removed again.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +171,17 @@ def download(layout: Layout, extract: bool, source: str) -> None:
     """
     from kaggle_cifar.download import download
     from kaggle_cifar.extract import extract as extract_archives
+    from kaggle_cifar.extract import extract_split
     from kaggle_cifar.keras_source import download_from_keras
 
     if source == "keras":
         download_from_keras(layout)
         return
-    download(layout)
-    if extract:
-        extract_archives(layout)
+    if not extract:
+        download(layout)
+        return
+    download(layout, extract=partial(extract_split, layout))
+    extract_archives(layout)
 
 
 @cli.command()

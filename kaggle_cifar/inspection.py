@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
-from kaggle_cifar.dataset import DECODE_BATCH, BrokenImageError, decoded_batches, image_paths
+from kaggle_cifar.dataset import READ_BATCH
 from kaggle_cifar.figures import draw_class_counts, draw_classes, save
+from kaggle_cifar.pixels import BrokenImageError, decode_images, require_folder
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout, write_json
@@ -79,24 +80,26 @@ def inspect(layout: Layout, seed: int = 0) -> None:
 
 def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
     """Read all images of a split once."""
-    paths = image_paths(layout, name, ids)
-    split = Split(name, len(paths))
-    expected = {Path(path).name for path in paths}
+    require_folder(layout, name)
+    split = Split(name, len(ids))
+    expected = {f"{image_id}.png" for image_id in ids}
     found = (path.name for path in layout.images(name).iterdir())
     split.odd_files = sorted(file for file in found if file not in expected)
-    with progress_bar(f"Looking through {name}", len(paths), "images") as bar:
-        for batch in readable_batches(paths, split.broken):
+    with progress_bar(f"Looking through {name}", len(ids), "images") as bar:
+        for batch in readable_batches(layout, name, ids, split.broken):
             take_note(split, batch)
             bar.update(len(batch))
     return split
 
 
-def readable_batches(paths: list[str], broken: list[str]) -> Iterator[np.ndarray]:
+def readable_batches(
+    layout: Layout, name: str, ids: np.ndarray, broken: list[str]
+) -> Iterator[np.ndarray]:
     """Yield the images of all files that can be read; add what is wrong with others to `broken`."""
-    while paths:
+    while len(ids):
         done = 0
         try:
-            for batch in decoded_batches(paths, DECODE_BATCH):
+            for batch in decode_images(layout, name, ids, READ_BATCH):
                 yield batch
                 done += len(batch)
             return
@@ -105,7 +108,7 @@ def readable_batches(paths: list[str], broken: list[str]) -> Iterator[np.ndarray
             if len(broken) >= MOST_BROKEN:
                 broken.append("and perhaps others: no further images were read")
                 return
-            paths = [path for path in paths[done:] if path != error.path]
+            ids = ids[done:][ids[done:] != int(Path(error.path).stem)]
 
 
 def take_note(split: Split, batch: np.ndarray) -> None:
@@ -129,7 +132,7 @@ def draw_example_of_each_class(
     for label in range(len(CLASS_NAMES)):
         chosen, image = None, np.zeros(IMAGE_SHAPE, np.uint8)
         for image_id in rng.permutation(ids[labels == label])[:SHOWN]:
-            for batch in readable_batches(image_paths(layout, "train", image_id[None]), []):
+            for batch in readable_batches(layout, "train", image_id[None], []):
                 chosen, image = int(image_id), batch[0]
             if chosen is not None:
                 break

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ class KaggleSite:
     rules_accepted: bool = True
     pending_polls: int = 1
     left_today: int | None = 4
+    pause: float = 0.0  # seconds before each MiB of a file
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
@@ -237,7 +239,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Last-Modified", "Wed, 25 Sep 2013 14:36:52 GMT")
         self.end_headers()
         try:
-            self.wfile.write(content[start:until])
+            sent = content[:until]
+            for piece in range(start, len(sent), 2**20):
+                time.sleep(self.site.pause)
+                self.wfile.write(sent[piece : piece + 2**20])
             self.wfile.flush()
         except OSError:  # the client wanted the headers only
             self.close_connection = True

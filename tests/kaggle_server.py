@@ -6,6 +6,7 @@ faults is used up by one request; then all is well again.
 """
 
 import base64
+import gzip
 import hashlib
 import re
 import threading
@@ -77,6 +78,34 @@ def cut_at(position: int) -> Fault:
         handler.answer_file(until=position)
 
     return fault
+
+
+def cut_without_length(position: int) -> Fault:
+    """Do not tell the file's length and end at this byte, as if it were the last."""
+
+    def fault(handler: "Handler") -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(handler.file_content()[:position])
+        handler.close_connection = True
+
+    return fault
+
+
+def compress(handler: "Handler") -> None:
+    """Send the file compressed, though it was asked for as it is."""
+    body = gzip.compress(handler.file_content(), 1)
+    handler.answer(200, body, {"Content-Encoding": "gzip", "Accept-Ranges": "bytes"})
+
+
+def send_more(handler: "Handler") -> None:
+    """Send the file and something after it."""
+    handler.answer_file(content=handler.file_content() + bytes(1_000), start=0)
+
+
+def redirect_in_a_circle(handler: "Handler") -> None:
+    handler.answer(302, b"", {"Location": handler.path})
 
 
 def stall_at(position: int) -> Fault:

@@ -61,6 +61,16 @@ class Run:
         """A row for each epoch so far."""
         return self.folder / "history.csv"
 
+    @property
+    def events_folder(self) -> Path:
+        """What TensorBoard reads, where it was asked for."""
+        return self.folder / "tensorboard"
+
+    @property
+    def started(self) -> float:
+        """When the training began, in seconds since 1970."""
+        return self.recipe_file.stat().st_mtime
+
     def probabilities_file(self, images: str, views: str) -> Path:
         """Return the place of the probabilities of "validation" or "test" images."""
         suffix = "" if views == "plain" else f"-{views}"

@@ -121,7 +121,7 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     for module in (training, sweeps):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments))
     cli.cli.main(["train", "airbench94", *arguments], standalone_mode=False)
-    [(_, _, run_name, options)] = asked
+    [(_, _, run_name, options, *_)] = asked
     assert run_name == name
     budgets = {"50m": 3000, "90s": 90}
     assert options.time_budget == next((budgets[a] for a in arguments if a in budgets), None)

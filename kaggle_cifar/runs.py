@@ -115,7 +115,7 @@ class Run:
         """Return whether the run is a trial of a search; of runs of other versions, too."""
         try:
             return bool(read_json(self.recipe_file)["options"].get("search"))
-        except (KeyError, TypeError, AttributeError):
+        except (UserError, KeyError, TypeError, AttributeError):
             return False
 
     def read_metrics(self) -> dict[str, Any]:

@@ -127,6 +127,18 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     assert options.time_budget == next((budgets[a] for a in arguments if a in budgets), None)
 
 
+@pytest.mark.parametrize("sweep", [[], ["--seeds", "1"]])
+def test_tensorboard_reaches_the_training(monkeypatch, sweep):
+    from kaggle_cifar import sweeps, training
+
+    asked = []
+    for module in (training, sweeps):
+        monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments[-1]))
+    for option in ([], ["--tensorboard"]):
+        cli.cli.main(["train", *sweep, *option], standalone_mode=False)
+    assert asked == [False, True]
+
+
 def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
     result = run_cli("--data-dir", str(tmp_path), "extract")
     assert result.returncode == 1

@@ -44,7 +44,7 @@ check: .venv/installed ## is CSV a file that Kaggle accepts?
 submit: .venv/installed ## submit CSV with MESSAGE and wait for the score
 	$(CLI) submit $(CSV) --message "$(MESSAGE)" --wait $(ARGS)
 
-report: .venv/installed ## draw the curves of RUN (default: the newest)
+report: .venv/installed ## write the page of RUN (default: the newest): runs/RUN/report.html
 	$(CLI) report $(RUN) $(ARGS)
 
 demo: .venv/installed ## the whole way on a small sample, without Kaggle, in demo/

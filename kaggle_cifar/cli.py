@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,14 +171,17 @@ def download(layout: Layout, extract: bool, source: str) -> None:
     """
     from kaggle_cifar.download import download
     from kaggle_cifar.extract import extract as extract_archives
+    from kaggle_cifar.extract import extract_split
     from kaggle_cifar.keras_source import download_from_keras
 
     if source == "keras":
         download_from_keras(layout)
         return
-    download(layout)
-    if extract:
-        extract_archives(layout)
+    if not extract:
+        download(layout)
+        return
+    download(layout, extract=partial(extract_split, layout))
+    extract_archives(layout)
 
 
 @cli.command()
@@ -403,15 +407,54 @@ def runs(layout: Layout) -> None:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.pass_obj
 def report(layout: Layout, runs: tuple[str, ...]) -> None:
-    """Draw the curves of RUN, by default the newest, and of several beside each other.
+    """Write the page of RUN, by default the newest; of several, also one that compares them.
+
+    runs/RUN/report.html holds all it shows; its figures are also PNGs in runs/RUN/figures.
+    runs/index.html is the table of all runs. Nothing is computed anew: what a run lacks, its
+    page says.
 
     \b
       kaggle-cifar report model3 model3-tuned
     """  # noqa: D301
-    from kaggle_cifar.reporting import report
+    from kaggle_cifar.report import report
     from kaggle_cifar.runs import chosen_runs
 
     report(layout, chosen_runs(layout, runs))
+
+
+@cli.command()
+@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
+@click.option("--run", help="The run that judges.  [default: the newest]")
+@click.option("--json", "as_json", is_flag=True, help="Print all ten probabilities as JSON.")
+@click.pass_obj
+def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json: bool) -> None:
+    """Tell which of the ten classes pictures of any format and size show, and how surely.
+
+    Each is cut to its middle square and scaled to 32 x 32 pixels. The networks know ten classes
+    only: whatever else a picture shows, they see one of these in it.
+    """
+    import json
+
+    from kaggle_cifar import classification
+    from kaggle_cifar.runs import chosen_runs
+
+    chosen = chosen_runs(layout, [run] if run else [])[0]
+    pictures, failures = [], []
+    for image in images:
+        try:
+            pictures.append(classification.read_picture(image))
+        except UserError as error:
+            failures.append({"image": str(image), "error": str(error)})
+            click.echo(f"{error}", err=True)
+    results = classification.classify(chosen, pictures) if pictures else []
+    if as_json:
+        parts = [*map(classification.as_json, results), *failures]
+        say(json.dumps({"run": chosen.name, "images": parts}, indent=2))
+    else:
+        for result in results:
+            say(classification.as_lines(result))
+    if failures:
+        raise UserError(f"{len(failures)} of {len(images)} pictures could not be classified.")
 
 
 @cli.command()

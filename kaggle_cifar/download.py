@@ -26,9 +26,12 @@ from kaggle_cifar.kaggle_client import (
     status_of,
 )
 from kaggle_cifar.progress import progress_bar, say
+from kaggle_cifar.sevenzip import DamagedArchiveError, open_images
 from kaggle_cifar.storage import Layout
 
 Sleep = Callable[[float], None]
+# Extracts the archive of a split, "train" or "test"; False when it was extracted before.
+Extract = Callable[[Path, str], bool]
 
 # What a broken connection loses, and the least that counts as progress.
 CHUNK_SIZE = 16 * 1024  # bytes
@@ -40,10 +43,11 @@ LARGEST_UNPACKED = 4 * 2**30  # bytes
 MOST_PAGES = 50  # of the list of files, 20 each
 
 
-def download(layout: Layout, *, sleep: Sleep = time.sleep) -> None:
+def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = time.sleep) -> None:
     """Bring the four files of the competition into `data/raw` and verify them.
 
-    What is there and whole is left alone; what was interrupted goes on where it stopped.
+    What is there and whole is left alone; what was interrupted goes on where it stopped. With
+    `extract`, an archive is verified by extracting it, which compares the same checksums.
 
     Raises
     ------
@@ -51,14 +55,14 @@ def download(layout: Layout, *, sleep: Sleep = time.sleep) -> None:
         When Kaggle refuses or cannot be reached, the disk is full, or a file comes damaged.
     """
     with storage.lock(layout.raw, "download"):
-        missing = [name for name in competition.FILES if not is_whole(layout.raw, name)]
+        missing = [name for name in competition.FILES if not is_whole(layout.raw, name, extract)]
         if not missing:
             return
         api = open_client()
         sizes = listed_sizes(api, missing, sleep)
         refuse_full_disk(layout.raw, missing, sizes)
         for name in missing:
-            fetch(api, layout.raw, name, sizes.get(name), sleep)
+            fetch(api, layout.raw, name, sizes.get(name), sleep, extract)
         shutil.rmtree(staging(layout.raw), ignore_errors=True)
 
 
@@ -67,7 +71,7 @@ def staging(raw: Path) -> Path:
     return raw / ".download"
 
 
-def is_whole(raw: Path, name: str) -> bool:
+def is_whole(raw: Path, name: str, extract: Extract | None = None) -> bool:
     """Tell whether a file is there and verified; put aside one that is there and damaged."""
     path = raw / name
     if not path.exists():
@@ -76,7 +80,7 @@ def is_whole(raw: Path, name: str) -> bool:
         say(f"{name}: there already, and whole.")
         return True
     try:
-        verify(path, name)
+        verify(path, name, extract)
     except UserError as fault:
         aside = path.with_name(f"{name}.damaged")
         path.replace(aside)
@@ -131,7 +135,9 @@ def refuse_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None
         )
 
 
-def fetch(api: Any, raw: Path, name: str, size: int | None, sleep: Sleep) -> None:
+def fetch(
+    api: Any, raw: Path, name: str, size: int | None, sleep: Sleep, extract: Extract | None
+) -> None:
     """Bring one file under its final name, downloading it afresh once when it comes damaged."""
     staged = staging(raw) / name
     staged.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +147,7 @@ def fetch(api: Any, raw: Path, name: str, size: int | None, sleep: Sleep) -> Non
         try:
             content = unpack(staged)
             refuse_wrong_size(staged, content, size)
-            verify(content, name)
+            verify(content, name, extract)
         except UserError as fault:
             discard(staged)
             if afresh:
@@ -290,43 +296,43 @@ def refuse_wrong_size(staged: Path, content: Path, size: int | None) -> None:
         )
 
 
-def verify(path: Path, name: str) -> None:
+def verify(path: Path, name: str, extract: Extract | None = None) -> None:
     """Raise a UserError when the content of `path` is not that of the competition's file `name`."""
     if name == competition.TRAIN_LABELS:
         tables.read_training_labels(path)
     elif name == competition.SAMPLE_SUBMISSION:
         tables.read_ids(path)
-    else:
-        verify_archive(path)
+    elif not (extract and was_extracted(path, name, extract)):
+        verify_archive(path, name)
 
 
-def verify_archive(path: Path) -> None:
+def was_extracted(path: Path, name: str, extract: Extract) -> bool:
+    """Extract a whole archive; tell whether that was done, which compares its checksums, too."""
+    if path.name != name:  # it came in a zip, and is not the file that will be there
+        return False
+    try:
+        return extract(path, Path(name).stem)
+    except DamagedArchiveError:
+        raise
+    except UserError:  # no fault of the archive's: the extraction that follows will tell it
+        return False
+
+
+def verify_archive(path: Path, name: str) -> None:
     """Decode a 7z archive to nothing and compare every checksum in it.
 
     Raises
     ------
-    UserError
-        When it is no whole archive, a checksum is wrong, or it holds none.
+    DamagedArchiveError
+        When it is no whole archive, a checksum is wrong, or it holds anything but images.
     """
-    import py7zr
-
-    say(f"Comparing the checksums in {path.name} ({path.stat().st_size / 2**20:,.0f} MiB) …")
-    try:
-        with py7zr.SevenZipFile(path) as archive:
-            files = [member for member in archive.list() if not member.is_directory]
-            if not files or any(member.crc32 is None for member in files if member.uncompressed):
-                raise UserError(f"{path.name} holds no files with checksums.")
-            if sum(member.uncompressed for member in files) > LARGEST_UNPACKED:
-                raise UserError(f"{path.name} would unpack to more than 4 GiB.")
-            damaged = archive.testzip()
-    except UserError:
-        raise
-    except Exception as error:  # a broken archive breaks py7zr in many ways
-        raise UserError(
-            f"{path.name} is no whole 7z archive ({type(error).__name__}: {str(error)[:100]})."
-        ) from error
-    if damaged is not None:
-        raise UserError(f"{path.name}: the checksum of {damaged} is wrong.")
+    say(f"Comparing the checksums in {name} ({path.stat().st_size / 2**20:,.0f} MiB) …")
+    with (
+        open_images(path, Path(name).stem) as (members, contents),
+        closing(progress_bar(f"Verifying {name}", len(members), "images")) as progress,
+    ):
+        for _ in contents:
+            progress.update()
 
 
 def publish(content: Path, path: Path) -> None:

@@ -28,6 +28,7 @@ def export(run: Run, folder: Path) -> None:
     """
     start_tensorflow()
     model = with_probabilities(run.load_model())
+    use_plain_operations(model)
     with lock(run.folder, "export"):
         partial = partial_path(folder)
         try:
@@ -46,6 +47,15 @@ def export(run: Run, folder: Path) -> None:
         finally:
             remove_folder(partial)
     say(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}.")
+
+
+def use_plain_operations(model: "keras.Model") -> None:
+    """Keep what only this machine's TensorFlow compiles out of the model's graph."""
+    from kaggle_cifar.layers import GELU
+
+    for layer in model.layers:
+        if isinstance(layer, GELU):
+            layer.fused = False
 
 
 def with_probabilities(model: "keras.Model") -> "keras.Model":

@@ -1,6 +1,10 @@
 """Every picture, drawn by one function each."""
 
-from collections.abc import Sequence
+import functools
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +17,72 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
 )
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+INK, RULE, PAPER = "#1f2328", "#d0d7de", "#ffffff"  # text and axes, grid, background
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
 LINE_STYLES = ("-", "--", ":")  # for more lines than colours
 
+# The variables of the report's style sheet, which has a light and a dark value for each.
+CSS_VARIABLES = {
+    BLUE: "--blue",
+    VERMILION: "--vermilion",
+    GREEN: "--green",
+    PURPLE: "--purple",
+    ORANGE: "--orange",
+    SKY: "--sky",
+    INK: "--ink",
+    RULE: "--rule",
+    PAPER: "--paper",
+}
 
+STYLE: dict[Any, Any] = {
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": "medium",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",  # the page's font, which scales and can be searched
+    "svg.hashsalt": "kaggle-cifar",  # the same figure is the same file
+}
+
+DPI = 160
+SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
+SQUARE = (5.4, 5)
+GALLERY_COLUMNS = 8
+LONGEST_LABEL = 24  # characters
+
+
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a drawing function that draws in the house's style."""
+
+    @functools.wraps(draw)
+    def draw_in_style(*arguments: Any, **options: Any) -> Any:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return draw_in_style
+
+
+# -- how a training went
+
+
+@styled
 def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
     """Write a PNG of accuracy and loss over epochs, training and validation.
 
@@ -48,6 +105,43 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
     save(figure, path)
 
 
+@styled
+def draw_lines(
+    lines: Mapping[str, Sequence[float | None]], unit: str, logarithmic: bool = False
+) -> "Figure":
+    """Return a figure of values over epochs, a line for each label; None is a gap.
+
+    `unit` is what the vertical axis counts.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    for i, (label, values) in enumerate(lines.items()):
+        axes.plot(
+            range(1, len(values) + 1),
+            [float("nan") if value is None else value for value in values],
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=LINE_STYLES[i // len(COLOURS) % len(LINE_STYLES)],
+            marker="o",
+            markersize=4,
+            markevery=[len(values) - 1],
+            label=shortened(label),
+        )
+    if logarithmic:
+        from matplotlib.ticker import LogFormatter
+
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # plain text, which the page's font writes
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    axes.set_ylabel(unit)
+    count_epochs(axes)
+    if len(lines) > 1:
+        axes.legend(fontsize="small")
+    return figure
+
+
+@styled
 def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Write a PNG of the validation accuracy over epochs of several runs, by their labels."""
     from matplotlib.figure import Figure
@@ -72,6 +166,158 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
     save(figure, path)
 
 
+# -- where a network is right and wrong
+
+
+@styled
+def draw_confusion(counts: "np.ndarray") -> "Figure":
+    """Return a figure of the confusion matrix int (10, 10), true classes down.
+
+    A cell's colour is its share of the true class's images.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    # The root shows the rare mistakes, too.
+    draw_cells(
+        axes, np.sqrt(shares), [[f"{count}" if count else "" for count in row] for row in counts]
+    )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    label_cells(axes, CLASS_NAMES)
+    return figure
+
+
+@styled
+def draw_agreement(shares: "np.ndarray", names: Sequence[str]) -> "Figure":
+    """Return a figure of how often each two of n runs agree, float (n, n)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.subplots()
+    # From 0.5 on: two runs that agree on half of the images have next to nothing in common.
+    texts = [[f"{share:.3f}".lstrip("0") for share in row] for row in shares]
+    draw_cells(axes, (shares - 0.5).clip(0) * 2, texts)
+    label_cells(axes, names)
+    return figure
+
+
+def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]]) -> None:
+    """Fill cells (rows, columns) with shades of 0 to 1 and a text each."""
+    import numpy as np
+    from matplotlib.patches import Rectangle
+
+    for (row, column), shade in np.ndenumerate(shades):
+        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, fc=BLUE, alpha=shade))
+        axes.text(
+            column,
+            row,
+            texts[row][column],
+            color=PAPER if shade > 0.5 else INK,
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_xlim(-0.5, shades.shape[1] - 0.5)
+    axes.set_ylim(shades.shape[0] - 0.5, -0.5)
+
+
+def label_cells(axes: "Axes", names: Sequence[str]) -> None:
+    """Name the rows and columns of a square of cells, and take its frame away."""
+    names = [shortened(name) for name in names]
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelsize=9)
+    axes.spines[:].set_visible(False)
+
+
+@styled
+def draw_precision_recall(precision: "np.ndarray", recall: "np.ndarray") -> "Figure":
+    """Return a figure of the precision and recall of each class, float (10,)."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SQUARE, layout="constrained")
+    axes = figure.subplots()
+    rows = np.arange(len(CLASS_NAMES))
+    axes.hlines(rows, precision, recall, color=RULE, linewidth=3, zorder=1)
+    axes.scatter(precision, rows, color=BLUE, label="precision", zorder=2)
+    axes.scatter(recall, rows, color=VERMILION, marker="D", s=28, label="recall", zorder=2)
+    axes.set_yticks(rows, CLASS_NAMES)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=2)
+    return figure
+
+
+@styled
+def draw_reliability(
+    confidences: "np.ndarray",
+    accuracies: "np.ndarray",
+    intervals: "np.ndarray",
+    counts: "np.ndarray",
+) -> "Figure":
+    """Return a figure of accuracy over confidence.
+
+    For each of n bins of equal width: the mean confidence, the accuracy, between which two values
+    (n, 2) the accuracy may lie, and the number of images.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = counts > 0
+    above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
+    above.errorbar(
+        confidences[filled],
+        accuracies[filled],
+        np.abs(intervals - accuracies[:, None])[filled].T,
+        fmt="o-",
+        color=BLUE,
+        elinewidth=1,
+        label="this run, with 95 % intervals",
+    )
+    above.set_ylabel("accuracy")
+    above.set_ylim(0, 1.02)
+    above.grid()
+    above.legend(fontsize="small", loc="upper left")
+    edges = np.linspace(0, 1, len(counts) + 1)
+    below.bar(edges[:-1], counts / counts.sum(), np.diff(edges), align="edge", color=SKY)
+    below.set_ylabel("share")
+    below.set_xlabel("confidence")
+    below.set_xlim(0, 1.01)
+    return figure
+
+
+@styled
+def draw_gallery(images: Sequence["np.ndarray | None"], captions: Sequence[str]) -> "Figure":
+    """Return a figure of images uint8 (32, 32, 3), eight a row, over captions; None is grey."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // GALLERY_COLUMNS)
+    figure = Figure(figsize=(10, 1.72 * rows + 0.1))
+    axes = figure.add_axes((0.01, 0, 0.98, 1))
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = i % GALLERY_COLUMNS, i // GALLERY_COLUMNS * 1.38
+        extent = (x + 0.03, x + 0.97, y + 0.97, y + 0.03)
+        if image is None:
+            axes.fill_between(extent[:2], *extent[2:], color=RULE)
+        else:
+            axes.imshow(image, extent=extent, interpolation="nearest")
+        axes.text(x + 0.5, y + 1, caption, ha="center", va="top", fontsize=7)
+    axes.set(xlim=(0, GALLERY_COLUMNS), ylim=(rows * 1.38, 0), aspect="equal")
+    axes.axis("off")
+    return figure
+
+
+# -- the data
+
+
+@styled
 def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> None:
     """Write a PNG of ten images uint8 (10, 32, 32, 3) in two rows of five, each under its title."""
     from matplotlib.figure import Figure
@@ -84,19 +330,27 @@ def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> Non
     save(figure, path)
 
 
-def draw_class_counts(counts: Sequence[int], path: Path) -> None:
-    """Write a PNG of how many images each class has."""
+@styled
+def draw_class_counts(counts: Sequence[int]) -> "Figure":
+    """Return a figure of how many images each class has."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
-    axes.bar_label(axes.bar(CLASS_NAMES, counts, color=BLUE), fmt="{:,.0f}")
-    axes.set_ylabel("images")
-    axes.margins(y=0.12)
-    axes.spines[["top", "right"]].set_visible(False)
-    save(figure, path)
+    axes.bar_label(axes.barh(CLASS_NAMES, counts, color=BLUE), fmt="{:,.0f}", fontsize=8, padding=3)
+    axes.set_xlabel("images")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.locator_params(axis="x", nbins=5)
+    axes.margins(x=0.14)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    return figure
 
 
+# -- two runs
+
+
+@styled
 def draw_comparison(
     histories: Sequence[list[dict[str, Any]]],
     titles: Sequence[str],
@@ -136,16 +390,46 @@ def draw_comparison(
     save(figure, path)
 
 
+def shortened(name: str) -> str:
+    """Return a name that leaves room for the figure; the middle goes, where names are alike."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[:14]}…{name[-9:]}"
+
+
 def count_epochs(axes: "Axes") -> None:
     """Make the horizontal axis one of whole epochs, with a grid."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
+    axes.grid()
+
+
+# -- on disk and on a page
 
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure as a PNG."""
     with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
+        figure.savefig(partial, format="png", dpi=DPI)
+    figure.set_layout_engine("none")  # what was laid out once stays so on a page
+
+
+@styled
+def to_svg(figure: "Figure") -> str:
+    """Return a figure as an SVG element for a page: its colours are the style sheet's variables.
+
+    It has no width of its own, no identifiers that two figures could share, and the page's font.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"|(<g) id="[^"]*"', r"\1\2", svg)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:6]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", svg)
+    for colour, variable in CSS_VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
-from kaggle_cifar.dataset import DECODE_BATCH, BrokenImageError, decoded_batches, image_paths
-from kaggle_cifar.figures import draw_class_counts, draw_classes
+from kaggle_cifar.dataset import READ_BATCH
+from kaggle_cifar.figures import draw_class_counts, draw_classes, save
+from kaggle_cifar.pixels import BrokenImageError, decode_images, require_folder
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout, write_json
@@ -69,34 +70,36 @@ def inspect(layout: Layout, seed: int = 0) -> None:
     train = look_through(layout, "train", ids)
     test = look_through(layout, "test", submission_ids(layout))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
-    draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
-    draw_class_counts(counts, folder / "class_counts.png")
+    examples = draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
+    save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
-    write_json(folder / "inspection.json", as_json(train, test, counts, shared))
+    write_json(folder / "inspection.json", as_json(train, test, counts, shared, examples))
     tell(train, test, counts, shared)
     say(f"Pictures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
 
 
 def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
     """Read all images of a split once."""
-    paths = image_paths(layout, name, ids)
-    split = Split(name, len(paths))
-    expected = {Path(path).name for path in paths}
+    require_folder(layout, name)
+    split = Split(name, len(ids))
+    expected = {f"{image_id}.png" for image_id in ids}
     found = (path.name for path in layout.images(name).iterdir())
     split.odd_files = sorted(file for file in found if file not in expected)
-    with progress_bar(f"Looking through {name}", len(paths), "images") as bar:
-        for batch in readable_batches(paths, split.broken):
+    with progress_bar(f"Looking through {name}", len(ids), "images") as bar:
+        for batch in readable_batches(layout, name, ids, split.broken):
             take_note(split, batch)
             bar.update(len(batch))
     return split
 
 
-def readable_batches(paths: list[str], broken: list[str]) -> Iterator[np.ndarray]:
+def readable_batches(
+    layout: Layout, name: str, ids: np.ndarray, broken: list[str]
+) -> Iterator[np.ndarray]:
     """Yield the images of all files that can be read; add what is wrong with others to `broken`."""
-    while paths:
+    while len(ids):
         done = 0
         try:
-            for batch in decoded_batches(paths, DECODE_BATCH):
+            for batch in decode_images(layout, name, ids, READ_BATCH):
                 yield batch
                 done += len(batch)
             return
@@ -105,7 +108,7 @@ def readable_batches(paths: list[str], broken: list[str]) -> Iterator[np.ndarray
             if len(broken) >= MOST_BROKEN:
                 broken.append("and perhaps others: no further images were read")
                 return
-            paths = [path for path in paths[done:] if path != error.path]
+            ids = ids[done:][ids[done:] != int(Path(error.path).stem)]
 
 
 def take_note(split: Split, batch: np.ndarray) -> None:
@@ -121,18 +124,27 @@ def take_note(split: Split, batch: np.ndarray) -> None:
 
 def draw_example_of_each_class(
     layout: Layout, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
-) -> None:
-    """Draw a random readable image of each class."""
+) -> list[int | None]:
+    """Draw a random readable image of each class, and return their ids; None where none is."""
     rng = np.random.default_rng(seed)
-    examples = []
+    examples: list[int | None] = []
+    images = []
     for label in range(len(CLASS_NAMES)):
-        of_class = rng.permutation(ids[labels == label])
-        batch = next(readable_batches(image_paths(layout, "train", of_class[:SHOWN]), []), None)
-        examples.append(np.zeros(IMAGE_SHAPE, np.uint8) if batch is None else batch[0])
-    draw_classes(np.stack(examples), CLASS_NAMES, path)
+        chosen, image = None, np.zeros(IMAGE_SHAPE, np.uint8)
+        for image_id in rng.permutation(ids[labels == label])[:SHOWN]:
+            for batch in readable_batches(layout, "train", image_id[None], []):
+                chosen, image = int(image_id), batch[0]
+            if chosen is not None:
+                break
+        examples.append(chosen)
+        images.append(image)
+    draw_classes(np.stack(images), CLASS_NAMES, path)
+    return examples
 
 
-def as_json(train: Split, test: Split, counts: list[int], shared: int) -> dict[str, object]:
+def as_json(
+    train: Split, test: Split, counts: list[int], shared: int, examples: list[int | None]
+) -> dict[str, object]:
     """Return all findings as JSON values."""
     findings: dict[str, object] = {
         split.name: {
@@ -148,6 +160,7 @@ def as_json(train: Split, test: Split, counts: list[int], shared: int) -> dict[s
     }
     findings["class_counts"] = dict(zip(CLASS_NAMES, counts, strict=True))
     findings["images_in_both"] = shared
+    findings["example_ids"] = dict(zip(CLASS_NAMES, examples, strict=True))
     return findings
 
 

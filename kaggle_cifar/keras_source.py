@@ -17,9 +17,10 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import Member, is_extracted, publish, remove_leftovers, write_new_file
+from kaggle_cifar.extract import is_extracted, publish, remove_leftovers, write_new_file
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.sample import encode_png, write_csv
+from kaggle_cifar.sevenzip import Member
 from kaggle_cifar.storage import (
     Layout,
     explain_os_error,

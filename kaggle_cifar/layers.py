@@ -1,5 +1,9 @@
 """Layers that more than one network uses."""
 
+import functools
+import math
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -36,3 +40,51 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _update(self, moving: keras.Variable, current: tf.Tensor) -> None:
         moving.assign(moving * self.momentum + current * (1 - self.momentum))
+
+
+class GELU(keras.layers.Layer):
+    """Gaussian error linear units, compiled to one pass over the activations each way.
+
+    TensorFlow computes them and their gradient in some fifteen passes, which cost a small network
+    on a CPU as much as a third of its convolutions. With `fused` set to false, the layer is made
+    of TensorFlow's plain operations, which other programs can read.
+    """
+
+    fused = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return x * P(X <= x) of each input, X being standard normal."""
+        return _fused_gelu(inputs) if self.fused and _xla_works() else tf.nn.gelu(inputs)
+
+
+@tf.custom_gradient
+def _fused_gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    return _gelu(inputs), lambda upstream: _gelu_gradient(inputs, upstream)
+
+
+@tf.function(autograph=False, jit_compile=True)
+def _gelu(inputs: tf.Tensor) -> tf.Tensor:
+    x = tf.cast(inputs, tf.float32)
+    return tf.cast(x * _normal_cdf(x), inputs.dtype)
+
+
+@tf.function(autograph=False, jit_compile=True)
+def _gelu_gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    x = tf.cast(inputs, tf.float32)
+    slope = _normal_cdf(x) + x * tf.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return tf.cast(tf.cast(upstream, tf.float32) * slope, inputs.dtype)
+
+
+def _normal_cdf(x: tf.Tensor) -> tf.Tensor:
+    return 0.5 * tf.math.erfc(-x / math.sqrt(2))
+
+
+@functools.cache
+def _xla_works() -> bool:
+    """Return whether this TensorFlow compiles with XLA, as that for Windows does not."""
+    try:
+        with tf.init_scope():
+            _gelu(tf.zeros(1))
+    except tf.errors.OpError:
+        return False
+    return True

@@ -53,7 +53,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
         self.momentum, self.l2, self.bias_factor = momentum, l2, bias_factor
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create the momentum of each variable and tell the biases of normalisations."""
+        """Create the momentum of each variable, and note which are biases of normalisations."""
         if not self.built:
             super().build(variables)
             self._momenta = [

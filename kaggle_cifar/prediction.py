@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES
-from kaggle_cifar.dataset import decoded_batches, image_paths
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import (
     compile_forward,
@@ -17,6 +16,7 @@ from kaggle_cifar.inference import (
     write_array,
     write_probabilities,
 )
+from kaggle_cifar.pixels import image_paths, read_images
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runs import Run
 from kaggle_cifar.runtime import start_tensorflow
@@ -129,12 +129,12 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     first = min(done * PART_SIZE, len(ids))
     if first == len(ids):
         return
-    start_tensorflow()
+    recipe, _ = run.read_recipe()
+    start_tensorflow("where faster" if recipe.mixed_precision else "never")
     forward = compile_forward(run.load_model(), views)
-    paths = image_paths(layout, "test", ids[first:])
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
-        for batch in decoded_batches(paths, BATCH_SIZE):
+        for batch in read_images(layout, "test", ids[first:], BATCH_SIZE):
             part.append(np.asarray(forward(batch)))
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:

@@ -162,6 +162,7 @@ class Recipe:
     whole_batches: bool = False  # leave out an epoch's last images where they fill no batch
     whitening_bias_epochs: int | None = None  # then the layer "whitening" is frozen
     mixed_precision: bool = False  # where the hardware is faster with it
+    xla: bool = False  # on a GPU
 
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
@@ -301,6 +302,7 @@ def airbench94() -> Recipe:
         whole_batches=True,
         whitening_bias_epochs=3,
         mixed_precision=True,
+        xla=True,
     )
 
 

@@ -101,6 +101,13 @@ class Run:
         except (KeyError, TypeError, UserError) as error:
             raise UserError(f"{self.recipe_file} does not hold a run's recipe: {error}.") from None
 
+    def is_trial(self) -> bool:
+        """Return whether the run is a trial of a search; of runs of other versions, too."""
+        try:
+            return bool(read_json(self.recipe_file)["options"].get("search"))
+        except (KeyError, TypeError, AttributeError):
+            return False
+
     def read_metrics(self) -> dict[str, Any]:
         """Return the figures of a finished run."""
         metrics = read_json(self.metrics_file)
@@ -203,7 +210,7 @@ def newest_finished_run(layout: Layout) -> Run:
     UserError
         When none has finished.
     """
-    finished = [run for run in all_runs(layout) if run.finished and not run.read_recipe()[1].search]
+    finished = [run for run in all_runs(layout) if run.finished and not run.is_trial()]
     if not finished:
         raise UserError(
             f"There is no finished run in {layout.runs}. Train one first: `kaggle-cifar train`."

@@ -34,6 +34,11 @@ class Layout:
         """The files as Kaggle serves them."""
         return self.data / "raw"
 
+    @property
+    def cache(self) -> Path:
+        """What is derived from the images and can be deleted at any time."""
+        return self.data / "cache"
+
     def images(self, split: str) -> Path:
         """Return the folder of extracted PNGs; `split` is "train" or "test"."""
         return self.data / split
@@ -180,8 +185,8 @@ def lock(folder: Path, activity: str) -> Iterator[None]:
 
 def remove_if_only_lock(folder: Path) -> None:
     """Remove a folder in which nothing came to be but its lock."""
-    if [path.name for path in folder.iterdir()] == [LOCK_NAME]:
-        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+    with contextlib.suppress(OSError):  # Windows keeps a file that is open; the folder may be gone
+        if [path.name for path in folder.iterdir()] == [LOCK_NAME]:
             (folder / LOCK_NAME).unlink()
             folder.rmdir()
 

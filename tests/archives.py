@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import random
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -46,6 +47,15 @@ def pack(
         if tamper:
             tamper(archive.header)
     return path
+
+
+def random_archive(split: str, rng: random.Random) -> bytes:
+    """Return an archive of the right names, of bytes that are no images."""
+    buffer = io.BytesIO()
+    with py7zr.SevenZipFile(buffer, "w") as archive:
+        for number in range(1, 14):
+            archive.writestr(rng.randbytes(16_000), f"{split}/{number}.png")
+    return buffer.getvalue()
 
 
 def with_attributes(attributes: int) -> Callable[[Any], None]:

@@ -1,6 +1,5 @@
 """Fixtures: a site that stands in for Kaggle, and an environment that leads there only."""
 
-import io
 import os
 import random
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import kaggle_server
 import pytest
+from archives import random_archive
 from kaggle_server import KaggleSite
 
 from kaggle_cifar.storage import Layout
@@ -36,8 +36,6 @@ hypothesis.settings.load_profile("without deadline")
 @pytest.fixture(scope="session")
 def competition_files() -> dict[str, bytes]:
     """The four files of a tiny competition; what is in the archives is not to be decoded."""
-    import py7zr
-
     rng = random.Random(0)
     labels = ("cat", "dog", "ship", "frog")
     files = {
@@ -46,11 +44,7 @@ def competition_files() -> dict[str, bytes]:
     }
     contents = {name: text.encode() for name, text in files.items()}
     for split in ("train", "test"):
-        buffer = io.BytesIO()
-        with py7zr.SevenZipFile(buffer, "w") as archive:
-            for number in range(1, 11):
-                archive.writestr(rng.randbytes(20_000), f"{split}/{number}.png")
-        contents[f"{split}.7z"] = buffer.getvalue()
+        contents[f"{split}.7z"] = random_archive(split, rng)
     return contents
 
 

@@ -1,6 +1,7 @@
 """A few images as they lie on disk after extraction, and a recipe that is small enough."""
 
 import dataclasses
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -55,3 +56,12 @@ def small_airbench(**changes) -> recipes.Recipe:
         "whitening_bias_epochs": 2,
     }
     return dataclasses.replace(recipes.airbench94(), **{**settings, **changes})
+
+
+def write_manifest(layout: Layout, split: str) -> None:
+    """Write the manifest of the images that lie there, as extraction does."""
+    rows = []
+    for path in sorted(layout.images(split).iterdir(), key=lambda path: int(path.stem)):
+        content = path.read_bytes()
+        rows.append(f"{path.stem},{len(content)},{zlib.crc32(content)}\n")
+    layout.manifest(split).write_text("id,size,crc32\n" + "".join(rows))

@@ -2,36 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import layout_in, write_pngs, write_training_data
+from small_data import layout_in, write_manifest, write_training_data
 
 from kaggle_cifar.dataset import (
-    decoded_batches,
-    image_paths,
     load_training_set,
     split_validation,
     stratified_choice,
 )
 from kaggle_cifar.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def pngs(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("pngs"))
-    ids = np.random.default_rng(3).permutation(np.arange(1, 300_000, 2311))
-    return layout, ids, write_pngs(layout.images("test"), ids)
-
-
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(count=st.integers(1, 130), batch_size=st.sampled_from([1, 2, 7, 16, 31, 129, 130, 131]))
-def test_every_image_comes_once_and_in_order(pngs, count, batch_size):
-    layout, ids, pixels = pngs
-    count = min(count, len(ids))
-    batches = list(decoded_batches(image_paths(layout, "test", ids[:count]), batch_size))
-    np.testing.assert_array_equal(np.concatenate(batches), pixels[:count])
-    assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
 
 
 def test_training_images_stay_with_their_ids_and_labels(tmp_path):
@@ -79,6 +60,20 @@ def test_a_missing_folder_says_how_to_get_it(tmp_path):
     layout.images("train").rmdir()
     with pytest.raises(UserError, match="kaggle-cifar download"):
         load_training_set(layout)
+
+
+def test_a_limited_set_is_the_same_from_files_and_from_the_cache(tmp_path):
+    layout = layout_in(tmp_path)
+    pixels = write_training_data(layout, 90)
+    write_manifest(layout, "train")
+    from_files = load_training_set(layout, limit=33, seed=4)
+    assert not layout.cache.exists()
+    load_training_set(layout)
+    assert list(layout.cache.glob("train-*.npy"))
+    from_cache = load_training_set(layout, limit=33, seed=4)
+    np.testing.assert_array_equal(from_cache.ids, from_files.ids)
+    np.testing.assert_array_equal(from_cache.pixels, from_files.pixels)
+    np.testing.assert_array_equal(from_cache.pixels, pixels[from_cache.ids - 1])
 
 
 @given(

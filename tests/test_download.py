@@ -1,18 +1,21 @@
 import errno
 import io
 import os
+import random
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import kaggle_server as server
 import pytest
 import requests
+from archives import images, pack, random_archive
 from kaggle_server import KaggleSite
 
-from kaggle_cifar import competition, download, kaggle_client, storage
+from kaggle_cifar import competition, download, extract, kaggle_client, storage
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import Layout
 
@@ -213,10 +216,9 @@ def test_follows_a_file_that_changes_in_the_middle(
     kaggle_site: KaggleSite,
     layout: Layout,
     sleeper: Sleeper,
-    competition_files: dict[str, bytes],
 ) -> None:
     only_archive(kaggle_site, layout)
-    changed = competition_files["test.7z"]
+    changed = random_archive("train", random.Random(1))
 
     def change(handler: server.Handler) -> None:
         handler.answer_file(until=100_000)
@@ -502,6 +504,75 @@ def test_disk_that_fills_up(
 def test_two_downloads_at_once(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
     with storage.lock(layout.raw, "download"):
         assert "Another download is at work" in fail(layout, sleeper)
+
+
+# -- verified by being extracted
+
+
+@pytest.fixture
+def extractable(kaggle_site: KaggleSite, layout: Layout) -> KaggleSite:
+    """The site with archives that hold just the images that its CSV files name."""
+    for split, count in (("train", 30), ("test", 40)):
+        path = pack(
+            layout.data.parent / "packed" / f"{split}.7z", images(split, range(1, count + 1))
+        )
+        kaggle_site.files[f"{split}.7z"] = path.read_bytes()
+    return kaggle_site
+
+
+def download_and_extract(layout: Layout, sleeper: Sleeper) -> None:
+    download.download(layout, extract=partial(extract.extract_split, layout), sleep=sleeper)
+
+
+def test_an_archive_that_is_extracted_is_not_decoded_twice(
+    extractable: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(download, "verify_archive", lambda *_: pytest.fail("decoded twice"))
+    download_and_extract(layout, sleeper)
+    assert_whole(layout, extractable)
+    capfd.readouterr()
+    extract.extract(layout)
+    assert capfd.readouterr().out.count("extracted already") == 2
+
+
+def test_a_damaged_archive_is_found_by_extracting_it(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = only_archive(extractable, layout)
+    cut = len(whole) // 2
+    damaged = whole[:cut] + bytes(100) + whole[cut + 100 :]
+    extractable.get_faults = [lambda handler: handler.answer_file(content=damaged, start=0)]
+    download_and_extract(layout, sleeper)
+    assert "train.7z came damaged and was removed" in capfd.readouterr().out
+    assert_whole(layout, extractable)
+    assert len(list(layout.images("train").iterdir())) == 30
+
+
+def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    layout.images("train").mkdir(parents=True)
+    (layout.images("train") / "1.png").write_bytes(b"mine")
+    download_and_extract(layout, sleeper)
+    assert_whole(layout, extractable)
+    assert (layout.images("train") / "1.png").read_bytes() == b"mine"
+
+
+def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    download_and_extract(layout, sleeper)
+    whole = (layout.raw / "train.7z").read_bytes()
+    (layout.raw / "train.7z").write_bytes(whole[:5_000] + bytes(1_000) + whole[6_000:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "is_extracted", lambda *_: True)
+        download_and_extract(layout, sleeper)
+    assert_whole(layout, extractable)
+    assert (layout.raw / "train.7z.damaged").exists()
 
 
 # -- credentials

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import layout_in, write_test_data, write_training_data
+from small_data import layout_in, write_manifest, write_test_data, write_training_data
 
 from kaggle_cifar.inspection import inspect
 
@@ -37,7 +37,7 @@ def test_counts_and_moments_are_those_of_the_pixels(project, capsys):
     assert "x_test shape:  (300, 32, 32, 3)" in output
     for name in ("classes", "class_counts"):
         with Image.open(layout.data / "inspection" / f"{name}.png") as picture:
-            assert picture.width > 800
+            assert picture.width > 700
 
 
 def test_copies_within_and_between_the_folders_are_counted(project):
@@ -65,3 +65,17 @@ def test_every_broken_and_strange_file_is_named_and_the_rest_is_read(project, ca
     output = capsys.readouterr().out
     assert "270.png is missing" in output
     assert "271.png has 8 x 8 pixels" in output
+
+
+def test_a_file_that_broke_since_its_pixels_were_kept_is_named(project):
+    layout, _, _ = project
+    write_manifest(layout, "test")
+    assert findings_of(layout)["test"]["broken"] == []
+    assert list(layout.cache.glob("test-*.npy"))
+    shutil.copy(layout.images("test") / "8.png", layout.images("test") / "7.png")
+    (layout.images("test") / "9.png").unlink()
+    broken = findings_of(layout)["test"]["broken"]
+    assert broken == [
+        "7.png is an image, but not the one that was extracted: its checksum differs",
+        "9.png is missing",
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_data import layout_in, write_training_data
 
 from kaggle_cifar import inference, layers, networks, recipes, training
@@ -99,6 +100,25 @@ def test_fused_batch_normalisation_is_keras_own(scale):
         np.testing.assert_allclose(keras_value, own_value, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_gelu_is_tensorflows_with_its_gradient(dtype, fused):
+    layer = layers.GELU(dtype=dtype)
+    layer.fused = fused
+    inputs = tf.cast(tf.linspace(-6.0, 6.0, 999), dtype)
+    upstream = tf.cast(tf.linspace(1.0, 2.0, 999), dtype)
+    results = []
+    for function in (layer, tf.nn.gelu):
+        x = inputs if function is layer else tf.cast(inputs, "float32")
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = function(x)
+        gradient = tape.gradient(outputs, x, tf.cast(upstream, x.dtype))
+        results.append([tf.cast(value, "float32") for value in (outputs, gradient)])
+    rounding = 2e-2 if dtype == "bfloat16" else 1e-5
+    np.testing.assert_allclose(*results, rtol=rounding, atol=rounding)
+
+
 def build_of(recipe):
     return networks.build(recipe.network, recipe.network_options)
 
@@ -119,9 +139,9 @@ def test_the_airbench_networks_have_the_published_sizes(recipe, parameters, publ
 
 def test_airbench_has_the_papers_layers():
     kinds = [type(layer).__name__ for layer in build_of(recipes.airbench94()).layers]
-    start = ["InputLayer", "Rescaling", "WhiteningConv2D", "Activation"]
-    block = ["Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"]
-    block += ["Conv2D", "BatchNormalization", "Activation"]
+    start = ["InputLayer", "Rescaling", "WhiteningConv2D", "GELU"]
+    block = ["Conv2D", "MaxPooling2D", "BatchNormalization", "GELU"]
+    block += ["Conv2D", "BatchNormalization", "GELU"]
     assert kinds == [*start, *block * 3, "GlobalMaxPooling2D", "Dense", "Rescaling"]
 
     model = build_of(recipes.airbench96())

@@ -5,13 +5,11 @@ import statistics
 
 import numpy as np
 import pytest
-from PIL import Image
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import ledger, recipes, reporting, sweeps
-from kaggle_cifar.errors import UserError
+from kaggle_cifar import ledger, recipes, sweeps
 from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
 from kaggle_cifar.submission import update_record
 from kaggle_cifar.training import train
@@ -110,22 +108,3 @@ def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
     assert [row.split() for row in rows] == [
         ["one", f"{accuracy:.4f}", "0.84620", "0.84100", "complete", "2026-11-23", "09:00:00"]
     ]
-
-
-def test_two_runs_are_drawn_beside_each_other(layout, seeds, capsys):
-    reporting.report(layout, seeds[:2])
-    names = [run.name for run in seeds[:2]]
-    with Image.open(layout.runs / f"{names[0]}-and-{names[1]}.png") as picture:
-        assert picture.width > 800
-    output = capsys.readouterr().out
-    for run in seeds[:2]:
-        metrics = run.read_metrics()
-        accuracies = f"{metrics['train_accuracy']:.4f}", f"{metrics['validation_accuracy']:.4f}"
-        assert [run.name, *accuracies] in [line.split() for line in output.splitlines()]
-
-
-def test_a_run_without_an_epoch_is_named(layout):
-    write_json(layout.runs / "empty" / "recipe.json", {})
-    with pytest.raises(UserError, match="empty has no whole epoch"):
-        reporting.report(layout, [Run(layout.runs / "empty")])
-    (layout.runs / "empty" / "recipe.json").unlink()

@@ -64,6 +64,8 @@ def test_from_nothing_to_a_score(site, run, tmp_path):
     ]
     assert "PROBLEM" not in run("doctor")
     outputs = [run(*command) for command in commands]
+    assert "Comparing the checksums" not in outputs[0]
+    assert list((tmp_path / "project" / "data" / "cache").glob("test-*.npy"))
     project = tmp_path / "project"
     record = json.loads((project / "submissions" / "model3-tuned.json").read_text())
     assert record["status"] == "COMPLETE"

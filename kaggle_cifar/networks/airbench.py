@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
-from kaggle_cifar.layers import BatchNormalization
+from kaggle_cifar.layers import GELU, BatchNormalization
 
 # Of the channels of CIFAR-10's training images, scaled to 0..1.
 MEAN = np.array([0.4914, 0.4822, 0.4465])
@@ -28,6 +28,8 @@ def build(
     widths: Sequence[int] = (64, 256, 256),
     convolutions: int = 2,
     bn_momentum: float = 0.6,
+    whitening: bool = True,
+    identity_start: bool = True,
 ) -> keras.Model:
     """Return the network: uint8 (batch, 32, 32, 3) in, logits (batch, 10) out.
 
@@ -35,32 +37,42 @@ def build(
     `widths`: 3 x 3 convolution, 2 x 2 max pooling, batch normalisation without scale, GELU, then
     convolution, normalisation, GELU; with three `convolutions` the last adds the block's first
     activation before its GELU. Global max pooling and a linear layer end it. `adapt` sets the
-    whitening filters. 1,973,944 parameters as it stands.
+    whitening filters; without `whitening` they are random and trained. Without `identity_start`
+    all kernels start at random. 1,973,944 parameters as it stands.
     """
+    start = IdentityStart() if identity_start else uniform_start()
+
+    def convolution(filters: int) -> layers.Conv2D:
+        return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start)
+
+    def normalization() -> BatchNormalization:
+        return BatchNormalization(momentum=bn_momentum, epsilon=EPSILON, scale=False)
+
     filters = 2 * PATCH * PATCH * IMAGE_SHAPE[-1]
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
     x = layers.Rescaling(1 / 255 / DEVIATION, -MEAN / DEVIATION, name="normalization")(inputs)
-    x = WhiteningConv2D(filters, PATCH, name="whitening")(x)
-    x = layers.Activation("gelu")(x)
+    x = (WhiteningConv2D if whitening else layers.Conv2D)(filters, PATCH, name="whitening")(x)
+    x = GELU()(x)
     for width in widths:
-        x = _convolution(width)(x)
+        x = convolution(width)(x)
         x = layers.MaxPooling2D()(x)
-        x = first = layers.Activation("gelu")(_normalization(bn_momentum)(x))
+        x = first = GELU()(normalization()(x))
         for number in range(2, convolutions + 1):
-            x = _normalization(bn_momentum)(_convolution(width)(x))
+            x = normalization()(convolution(width)(x))
             if number == 3:
                 x = layers.Add()([x, first])
-            x = layers.Activation("gelu")(x)
+            x = GELU()(x)
     x = layers.GlobalMaxPooling2D()(x)
-    x = layers.Dense(len(CLASS_NAMES), use_bias=False, kernel_initializer=_uniform())(x)
+    x = layers.Dense(len(CLASS_NAMES), use_bias=False, kernel_initializer=uniform_start())(x)
     outputs = layers.Rescaling(LOGIT_SCALE, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="airbench")
 
 
 def adapt(model: keras.Model, pixels: np.ndarray) -> None:
     """Set the whitening filters from the first training images, uint8 (n, 32, 32, 3)."""
-    filters = whitening_filters(pixels[:WHITENING_IMAGES])
-    model.get_layer("whitening").kernel.assign(filters)
+    layer = model.get_layer("whitening")
+    if isinstance(layer, WhiteningConv2D):
+        layer.kernel.assign(whitening_filters(pixels[:WHITENING_IMAGES]))
 
 
 def whitening_filters(pixels: np.ndarray) -> np.ndarray:
@@ -107,15 +119,6 @@ class IdentityStart(keras.initializers.VarianceScaling):
         return tf.constant(kernel)
 
 
-def _convolution(filters: int) -> layers.Conv2D:
-    return layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer=IdentityStart()
-    )
-
-
-def _normalization(momentum: float) -> BatchNormalization:
-    return BatchNormalization(momentum=momentum, epsilon=EPSILON, scale=False)
-
-
-def _uniform() -> keras.initializers.Initializer:
+def uniform_start() -> keras.initializers.Initializer:
+    """Return the initialiser of kernels uniform within 1 / sqrt(inputs of a filter)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")

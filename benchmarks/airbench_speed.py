@@ -1,0 +1,102 @@
+"""Time the steps of a recipe beside its network's bare forward and backward pass, in turns.
+
+    python benchmarks/airbench_speed.py --data-dir data airbench94
+
+The bare pass is compiled and gets the same batch again and again, already in memory: no data is
+drawn, augmented or moved, no optimiser steps, nothing looks ahead. The ratio tells how much of
+the machine the training leaves to the network.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_cifar import recipes
+from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.training import Training
+
+ROUNDS = 5
+STEPS_A_ROUND = 10
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe")
+    parser.add_argument("--data-dir", type=Path, default="data")
+    arguments = parser.parse_args()
+    recipe = recipes.find_recipe(arguments.recipe)
+    strategy = start_tensorflow("where faster" if recipe.mixed_precision else "never")
+    try:
+        count = STEPS_A_ROUND * recipe.batch_size
+        data = load_training_set(Layout(arguments.data_dir), limit=count)
+    except UserError as error:
+        sys.exit(f"This benchmark needs the real training images: {error}")
+    options = RunOptions(validation="none")
+    training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
+    # The steps of all but the first epochs, where the whitening's bias is trained, too.
+    training.epoch = recipe.whitening_bias_epochs or 0
+    training._train_step = training._compile_train_step()
+    bare_step = compile_bare_step(training)
+    seconds: dict[str, list[float]] = {"training": [], "bare": []}
+    for _ in range(ROUNDS + 1):  # the first compiles
+        seconds["training"].append(time_training(training))
+        seconds["bare"].append(time_bare(bare_step))
+    speeds = {name: [count / second for second in values[1:]] for name, values in seconds.items()}
+    for name, values in speeds.items():
+        median = statistics.median(values)
+        spread = f"{min(values):,.0f} to {max(values):,.0f}"
+        print(f"{name:9} {median:7,.0f} images/s, median of {ROUNDS} rounds ({spread})")
+    ratios = [t / b for t, b in zip(speeds["training"], speeds["bare"], strict=True)]
+    print(f"training / bare: {statistics.median(ratios):.3f}")
+
+
+def time_training(training: Training) -> float:
+    """Return the seconds of an epoch's steps, with all that belongs to them."""
+    started = time.perf_counter()
+    totals = np.zeros(3, np.float32)
+    training.step = 0
+    for batch in training.source.batches(training.epoch, 0, STEPS_A_ROUND):
+        totals = training._do_step(batch, totals)
+    np.asarray(totals)
+    return time.perf_counter() - started
+
+
+def compile_bare_step(training: Training):
+    """Return the function of nothing that computes the loss's gradients for a fixed batch."""
+    import tensorflow as tf
+
+    recipe, model = training.recipe, training.model
+    pixels = tf.constant(training.data.pixels[: recipe.batch_size])
+    labels = tf.constant(training.data.labels[: recipe.batch_size])
+    variables = training._variables_to_train()
+
+    @tf.function(autograph=False)
+    def bare_step() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            outputs = model(pixels, training=True)
+            loss = tf.reduce_mean(training._losses(labels, outputs, recipe.label_smoothing))
+        return tape.gradient(loss, variables)
+
+    return bare_step
+
+
+def time_bare(bare_step) -> float:
+    """Return the seconds of as many bare steps."""
+    started = time.perf_counter()
+    for _ in range(STEPS_A_ROUND):
+        gradients = bare_step()
+        np.asarray(gradients[-1])
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

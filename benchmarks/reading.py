@@ -1,0 +1,106 @@
+"""Read all test images for the first time and again, beside zlib's inflate alone of the same bytes.
+
+    python benchmarks/reading.py --data-dir data
+
+Prints seconds, those of all cores too, and ratios, of readings in the order of the ids with
+TensorFlow started and the files in the system's file cache, where extraction leaves them. The cache
+in `data/cache` is not touched; the one that the first reading makes takes 1 GB beside it and is
+removed again.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_cifar import pixels
+from kaggle_cifar.dataset import READ_BATCH
+from kaggle_cifar.pixels import image_paths, read_file, read_images
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.tables import submission_ids
+
+CORES = os.cpu_count() or 1
+PNG_OVERHEAD = 8  # bytes before the first chunk
+CHUNK = 12  # bytes of a PNG chunk beside its content: length, kind and checksum
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, default="data")
+    parser.add_argument("--scratch", type=Path, help="default: the data folder")
+    arguments = parser.parse_args()
+    data = arguments.data_dir.resolve()
+    if not Layout(data).manifest("test").exists():
+        sys.exit(f"{data} holds no extracted test images: this benchmark needs them.")
+    with tempfile.TemporaryDirectory(dir=arguments.scratch or data) as scratch:
+        layout = linked(data, Path(scratch))
+        ids = submission_ids(layout)
+        start_tensorflow()
+        pixels.decode_files(image_paths(layout, "test", ids[:1]), np.array([pixels.UNKNOWN]))
+        inflate = measure_inflate(image_paths(layout, "test", ids))
+        first, again = (measure(lambda: read_all(layout, ids)) for _ in range(2))
+    rows = {"inflate alone": inflate, "first reading": first, "again": again}
+    for name, (seconds, of_cores) in rows.items():
+        print(f"{name:14} {seconds:7.2f} s {of_cores:7.2f} s of cores")
+    for clock, name in enumerate(("times", "cores' times")):
+        to_inflate, to_first = first[clock] / inflate[clock], again[clock] / first[clock]
+        print(
+            f"ratio of the {name}: first / inflate {to_inflate:.2f}; again / first {to_first:.3f}"
+        )
+
+
+def linked(data: Path, folder: Path) -> Layout:
+    """Return a layout in `folder` with the images of `data` and no cache."""
+    for name in ("raw", "test", "test.manifest.csv"):
+        (folder / name).symlink_to(data / name)
+    return Layout(folder)
+
+
+def measure(work) -> tuple[float, float]:
+    """Return the seconds of a call by the clock, and those of all cores."""
+    started = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started[0], time.process_time() - started[1]
+
+
+def read_all(layout: Layout, ids) -> None:
+    """Read all images once."""
+    for _ in read_images(layout, "test", ids, READ_BATCH):
+        pass
+
+
+def measure_inflate(paths: list[str]) -> tuple[float, float]:
+    """Return what `measure` does of inflating the images, which lie in memory, on all cores."""
+    contents = [compressed(read_file(path)) for path in paths]
+    parts = [contents[core::CORES] for core in range(CORES)]
+    with ThreadPoolExecutor(CORES) as pool:
+        return measure(lambda: list(pool.map(inflate_all, parts)))
+
+
+def inflate_all(contents: list[bytes]) -> None:
+    """Inflate one after the other."""
+    for content in contents:
+        zlib.decompress(content)
+
+
+def compressed(png: bytes) -> bytes:
+    """Return the compressed content of a PNG."""
+    content, position = b"", PNG_OVERHEAD
+    while position < len(png):
+        length = int.from_bytes(png[position : position + 4])
+        if png[position + 4 : position + 8] == b"IDAT":
+            content += png[position + 8 : position + 8 + length]
+        position += length + CHUNK
+    return content
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The report: one self-contained HTML page a run, one of several runs, one of all there are."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from kaggle_cifar.ledger import table
+from kaggle_cifar.progress import say
+from kaggle_cifar.report.comparison_page import comparison_page
+from kaggle_cifar.report.data_view import describe_data
+from kaggle_cifar.report.index_page import index_page
+from kaggle_cifar.report.reading import Findings, read_outline, read_run
+from kaggle_cifar.report.run_page import run_page
+from kaggle_cifar.runs import Run, all_runs
+from kaggle_cifar.storage import Layout, lock, write_text
+
+LONGEST_NAME = 120  # characters of a folder's name
+
+
+def report(layout: Layout, runs: Sequence[Run]) -> None:
+    """Write each run's page with its figures, that of several runs, and the index of all.
+
+    What a run lacks, its page says; nothing is computed anew.
+
+    Raises
+    ------
+    UserError
+        When a folder cannot be written, or another report is at work.
+    """
+    with lock(layout.runs, "report"):
+        data = describe_data(layout)
+        found = [read_run(layout, run) for run in runs]
+        for part in found:
+            write_page(part.run.folder / "report.html", run_page(layout, part, data))
+            for sentence in part.missing:
+                say(f"  {sentence}")
+        if len(found) > 1:
+            folder = layout.runs / comparison_name([part.name for part in found])
+            write_page(folder / "report.html", comparison_page(folder, found))
+            say(accuracies_table(found))
+        everything = [read_outline(layout, run) for run in all_runs(layout)]
+        write_page(layout.runs / "index.html", index_page(layout, everything, data))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page and say where it is."""
+    write_text(path, page)
+    say(f"{path}")
+
+
+def comparison_name(names: Sequence[str]) -> str:
+    """Return the folder's name for a comparison of these runs; not too long for a disk."""
+    name = "-and-".join(names)
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9]}-{digest}"
+
+
+def accuracies_table(found: Sequence[Findings]) -> str:
+    """Return the table of the runs' accuracies for the terminal."""
+    keys = ("train_accuracy", "validation_accuracy")
+    rows = [
+        (part.name, *(f"{part.metrics[key]:.4f}" if key in part.metrics else "" for key in keys))
+        for part in found
+    ]
+    return table(("run", "training accuracy", "validation accuracy"), rows)

@@ -1,0 +1,34 @@
+"""The page of all runs."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from kaggle_cifar.report.data_view import DataView
+from kaggle_cifar.report.elements import render
+from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.report.rows import runs_table, submissions_table
+from kaggle_cifar.storage import Layout
+
+
+def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None) -> str:
+    """Return the page of all runs, with links to the pages that are there."""
+    links = {
+        part.name: f"{quote(part.name)}/report.html"
+        for part in found
+        if (part.run.folder / "report.html").exists()
+    }
+    records = {record["file"]: record for part in found for record in part.submissions}
+    return render(
+        "index.html",
+        title="Runs",
+        runs=runs_table(found, links),
+        comparisons=comparisons_in(layout),
+        submissions=submissions_table(list(records.values())),
+        data=data,
+    )
+
+
+def comparisons_in(layout: Layout) -> list[str]:
+    """Return the names of the folders that hold a comparison."""
+    pages = sorted(layout.runs.glob("*/report.html"))
+    return [page.parent.name for page in pages if not (page.parent / "recipe.json").exists()]

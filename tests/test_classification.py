@@ -1,0 +1,218 @@
+"""Any picture, whatever its format, size or state, and what `classify` says of it."""
+
+import dataclasses
+import io
+import json
+import warnings
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from small_data import layout_in, write_training_data
+
+from kaggle_cifar import cli, recipes, training
+from kaggle_cifar.classification import classify, read_picture
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.runs import RunOptions
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def half_red_half_blue(size=(64, 64)):
+    """Red above, blue below."""
+    image = Image.new("RGB", size, RED)
+    image.paste(BLUE, (0, size[1] // 2, *size))
+    return image
+
+
+def pixels_of(image, path, **options):
+    image.save(path, **options)
+    return read_picture(path).pixels
+
+
+def is_about(pixel, colour):
+    return np.abs(pixel.astype(int) - colour).max() < 12
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp", "webp", "tiff", "ppm", "ico"])
+def test_every_common_format_is_read(tmp_path, ending):
+    pixels = pixels_of(half_red_half_blue(), tmp_path / f"picture.{ending}")
+    assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
+    assert is_about(pixels[4, 4], RED) and is_about(pixels[28, 28], BLUE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (31, 33), (3000, 2000)])
+def test_any_size_becomes_a_middle_square(tmp_path, size):
+    pixels = pixels_of(half_red_half_blue(size), tmp_path / "picture.png")
+    assert pixels.shape == (32, 32, 3)
+
+
+def test_the_middle_is_kept(tmp_path):
+    image = Image.new("RGB", (90, 30), BLUE)
+    image.paste(RED, (30, 0, 60, 30))
+    assert is_about(pixels_of(image, tmp_path / "wide.png"), RED)
+
+
+def test_exif_turns_the_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    pixels = pixels_of(half_red_half_blue(), tmp_path / "turned.jpg", exif=exif)
+    assert is_about(pixels[4, 4], BLUE) and is_about(pixels[28, 28], RED)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_white(tmp_path, mode):
+    image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    picture = image.quantize(2) if mode == "P" else image.convert(mode)
+    options = {"transparency": 0} if mode == "P" else {}
+    picture.save(tmp_path / "clear.png", **options)
+    read = read_picture(tmp_path / "clear.png")
+    assert is_about(read.pixels, WHITE)
+    assert "on white where it is transparent" in read.notes
+
+
+@pytest.mark.parametrize(
+    ("picture", "value"),
+    [
+        (Image.new("L", (40, 40), 128), 128),
+        (Image.new("1", (40, 40), 1), 255),
+        (Image.fromarray(np.full((40, 40), 128 * 257, np.uint16)), 128),
+    ],
+)
+def test_grey_of_any_depth_keeps_its_brightness(tmp_path, picture, value):
+    assert is_about(pixels_of(picture, tmp_path / "grey.png"), (value,) * 3)
+
+
+def test_a_grey_scale_that_nobody_knows_is_stretched(tmp_path):
+    ramp = np.linspace(-3, 5, 64, dtype=np.float32).repeat(64).reshape(64, 64)
+    pixels = pixels_of(Image.fromarray(ramp), tmp_path / "ramp.tiff")
+    assert pixels.min() < 10 and pixels.max() > 245
+
+
+def test_cmyk_is_read(tmp_path):
+    assert is_about(pixels_of(half_red_half_blue().convert("CMYK"), tmp_path / "p.jpg")[4, 4], RED)
+
+
+def test_of_an_animation_the_first_frame_is_taken_and_said_so(tmp_path):
+    frames = [Image.new("RGB", (40, 40), colour) for colour in (RED, BLUE, WHITE)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    picture = read_picture(tmp_path / "moving.gif")
+    assert is_about(picture.pixels, RED)
+    assert "the first of 3 frames" in picture.notes
+
+
+def bomb(path):
+    """Write a small file that claims 30,000 x 30,000 pixels."""
+    buffer = io.BytesIO()
+    Image.new("1", (8, 8)).save(buffer, "BMP")
+    content = bytearray(buffer.getvalue())
+    content[18:26] = (30_000).to_bytes(4, "little") * 2
+    path.write_bytes(content)
+
+
+def test_a_bomb_is_refused_by_its_name(tmp_path):
+    bomb(tmp_path / "bomb.bmp")
+    with warnings.catch_warnings(action="error"), pytest.raises(UserError) as error:
+        read_picture(tmp_path / "bomb.bmp")
+    assert "bomb.bmp claims more pixels" in str(error.value)
+
+
+def content_in(format_name):
+    buffer = io.BytesIO()
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(buffer, format_name)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "GIF", "BMP", "TIFF"])
+def test_a_cut_off_picture_is_named(tmp_path, format_name):
+    content = content_in(format_name)
+    path = tmp_path / "cut.bin"
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(UserError, match=r"cut\.bin is damaged or cut off"):
+        read_picture(path)
+
+
+@given(
+    format_name=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "ICO"]),
+    changes=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8),
+    length=st.integers(0, 6000),
+)
+@settings(max_examples=150)
+def test_whatever_a_file_holds_it_is_read_or_refused_by_name(
+    tmp_path_factory, format_name, changes, length
+):
+    content = bytearray(content_in(format_name)[:length])
+    for place, value in changes:
+        if place < len(content):
+            content[place] = value
+    path = tmp_path_factory.getbasetemp() / "strange.bin"
+    path.write_bytes(content)
+    try:
+        assert read_picture(path).pixels.shape == (32, 32, 3)
+    except UserError as error:
+        assert str(path) in str(error)
+
+
+# -- the command
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    layout = layout_in(tmp_path_factory.mktemp("classification"))
+    write_training_data(layout, 40)
+    recipe = dataclasses.replace(recipes.model1(), epochs=1)
+    return layout, training.train(layout, recipe, "model1", RunOptions())
+
+
+def invoke(layout, *arguments):
+    folders = ["--data-dir", layout.data, "--runs-dir", layout.runs]
+    return CliRunner().invoke(cli.cli, [*map(str, folders), "classify", *map(str, arguments)])
+
+
+def test_the_competitions_own_images_get_the_probabilities_of_the_run(project):
+    layout, run = project
+    rows = read_probabilities(run.folder / "validation_probabilities.npy")
+    files = [layout.images("train") / f"{image_id}.png" for image_id in rows["id"]]
+    results = classify(run, [read_picture(file) for file in files])
+    found = np.stack([result.probabilities for result in results])
+    np.testing.assert_allclose(found, rows["probabilities"], atol=1e-5)
+
+
+def test_the_likeliest_classes_stand_first_with_bars(project):
+    layout, _ = project
+    result = invoke(layout, layout.images("train") / "1.png")
+    header, *lines = result.output.splitlines()
+    assert header.endswith("1.png (32 x 32 pixels)")
+    probabilities = [float(line.split()[1]) for line in lines]
+    assert len(lines) == 5 and probabilities == sorted(probabilities, reverse=True)
+    assert lines[0].split()[2] == "#" * round(40 * probabilities[0])
+
+
+def test_one_bad_picture_spoils_no_other(project, tmp_path):
+    layout, _ = project
+    (tmp_path / "notes.txt").write_text("no picture")
+    good = layout.images("train") / "1.png"
+    result = invoke(layout, "--json", tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path)
+    assert isinstance(result.exception, UserError)
+    assert "3 of 4 pictures" in str(result.exception)
+    for words in ("notes.txt is not a picture", "gone.png is missing", "is a folder"):
+        assert words in result.stderr
+    content = json.loads(result.stdout)
+    assert content["run"] == "model1"
+    answers = {part["image"]: part for part in content["images"]}
+    probabilities = answers[str(good)]["probabilities"]
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert answers[str(good)]["class"] == max(probabilities, key=probabilities.get)
+    assert "not a picture" in answers[str(tmp_path / "notes.txt")]["error"]
+
+
+def test_without_a_run_it_says_how_to_make_one(tmp_path):
+    layout = layout_in(tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "p.png")
+    result = invoke(layout, tmp_path / "p.png")
+    assert "There is no finished run" in str(result.exception)

@@ -1,0 +1,297 @@
+"""Every image once and in order, from the files and from the cache; a cache is whole or absent."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_data import layout_in, write_manifest, write_pngs
+
+from kaggle_cifar import pixels as pixels_module
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.pixels import BrokenImageError, decode_images, read_images
+from kaggle_cifar.storage import lock
+
+IDS = np.sort(np.random.default_rng(3).choice(300_000, 131, replace=False)) + 1
+
+
+@pytest.fixture
+def extracted(tmp_path):
+    layout = layout_in(tmp_path)
+    pixels = write_pngs(layout.images("test"), IDS)
+    write_manifest(layout, "test")
+    return layout, pixels
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same for many examples: the cache is deleted before each."""
+    layout = layout_in(tmp_path_factory.mktemp("pixels"))
+    pixels = write_pngs(layout.images("test"), IDS)
+    write_manifest(layout, "test")
+    return layout, pixels
+
+
+def read(layout, ids=IDS, batch_size=50):
+    return np.concatenate(list(read_images(layout, "test", ids, batch_size)))
+
+
+def caches(layout):
+    """Return what is in the cache's folder, but for its lock."""
+    if not layout.cache.exists():
+        return []
+    return sorted(path.name for path in layout.cache.iterdir() if path.name != ".lock")
+
+
+def no_decoder(*_):
+    raise AssertionError("decoded again")
+
+
+# Every image once, in order
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    count=st.sampled_from([1, 2, 127, 130, 131]),
+    batch_size=st.sampled_from([1, 2, 7, 13, 126, 127, 128, 131, 500]),
+    seed=st.integers(0, 3),
+)
+def test_every_image_comes_once_and_in_order(shared, count, batch_size, seed):
+    layout, pixels = shared
+    shutil.rmtree(layout.cache, ignore_errors=True)
+    rows = np.arange(count) if seed == 0 else np.random.default_rng(seed).permutation(131)[:count]
+    first = list(read_images(layout, "test", IDS[rows], batch_size))
+    np.testing.assert_array_equal(read(layout, IDS, batch_size), pixels)
+    again = list(read_images(layout, "test", IDS[rows], batch_size))
+    for batches in (first, again):
+        np.testing.assert_array_equal(np.concatenate(batches), pixels[rows])
+        assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert len(caches(layout)) == 1
+
+
+def test_a_second_reading_decodes_nothing(extracted, monkeypatch):
+    layout, pixels = extracted
+    read(layout)
+    monkeypatch.setattr(pixels_module, "decode_files", no_decoder)
+    np.testing.assert_array_equal(read(layout), pixels)
+
+
+def test_the_cache_can_be_read_without_this_program(extracted):
+    layout, pixels = extracted
+    read(layout)
+    (name,) = caches(layout)
+    np.testing.assert_array_equal(np.load(layout.cache / name), pixels)
+
+
+# Never stale
+
+
+def test_other_images_are_read_anew_and_the_old_cache_goes(extracted):
+    layout, _ = extracted
+    read(layout)
+    old = caches(layout)
+    other = write_pngs(layout.images("test"), IDS, seed=8)
+    write_manifest(layout, "test")
+    np.testing.assert_array_equal(read(layout), other)
+    assert len(caches(layout)) == 1
+    assert caches(layout) != old
+
+
+def test_a_folder_without_a_manifest_gets_no_cache(extracted):
+    layout, pixels = extracted
+    layout.manifest("test").unlink()
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert caches(layout) == []
+
+
+def test_an_image_that_is_not_the_extracted_one_is_named(extracted):
+    layout, _ = extracted
+    folder = layout.images("test")
+    shutil.copy(folder / f"{IDS[90]}.png", folder / f"{IDS[91]}.png")
+    with pytest.raises(BrokenImageError, match=rf"test/{IDS[91]}\.png is an image, but not the"):
+        read(layout)
+    assert caches(layout) == []
+
+
+def test_an_id_that_was_not_extracted_is_named(extracted):
+    layout, _ = extracted
+    read(layout)
+    with pytest.raises(BrokenImageError, match=r"test/300001\.png is missing"):
+        read(layout, np.append(IDS, 300_001))
+
+
+def test_a_damaged_manifest_is_named(extracted):
+    layout, _ = extracted
+    layout.manifest("test").write_text("id,size,crc32\n1,2\n")
+    with pytest.raises(UserError, match=r"test\.manifest\.csv is damaged"):
+        read(layout)
+
+
+@pytest.mark.parametrize("content", [b"", b"no NumPy", None])
+def test_a_damaged_cache_is_made_anew(extracted, content):
+    layout, pixels = extracted
+    read(layout)
+    path = layout.cache / caches(layout)[0]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] if content is None else content)
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert path.read_bytes() == whole
+
+
+# Whole or absent, and never in the way
+
+
+def test_reading_that_is_broken_off_leaves_nothing(extracted):
+    layout, _ = extracted
+    batches = read_images(layout, "test", IDS, 10)
+    next(batches)
+    assert len(caches(layout)) == 1
+    batches.close()
+    assert caches(layout) == []
+
+
+class FullFile:
+    """A file on a disk that has room for some bytes and no more."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, content):
+        self.room -= len(memoryview(content).cast("B"))
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(content)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
+@pytest.mark.parametrize("room", [0, 128, 100_000])
+def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room):
+    layout, pixels = extracted
+    path_open = Path.open
+
+    def full_disk(path, mode="r", *options):
+        file = path_open(path, mode, *options)
+        return FullFile(file, room) if path.name.endswith(".partial") else file
+
+    monkeypatch.setattr(Path, "open", full_disk)
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert "are not kept" in capsys.readouterr().out
+    assert caches(layout) == []
+
+
+@pytest.mark.parametrize("step", ["sync", "refuse_full_disk", "lock"])
+def test_what_fails_at_another_step_stops_nothing(extracted, monkeypatch, capsys, step):
+    layout, pixels = extracted
+
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pixels_module, step, full_disk)
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert "are not kept" in capsys.readouterr().out
+    assert caches(layout) == []
+
+
+def test_a_cache_leaves_room_for_other_work(extracted, monkeypatch, capsys):
+    layout, pixels = extracted
+    usage = shutil._ntuple_diskusage(10**9, 10**9 - 500_000, 500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert "are not kept" in capsys.readouterr().out
+    assert caches(layout) == []
+
+
+def test_of_two_at_once_one_keeps_the_pixels(extracted, capsys):
+    layout, pixels = extracted
+    with lock(layout.cache, "reading of all images"):
+        np.testing.assert_array_equal(read(layout), pixels)
+    assert "Another reading of all images is at work" in capsys.readouterr().out
+    assert caches(layout) == []
+    first, second = (read_images(layout, "test", IDS, 10) for _ in range(2))
+    both = list(zip(first, second, strict=True))
+    for part in (0, 1):
+        np.testing.assert_array_equal(np.concatenate([pair[part] for pair in both]), pixels)
+    assert len(caches(layout)) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
+def test_the_cache_may_be_deleted_while_it_is_made_or_used(extracted, capsys):
+    layout, pixels = extracted
+    for cache_was_there in (False, True):
+        if cache_was_there:
+            read(layout)
+        batches = read_images(layout, "test", IDS, 10)
+        start = next(batches)
+        shutil.rmtree(layout.cache)
+        np.testing.assert_array_equal(np.concatenate([start, *batches]), pixels)
+        assert caches(layout) == []
+        assert ("are not kept" in capsys.readouterr().out) != cache_was_there
+
+
+def test_a_look_at_the_files_does_not_trust_the_cache(extracted):
+    layout, _ = extracted
+    read(layout)
+    (layout.images("test") / f"{IDS[5]}.png").write_bytes(b"")
+    with pytest.raises(BrokenImageError, match=r"is not an image \(0 bytes\)"):
+        list(decode_images(layout, "test", IDS, 10))
+
+
+# A kill at any moment
+
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from kaggle_cifar import pixels, storage
+
+def killed(function, calls):
+    def call(*arguments, **options):
+        nonlocal calls
+        calls -= 1
+        if calls == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return call
+
+data, ids, where, calls = sys.argv[1:]
+# TensorFlow takes seconds to import.
+pixels.decode_files = lambda paths, _: np.stack([np.array(Image.open(path)) for path in paths])
+owner, name = {
+    "begin": (np.lib.format, "write_array_header_1_0"),
+    "write": (pixels.CacheWriter, "write"),
+    "sync": (pixels, "sync"),
+    "publish": (Path, "replace"),
+}[where]
+setattr(owner, name, killed(getattr(owner, name), int(calls)))
+for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20):
+    pass
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("where", "calls"), [("begin", 1), ("write", 1), ("write", 6), ("sync", 1), ("publish", 1)]
+)
+def test_a_kill_is_made_good_by_the_next_reading(extracted, tmp_path, where, calls):
+    layout, pixels = extracted
+    np.save(tmp_path / "ids.npy", IDS)
+    command = [sys.executable, "-c", KILLED_AT, str(layout.data), str(tmp_path / "ids.npy")]
+    killed = subprocess.run([*command, where, str(calls)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not list(layout.cache.glob("*.npy"))
+    np.testing.assert_array_equal(read(layout), pixels)
+    (name,) = caches(layout)
+    np.testing.assert_array_equal(np.load(layout.cache / name), pixels)

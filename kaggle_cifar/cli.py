@@ -274,6 +274,8 @@ def train(
     from kaggle_cifar import sweeps, training
 
     refuse_contradictions(context)
+    if context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
+        say(recipes.BETTER_THAN_DEFAULT)
     recipe = changed_recipe(recipe, changes)
     run_name = name or recipe.name + (f"-{time_budget / 60:g}m" if time_budget else "")
     if epochs is not None:

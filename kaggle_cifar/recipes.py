@@ -18,6 +18,10 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
+BETTER_THAN_DEFAULT = (
+    "This is the student project's recipe. airbench84 does better in a thirtieth of its time, "
+    "airbench94 reaches 93 % in half: `kaggle-cifar train airbench94`."
+)
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 FLIPS = ("none", "random", "alternating")

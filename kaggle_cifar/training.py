@@ -87,6 +87,7 @@ def train(
         if _is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
             if tensorboard:
+                start_tensorflow()  # quiet
                 write_events(run.events_folder, run.read_history(), run.started)
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return run

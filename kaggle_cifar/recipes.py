@@ -86,6 +86,9 @@ class SGD:
     l2: float
     bias_factor: float
 
+    def __post_init__(self) -> None:
+        require_share("momentum", self.momentum)
+
 
 @dataclass(frozen=True)
 class Muon:
@@ -93,6 +96,9 @@ class Muon:
 
     learning_rate: float
     momentum: float
+
+    def __post_init__(self) -> None:
+        require_share("momentum", self.momentum)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,16 @@ def find_run(layout: Layout, name: str) -> Run:
 
 
 def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
-    """Return the runs of these names, or, where none is named, the newest finished one."""
+    """Return the runs of these names, or, where none is named, the newest finished one.
+
+    Raises
+    ------
+    UserError
+        When a name is unknown or given twice.
+    """
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"The run {twice[0]} was named twice. Name each run once.")
     return [find_run(layout, name) for name in names] or [newest_finished_run(layout)]
 
 

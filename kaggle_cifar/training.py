@@ -323,7 +323,7 @@ class Training:
         self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
         self._estimate = Estimate(self.source.images(self.source.steps), epochs)
         say(
-            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.2g} epochs of "
+            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.4g} epochs of "
             f"{self.recipe.name} fit into the time budget."
         )
 
@@ -665,7 +665,7 @@ class Estimate:
         left = (self._epochs * self._images - images_seen) / speed
         say(
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
-            f"at most {duration(left)} to the end of epoch {self._epochs:.3g}."
+            f"at most {duration(left)} to the end of epoch {self._epochs:.4g}."
         )
 
 

@@ -18,7 +18,7 @@ from kaggle_cifar.storage import from_json
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("[!.]*/README.md")])
 write_help = runpy.run_path(str(DOCS / "write_help.py"))
 
 

@@ -243,6 +243,11 @@ def inspect(layout: Layout, seed: int) -> None:
     type=Duration(),
     help="Fit the epochs into a time like 50m, from reading the data to the result.",
 )
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write runs/NAME/tensorboard too: watch all by `tensorboard --logdir runs`.",
+)
 @click.pass_context
 def train(
     context: click.Context,
@@ -257,6 +262,7 @@ def train(
     validation: str,
     mixed_precision: bool,
     time_budget: float | None,
+    tensorboard: bool,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
@@ -274,6 +280,8 @@ def train(
     from kaggle_cifar import sweeps, training
 
     refuse_contradictions(context)
+    if context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
+        say(recipes.BETTER_THAN_DEFAULT)
     recipe = changed_recipe(recipe, changes)
     run_name = name or recipe.name + (f"-{time_budget / 60:g}m" if time_budget else "")
     if epochs is not None:
@@ -281,13 +289,13 @@ def train(
     options = RunOptions(seed or 0, limit, validation, mixed_precision, time_budget)
     with stopping_cleanly():
         if seeds:
-            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds)
+            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds, tensorboard)
         elif folds:
-            sweeps.train_folds(context.obj, recipe, run_name, options, folds)
+            sweeps.train_folds(context.obj, recipe, run_name, options, folds, tensorboard)
         else:
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
-            training.train(context.obj, recipe, run_name, options)
+            training.train(context.obj, recipe, run_name, options, tensorboard)
 
 
 @contextmanager

@@ -18,6 +18,10 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
+BETTER_THAN_DEFAULT = (
+    "This is the student project's recipe. airbench84 does better in a thirtieth of its time, "
+    "airbench94 reaches 93 % in half: `kaggle-cifar train airbench94`."
+)
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 FLIPS = ("none", "random", "alternating")
@@ -82,6 +86,9 @@ class SGD:
     l2: float
     bias_factor: float
 
+    def __post_init__(self) -> None:
+        require_share("momentum", self.momentum)
+
 
 @dataclass(frozen=True)
 class Muon:
@@ -89,6 +96,9 @@ class Muon:
 
     learning_rate: float
     momentum: float
+
+    def __post_init__(self) -> None:
+        require_share("momentum", self.momentum)
 
 
 @dataclass(frozen=True)
@@ -282,6 +292,27 @@ def model3_tuned() -> Recipe:
     )
 
 
+def airbench84() -> Recipe:
+    """More than the student project reached, within a minute on two cores.
+
+    airbench's network at less than half its width for two short epochs, its convolutions trained
+    by Muon (cifar10-airbench's airbench94_muon.py) in small batches, at a rate that only falls.
+    """
+    return dataclasses.replace(
+        airbench94(),
+        name="airbench84",
+        network_options={"widths": [32, 64, 256]},
+        optimizer="muon",
+        learning_rate=0.75,
+        muon=Muon(learning_rate=0.24, momentum=0.6),
+        batch_size=512,
+        epochs=2,
+        schedule=Triangle(start=1, peak=0, end=0),
+        lookahead=None,
+        whitening_bias_epochs=0,
+    )
+
+
 def airbench94() -> Recipe:
     """The smallest of airbench's recipes: published 94.01 % with six views on 50,000 images.
 
@@ -342,6 +373,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         model3,
         model3_tuned_plateau,
         model3_tuned,
+        airbench84,
         airbench94,
         airbench95,
         airbench96,

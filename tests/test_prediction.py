@@ -18,7 +18,7 @@ from kaggle_cifar import prediction, recipes, storage, training
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities, write_array
-from kaggle_cifar.runs import Run, RunOptions, find_run, newest_finished_run
+from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
 from kaggle_cifar.storage import lock, write_text
 from kaggle_cifar.submission import write_submission
 
@@ -344,3 +344,8 @@ def test_runs_are_found_by_name_and_the_newest_by_default(copied):
     shutil.rmtree(layout.runs)
     with pytest.raises(UserError, match="kaggle-cifar train"):
         newest_finished_run(layout)
+
+
+def test_a_run_named_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="The run model1 was named twice"):
+        chosen_runs(layout_in(tmp_path), ["model1", "model3", "model1"])

@@ -1,0 +1,190 @@
+"""What each recipe reaches, at which cost: the table of the runs there are, and its picture.
+
+    python benchmarks/recipe_costs.py --data-dir data --runs-dir runs --picture recipes.png \
+        model3 airbench84-seed0 airbench84-seed1 airbench94-seed0
+
+Accuracies are those of the runs. Times are reckoned from the runs' steps and from speeds measured
+here, on a quiet machine, all recipes in one go: a run's own seconds tell what else the machine
+did. The first line is the student project's own way to train Model 3: Keras' `fit` on float
+arrays, whose course the run `model3` has, and whose speed is measured here, too.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from training_speed import plain_keras
+
+from kaggle_cifar import figures
+from kaggle_cifar.dataset import TrainingSet, load_training_set
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.ledger import table
+from kaggle_cifar.progress import duration
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.runs import Run, RunOptions, find_run
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.training import EVALUATION_BATCH, Training
+
+STUDENT = "Model 3 by Keras' fit"
+TARGET = 0.8462  # the student project's own result
+MEASURED_SECONDS = 12.0  # for each recipe
+MEASURED_BATCHES = 8
+
+
+def main() -> None:
+    """Measure, print the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--data-dir", type=Path, default="data")
+    parser.add_argument("--runs-dir", type=Path, default="runs")
+    parser.add_argument("--picture", type=Path)
+    arguments = parser.parse_args()
+    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    try:
+        groups = by_recipe([find_run(layout, name) for name in arguments.runs])
+        largest = max(runs[0].read_recipe()[0].batch_size for runs in groups.values())
+        data = load_training_set(layout, limit=MEASURED_BATCHES * largest)
+    except UserError as error:
+        sys.exit(f"This benchmark needs the real training images and finished runs: {error}")
+    rows, curves = [], {}
+    for name, runs in groups.items():
+        recipe, _ = runs[0].read_recipe()
+        speeds = measure(recipe, data)
+        if name == "model3":
+            fit = measure_fit(recipe, data)
+            curves[STUDENT] = [course(run, recipe, *fit) for run in runs]
+            rows.append(row(STUDENT, runs, curves[STUDENT]))
+        curves[name] = [course(run, recipe, *speeds) for run in runs]
+        rows.append(row(name, runs, curves[name]))
+        print(f"{name}: {speeds[0]:,.0f} images/s in training, {speeds[1]:,.0f} in evaluation")
+    header = ("recipe", "seeds", "validation accuracy", "six views", "time", "PFLOP")
+    print(table((*header, f"first past {TARGET:.2%}"), rows))
+    if arguments.picture:
+        draw(curves, arguments.picture)
+
+
+def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
+    """Return the runs by the name of their recipe, in the order given."""
+    groups = defaultdict(list)
+    for run in runs:
+        run.require_finished()
+        groups[run.read_recipe()[0].name].append(run)
+    return dict(groups)
+
+
+def measure(recipe: Recipe, data: TrainingSet) -> tuple[float, float]:
+    """Return the images a second of training and of evaluation."""
+    strategy = start_tensorflow("where faster" if recipe.mixed_precision else "never")
+    options = RunOptions(validation="none")
+    training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
+    step = training._time_steps(MEASURED_SECONDS)
+    return training.source.images(1) / step, 1 / training._time_evaluation()
+
+
+def measure_fit(recipe: Recipe, data: TrainingSet) -> tuple[float, float]:
+    """Return the images a second of Keras' `fit` and `evaluate` on float arrays."""
+    strategy = start_tensorflow()
+    options = RunOptions(validation="none")
+    training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
+    model = plain_keras(training.model)
+    scaled = data.pixels / np.float32(255)
+    speeds = []
+    for work in (
+        lambda: model.fit(scaled, data.labels, batch_size=recipe.batch_size, verbose=0),
+        lambda: model.evaluate(scaled, data.labels, batch_size=EVALUATION_BATCH, verbose=0),
+    ):
+        work()  # compiles
+        started = time.perf_counter()
+        work()
+        speeds.append(len(data) / (time.perf_counter() - started))
+    return speeds[0], speeds[1]
+
+
+def course(
+    run: Run, recipe: Recipe, training_speed: float, evaluation_speed: float
+) -> list[tuple[float, float]]:
+    """Return the seconds at the end of each epoch, and the validation accuracy there."""
+    metrics = run.read_metrics()
+    epoch_images = metrics["train_images"]
+    if recipe.whole_batches:
+        epoch_images -= epoch_images % recipe.batch_size
+    points, seconds, left = [], 0.0, recipe.epochs * epoch_images
+    for epoch in run.read_history():
+        seconds += min(left, epoch_images) / training_speed
+        seconds += metrics["validation_images"] / evaluation_speed
+        left -= epoch_images
+        points.append((seconds, epoch["val_accuracy"]))
+    return points
+
+
+def row(name: str, runs: list[Run], courses: list[list[tuple[float, float]]]) -> list[str]:
+    """Return a recipe's cells."""
+    metrics = [run.read_metrics() for run in runs]
+    firsts = [next((s for s, accuracy in points if accuracy > TARGET), None) for points in courses]
+    past = [seconds for seconds in firsts if seconds is not None]
+    return [
+        name,
+        str(len(runs)),
+        mean_and_deviation([m["validation_accuracy"] for m in metrics]),
+        mean_and_deviation([m.get("validation_accuracy_tta") for m in metrics]),
+        duration(statistics.mean(points[-1][0] for points in courses)),
+        f"{metrics[0]['petaflop']:.3g}" if "petaflop" in metrics[0] else "",
+        f"{duration(statistics.mean(past))} ({len(past)} of {len(firsts)})" if past else "never",
+    ]
+
+
+def mean_and_deviation(values: list[float | None]) -> str:
+    """Return the mean of seeds and their standard deviation."""
+    if None in values:
+        return ""
+    known: list[float] = [value for value in values if value is not None]
+    if len(known) == 1:
+        return f"{known[0]:.4f}"
+    return f"{statistics.mean(known):.4f} ± {statistics.stdev(known):.4f}"
+
+
+@figures.styled
+def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
+    """Write the PNG of accuracy over training time, a colour for each recipe."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, courses) in enumerate(curves.items()):
+        style: dict[str, Any] = {
+            "color": figures.COLOURS[i % len(figures.COLOURS)],
+            "linestyle": figures.LINE_STYLES[i // len(figures.COLOURS)],
+        }
+        for number, points in enumerate(courses):
+            label = name if number == 0 else None
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+            axes.plot(*points[-1], marker="o", color=style["color"])
+    axes.axhline(TARGET, color=figures.INK, linewidth=0.8)
+    axes.annotate(
+        f"the student project: {TARGET:.2%}",
+        (1, TARGET),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize="small",
+    )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: duration(seconds)))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(bottom=0.5)
+    axes.set_xlabel("training time on two CPU cores, evaluations included")
+    axes.set_ylabel("validation accuracy, one view")
+    axes.grid(True)
+    axes.legend(loc="lower right")
+    figures.save(figure, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -108,9 +108,8 @@ class Project:
 def files_in(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield the files that a pattern names or that lie in folders that it names; no hidden ones."""
     for found in folder.glob(pattern):
-        if found.name.startswith(".") or found.suffix == ".parts":
-            continue
-        yield from (path for path in found.rglob("*")) if found.is_dir() else [found]
+        if not found.name.startswith(".") and found.suffix != ".parts":
+            yield from found.rglob("*") if found.is_dir() else [found]
 
 
 def main() -> None:

@@ -237,6 +237,10 @@ def inspect(layout: Layout, seed: int) -> None:
     type=Duration(),
     help="Fit the epochs into a time like 50m, from reading the data to the result.",
 )
+@click.option("--on", type=click.Choice(["kaggle"]), help="Train there, on a GPU; bring it here.")
+@click.option("--accelerator", help="Kaggle's name of a GPU.  [default: NvidiaTeslaT4, two]")
+@click.option("--predict", is_flag=True, help="Predict the test images there, too.")
+@click.option("--detach", is_flag=True, help="Return once Kaggle has it; run again to follow.")
 @click.pass_context
 def train(
     context: click.Context,
@@ -251,6 +255,10 @@ def train(
     validation: str,
     mixed_precision: bool,
     time_budget: float | None,
+    on: str | None,
+    accelerator: str | None,
+    predict: bool,
+    detach: bool,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
@@ -264,8 +272,9 @@ def train(
       kaggle-cifar train my_recipe.json
       kaggle-cifar train airbench94 --time-budget 50m
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
+      kaggle-cifar train airbench96 --on kaggle --predict
     """  # noqa: D301
-    from kaggle_cifar import sweeps, training
+    from kaggle_cifar import kernel_script, remote, sweeps, training
 
     refuse_contradictions(context)
     recipe = changed_recipe(recipe, changes)
@@ -281,7 +290,12 @@ def train(
         else:
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
-            training.train(context.obj, recipe, run_name, options)
+            if on:
+                gpu = accelerator or kernel_script.DEFAULT_ACCELERATOR
+                remote.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
+            else:
+                remote.refuse_remote(context.obj, run_name)
+                training.train(context.obj, recipe, run_name, options)
 
 
 @contextmanager
@@ -311,11 +325,21 @@ def refuse_contradictions(context: click.Context) -> None:
         ("seeds", "folds", "repeat --folds with another --seed and --name instead"),
         ("folds", "validation", "--folds N judges each run on its own part"),
         ("epochs", "time_budget", "both set how long the training is"),
+        ("on", "seeds", "train them one by one, with --seed"),
+        ("on", "folds", "train them one by one, with --validation fold1of5 and --name"),
     ):
-        given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-        if all(context.get_parameter_source(name) in given for name in (first, second)):
+        if is_given(context, first) and is_given(context, second):
             names = f"--{first} and --{second}".replace("_", "-")
             raise click.UsageError(f"{names} exclude each other: {reason}.")
+    for name in ("accelerator", "predict", "detach"):
+        if is_given(context, name) and not is_given(context, "on"):
+            raise click.UsageError(f"--{name} belongs to a training with --on kaggle.")
+
+
+def is_given(context: click.Context, name: str) -> bool:
+    """Whether an option was given by the user."""
+    given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    return context.get_parameter_source(name) in given
 
 
 @cli.command()

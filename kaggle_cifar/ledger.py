@@ -9,6 +9,7 @@ from typing import Any
 
 from kaggle_cifar.progress import duration
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.remote import Session, remote_sessions
 from kaggle_cifar.runs import Run, RunOptions, all_runs
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
@@ -18,9 +19,16 @@ def describe_runs(layout: Layout) -> str:
     """Return the table of runs, and the mean and spread of those that differ in the seed only."""
     header = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
     runs = all_runs(layout)
-    if not runs:
+    rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
+    if not rows:
         return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
-    return "\n".join([table(header, map(run_row, runs)), *seed_sweeps(runs)])
+    return "\n".join([table(header, rows), *seed_sweeps(runs)])
+
+
+def remote_row(run: Run, session: Session) -> Sequence[str]:
+    """Return the cells of a run that is trained on Kaggle."""
+    recipe, _ = run.read_recipe()
+    return (run.name, recipe.name, f"{session.state} on Kaggle", "", "", "")
 
 
 def run_row(run: Run) -> Sequence[str]:

@@ -274,7 +274,8 @@ def train(
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
       kaggle-cifar train airbench96 --on kaggle --predict
     """  # noqa: D301
-    from kaggle_cifar import kernel_script, remote, sweeps, training
+    from kaggle_cifar import remote, sweeps, training
+    from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
 
     refuse_contradictions(context)
     recipe = changed_recipe(recipe, changes)
@@ -291,7 +292,7 @@ def train(
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
             if on:
-                gpu = accelerator or kernel_script.DEFAULT_ACCELERATOR
+                gpu = accelerator or DEFAULT_ACCELERATOR
                 remote.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
             else:
                 remote.refuse_remote(context.obj, run_name)

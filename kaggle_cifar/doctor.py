@@ -21,7 +21,7 @@ from kaggle_cifar.kaggle_client import (
     readable_by_others,
     require_credentials,
 )
-from kaggle_cifar.remote import LEAST_SESSION, gpu_quota
+from kaggle_cifar.remote.sending import LEAST_SESSION, gpu_quota
 from kaggle_cifar.storage import Layout
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.

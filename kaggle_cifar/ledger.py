@@ -9,7 +9,8 @@ from typing import Any
 
 from kaggle_cifar.progress import duration
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.remote import Session, remote_sessions
+from kaggle_cifar.remote import remote_sessions
+from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.runs import Run, RunOptions, all_runs
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record

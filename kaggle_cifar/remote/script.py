@@ -31,7 +31,7 @@ ACCELERATORS = (
 # Kaggle runs a session that asks for one of these on something else, without a word.
 RETIRED = ("NvidiaTeslaK80", "NvidiaTeslaP100", "TpuV232", "TpuV2256", "TpuV38", "Tpu1VmV38")
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same source makes the same script
 
 SCRIPT = '''\

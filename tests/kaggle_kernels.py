@@ -73,6 +73,7 @@ class KernelHost:
     refusal: dict[str, Any] = field(default_factory=dict)  # of the next push, by field
     cut_stream: int = 0  # streams to be cut after their first event
     gpu_hours: tuple[float, float] | None = (2.5, 30.0)  # used, in all
+    has_ever_run: bool = True
     all: dict[str, Kernel] = field(default_factory=dict)
 
     def run_as_kaggle_does(self, kernel: Kernel) -> None:
@@ -241,7 +242,7 @@ class KernelMethods:
             time_used=used,
             time_reserved=timedelta(0),
             total_time_allowed=total,
-            has_ever_run=True,
+            has_ever_run=self.site.kernels.has_ever_run,
         )
         refresh = datetime(2026, 11, 28, tzinfo=UTC).replace(tzinfo=None)
         self.answer_object(

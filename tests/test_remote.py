@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -301,7 +302,7 @@ def test_detached_it_is_followed_later(played, layout, capfd):
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("ERROR", "failed"), ("CANCEL_ACKNOWLEDGED", "was cancelled")]
+    ("state", "shown"), [("ERROR", "failed"), ("CANCEL_ACKNOWLEDGED", "cancelled")]
 )
 def test_a_failed_session_shows_the_end_of_its_log_and_can_be_begun_anew(
     played, layout, state, shown
@@ -511,17 +512,48 @@ def test_without_the_data_a_session_fails_with_a_sentence(site, layout):
         train(layout)
 
 
-def test_a_package_that_is_missing_there_is_installed_or_named(site, layout):
-    site.kernels.absent = (*site.kernels.absent, "psutil")
-    site.kernels.environment = {"PIP_NO_INDEX": "1"}
-    with pytest.raises(UserError, match="psutil could not be installed") as error:
-        train(layout)
-    assert "lacks psutil: installing it, because training imports it" in str(error.value)
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_package_that_is_missing_there_is_installed_or_named(
+    tmp_path, monkeypatch, capsys, status
+):
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, status)
+
+    (tmp_path / SLUG).mkdir()
+    (tmp_path / SLUG / "train.7z").touch()
+    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
+    monkeypatch.setattr(kernel, "is_there", lambda name: name not in ("psutil", "py7zr"))
+    monkeypatch.setattr(kernel.subprocess, "run", run)
+    if status:
+        with pytest.raises(SystemExit, match="psutil could not be installed"):
+            kernel.install_missing(tmp_path)
+        return
+    kernel.install_missing(tmp_path)
+    assert [command[-1] for command in commands] == ["psutil", "py7zr"]
+    assert "lacks py7zr: installing it, because the images are packed" in capsys.readouterr().out
+
+
+def test_all_that_training_and_prediction_need_is_looked_for(local):
+    """What other packages the room `kernel` may import, Kaggle's image is not asked for."""
+    code = (
+        "import sys; before = set(sys.modules); sys.argv = ['']\n"
+        "from kaggle_cifar import kernel, training, prediction, extract\n"
+        "import kaggle_cifar, importlib.metadata as m\n"
+        "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*found & {'click', 'py7zr', 'kaggle', 'kagglesdk', 'jinja2', 'six', 'requests'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_without_7z_the_images_are_unpacked_all_the_same(layout, local, monkeypatch, tmp_path):
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / SLUG).symlink_to(local[0].raw)
     monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    kernel.place_images(local[0].raw, layout, "train")
+    kernel.place_data(tmp_path / "input", layout, ["train"])
     assert layout.manifest("train").read_bytes() == local[0].manifest("train").read_bytes()
 
 

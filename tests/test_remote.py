@@ -21,12 +21,13 @@ from kaggle_server import KaggleSite
 from small_data import layout_in
 
 from kaggle_cifar import cli, kernel, ledger, recipes, remote, training
+from kaggle_cifar.checkpoint import save_checkpoint
 from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.remote import script, sending
+from kaggle_cifar.remote import bringing, script, sending
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import SOLUTION, draw_sample
 from kaggle_cifar.storage import Layout
@@ -417,6 +418,55 @@ def test_a_listing_that_leads_out_of_the_folder_is_refused(played, layout):
         train(layout)
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of the program may run on it."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (sending, "push"),
+        (remote, "follow"),
+        (bringing, "fetch"),
+        (remote, "check"),
+        (bringing, "sync"),
+        (bringing, "forget"),
+    ],
+)
+def test_killed_anywhere_it_goes_on(played, layout, local, monkeypatch, module, name):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(module, name, kill)
+        train(layout)
+    assert_weights_equal(train(layout), local[1])
+    assert len(played.kernels.all) == 1
+    assert not (layout.runs / ".remote" / "model1").exists()
+
+
+def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, local, tmp_path):
+    run = Run(tmp_path / "stopped" / "model1")
+    shutil.copytree(local[1].folder, run.folder)
+    run.metrics_file.unlink()
+    save_checkpoint(run.checkpoint_file, {"epoch": 2, "step": 1}, {})
+
+    def stop(host: KernelHost, session: Kernel) -> None:
+        leave(run, session, "stopped")
+        host.refusal = {"error": "Maximum weekly GPU quota reached"}
+        session.end()
+
+    well, played.kernels.run = played.kernels.run, stop
+    with pytest.raises(UserError, match="hours anew every week"):
+        train(layout)
+    assert "refused on Kaggle" in ledger.describe_runs(layout)
+    played.kernels.run = well
+    train(layout)
+    first, second = played.kernels.all.values()
+    assert second.request.kernel_data_sources == [first.request.slug]
+
+
 # What is refused before anything is sent
 
 
@@ -514,7 +564,7 @@ def test_without_the_data_a_session_fails_with_a_sentence(site, layout):
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_package_that_is_missing_there_is_installed_or_named(
-    tmp_path, monkeypatch, capsys, status
+    tmp_path, monkeypatch, capfd, status
 ):
     commands = []
 
@@ -533,7 +583,7 @@ def test_a_package_that_is_missing_there_is_installed_or_named(
         return
     kernel.install_missing(tmp_path)
     assert [command[-1] for command in commands] == ["psutil", "py7zr"]
-    assert "lacks py7zr: installing it, because the images are packed" in capsys.readouterr().out
+    assert "lacks py7zr: installing it, because the images are packed" in capfd.readouterr().out
 
 
 def test_all_that_training_and_prediction_need_is_looked_for(local):

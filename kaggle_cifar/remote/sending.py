@@ -55,6 +55,50 @@ def sent_session(
     if session and session.state == "sending" and is_known(api, session.kernel):
         return record(remote, dataclasses.replace(session, state="queued"))
     seconds = session_seconds(api)
+    session = next_session(api, remote, session, accelerator, predict)
+    settings = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options)}
+    resume = session.source is not None
+    job = Job(remote.name, **settings, predict=predict, resume=resume, seconds=seconds)
+    write_kernel(remote.folder / "kernel", session.kernel, job, accelerator, session.source)
+    write_json(remote.recipe_file, settings)
+    record(remote, session)  # by it, a session whose answer is lost is found again
+    try:
+        push(api, remote, session)
+    except RefusedError:
+        if session.source:
+            record(remote, dataclasses.replace(session, state="refused"))
+        else:
+            forget(remote)
+        raise
+    say(f"Session {session.number} of {remote.name} is sent: {session.url}")
+    return record(remote, dataclasses.replace(session, state="queued"))
+
+
+def next_session(
+    api: Any, remote: Run, before: Session | None, accelerator: str, predict: bool
+) -> Session:
+    """Return the session that comes after another, if there was one, under a name of its own."""
+    kernel = new_kernel(api, remote.name)
+    if before is None:
+        return Session(kernel, accelerator, predict)
+    number = before.number + (before.state not in ("sending", "refused"))
+    return Session(kernel, accelerator, predict, number, before.source, before.progress)
+
+
+class RefusedError(UserError):
+    """Kaggle certainly has not begun a session."""
+
+
+def sent_session(
+    api: Any, remote: Run, recipe: Recipe, options: RunOptions, accelerator: str, predict: bool
+) -> Session:
+    """Return the session that Kaggle has of a run, sending one where it has none."""
+    session = read_session(remote)
+    if session and session.state in (*UNDER_WAY, "complete"):
+        return session
+    if session and session.state == "sending" and is_known(api, session.kernel):
+        return record(remote, dataclasses.replace(session, state="queued"))
+    seconds = session_seconds(api)
     asked = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options)}
     if session is None:
         session = Session(new_kernel(api, remote.name), accelerator, predict, number=0)

@@ -85,47 +85,6 @@ def next_session(
     return Session(kernel, accelerator, predict, number, before.source, before.progress)
 
 
-class RefusedError(UserError):
-    """Kaggle certainly has not begun a session."""
-
-
-def sent_session(
-    api: Any, remote: Run, recipe: Recipe, options: RunOptions, accelerator: str, predict: bool
-) -> Session:
-    """Return the session that Kaggle has of a run, sending one where it has none."""
-    session = read_session(remote)
-    if session and session.state in (*UNDER_WAY, "complete"):
-        return session
-    if session and session.state == "sending" and is_known(api, session.kernel):
-        return record(remote, dataclasses.replace(session, state="queued"))
-    seconds = session_seconds(api)
-    asked = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options)}
-    if session is None:
-        session = Session(new_kernel(api, remote.name), accelerator, predict, number=0)
-    following = dataclasses.replace(
-        session,
-        kernel=new_kernel(api, remote.name),
-        accelerator=accelerator,
-        predict=predict,
-        number=session.number + 1,
-        state="sending",
-    )
-    resume = following.source is not None
-    job = Job(remote.name, **asked, predict=predict, resume=resume, seconds=seconds)
-    write_kernel(
-        remote.folder / "kernel", following.kernel, job, accelerator, source=following.source
-    )
-    write_json(remote.recipe_file, asked)
-    record(remote, following)
-    try:
-        push(api, remote, following)
-    except RefusedError:
-        record(remote, session) if session.number else forget(remote)
-        raise
-    say(f"Session {following.number} of {remote.name} is sent: {following.url}")
-    return record(remote, dataclasses.replace(following, state="queued"))
-
-
 def new_kernel(api: Any, name: str) -> str:
     """Return "user/slug" of a kernel that is nobody's: by it, a session is found again for sure."""
     user = api.get_config_value(api.CONFIG_NAME_USER)

@@ -47,12 +47,8 @@ class Job:
 
 
 def main(job: Job) -> int:
-    """Do the job in a process of its own, list what it leaves, return the exit status.
-
-    The folders are found from the current one, which is below /kaggle as the inputs are: so it
-    is for every script there.
-    """
-    root = Path.cwd().parent
+    """Do the job in a process of its own, list what it leaves, return the exit status."""
+    root = find_root()
     install_missing(root / "input")
     status = run_session(job)
     state = {0: "finished", STOPPED: "stopped", -signal.SIGTERM: "stopped"}.get(status, "failed")
@@ -61,6 +57,15 @@ def main(job: Job) -> int:
     listing = {"state": state, "files": digests(root / "working", job.name)}
     (root / "working" / LISTING).write_text(json.dumps(listing, indent=2) + "\n")
     return 1 if state == "failed" else 0
+
+
+def find_root() -> Path:
+    """Return the folder that holds `input` and `working`.
+
+    Scripts on Kaggle are started in a folder beside these two, whose parent is /kaggle.
+    """
+    beside = Path.cwd().parent
+    return beside if (beside / "input").is_dir() else Path("/kaggle")
 
 
 def install_missing(inputs: Path) -> None:
@@ -132,7 +137,7 @@ def session(job: Job) -> int:
     from kaggle_cifar.training import Interrupted
 
     try:
-        train_there(job, Path.cwd().parent, Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
+        train_there(job, find_root(), Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
     except UserError as error:
         print(f"Error: {error}", flush=True)
         return 1

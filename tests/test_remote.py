@@ -12,12 +12,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import kaggle_server as server
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kaggle_kernels import Kernel, KernelHost
 from kaggle_server import KaggleSite
+from slugify import slugify
 from small_data import layout_in
 
 from kaggle_cifar import cli, kernel, ledger, recipes, remote, training
@@ -280,7 +284,9 @@ def test_a_connection_that_stays_lost_ends_following_not_the_training(played, la
 def test_a_kernel_that_was_deleted_is_said_to_be(played, layout):
     train(layout, detach=True)
     played.kernels.all.clear()
-    with pytest.raises(UserError, match="was it deleted"):
+    with pytest.raises(
+        UserError, match=r"was it deleted\? Delete the folder .* to start this run anew"
+    ):
         train(layout)
     assert "queued on Kaggle" in ledger.describe_runs(layout)
 
@@ -554,6 +560,16 @@ def test_the_same_run_is_the_same_script(tmp_path):
     one, two = ((tmp_path / name / "train.py").read_bytes() for name in ("a", "b"))
     assert one == two
     assert len(one) < 1_000_000  # what Kaggle takes
+
+
+@given(st.from_regex(rf"\A{recipes.NAME}\Z").filter(lambda name: "\n" not in name))
+def test_every_run_has_a_kernels_name_that_kaggle_takes(name):
+    api = SimpleNamespace(CONFIG_NAME_USER="username", get_config_value=lambda _: "ada")
+    user, slug = sending.new_kernel(api, name).split("/")
+    assert user == "ada"
+    assert slugify(slug.replace("-", " ")) == slug  # the title, of which Kaggle makes the slug
+    assert len("kaggle-cifar") < len(slug) <= 50
+    assert sending.new_kernel(api, name) != f"ada/{slug}"
 
 
 def test_without_the_data_a_session_fails_with_a_sentence(site, layout):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.kaggle_client import call, guard, never_reached, redact, retry_delay, status_of
 from kaggle_cifar.progress import duration, say
-from kaggle_cifar.remote.sessions import UNDER_WAY, Session, record
+from kaggle_cifar.remote.sessions import UNDER_WAY, Session, record, start_anew
 from kaggle_cifar.runs import Run
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def follow(
     """
     pause, told = FIRST_POLL, ""
     while True:
-        state, failure = patient_look(api, session.kernel, sleep, clock)
+        state, failure = patient_look(api, remote, session.kernel, sleep, clock)
         session = record(remote, dataclasses.replace(session, state=state))
         if state != told:
             say(f"{remote.name} on Kaggle: {state}.")
@@ -85,7 +85,11 @@ def follow(
 
 
 def patient_look(
-    api: Any, kernel: str, sleep: Callable[[float], None], clock: Callable[[], float]
+    api: Any,
+    remote: Run,
+    kernel: str,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
 ) -> tuple[str, str]:
     """Return what `look` does, also where the connection is away for a while."""
     started, told = clock(), False
@@ -93,7 +97,9 @@ def patient_look(
         try:
             return look(api, kernel)
         except UserError as error:
-            if not is_passing(error.__cause__) or clock() - started > PATIENCE:
+            if not is_passing(error.__cause__):
+                raise UserError(f"{error} {start_anew(remote)}") from error
+            if clock() - started > PATIENCE:
                 raise UserError(
                     f"{error} What is under way there goes on: the same command follows it again."
                 ) from error

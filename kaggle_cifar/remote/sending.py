@@ -63,15 +63,16 @@ def sent_session(
     write_json(remote.recipe_file, settings)
     record(remote, session)  # by it, a session whose answer is lost is found again
     try:
-        push(api, remote, session)
+        kernel = push(api, remote)
     except RefusedError:
         if session.source:
             record(remote, dataclasses.replace(session, state="refused"))
         else:
             forget(remote)
         raise
+    session = record(remote, dataclasses.replace(session, kernel=kernel, state="queued"))
     say(f"Session {session.number} of {remote.name} is sent: {session.url}")
-    return record(remote, dataclasses.replace(session, state="queued"))
+    return session
 
 
 def next_session(
@@ -98,8 +99,8 @@ def new_kernel(api: Any, name: str) -> str:
     return f"{user}/{words[: LONGEST_SLUG - len(token) - 1].strip('-')}-{token}"
 
 
-def push(api: Any, remote: Run, session: Session) -> None:
-    """Send what lies in the run's folder `kernel`, once.
+def push(api: Any, remote: Run) -> str:
+    """Send what lies in the run's folder `kernel`, once; return "user/slug" as Kaggle has it.
 
     Raises
     ------
@@ -130,6 +131,7 @@ def push(api: Any, remote: Run, session: Session) -> None:
             raise refused(f"the {kind} {', '.join(sources)} cannot be used")
     if answer.error or not answer.ref:
         raise refused(redact(answer.error) or "it gave no reason")
+    return "/".join(answer.ref.split("/")[-2:])
 
 
 def refused(said: str) -> RefusedError:

@@ -53,10 +53,11 @@ demo: .venv/installed ## the whole way on a small sample, without Kaggle, in dem
 	$(DEMO) train model3-tuned --epochs $(DEMO_EPOCHS)
 	$(DEMO) predict model3-tuned
 	$(DEMO) check demo/submissions/model3-tuned.csv --solution demo/data/raw/solution.csv
+	$(DEMO) report model3-tuned
 	@echo
 	@echo "That was the whole way. Look at:"
 	@echo "  demo/data/train/                      images of ten shapes under the class names"
-	@echo "  demo/runs/model3-tuned/figures/       how the training went"
+	@echo "  demo/runs/index.html                  the table of runs, with a link to this one's page"
 	@echo "  demo/submissions/model3-tuned.csv     what one would submit"
 	@echo "The real competition: make doctor, then make download train predict submit."
 

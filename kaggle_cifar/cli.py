@@ -121,8 +121,8 @@ def cli(context: click.Context, data_dir: Path, runs_dir: Path, submissions_dir:
 def doctor(layout: Layout) -> None:
     """Tell whether this machine and this Kaggle account are ready.
 
-    A line each on credentials, the competition's rules, disk, memory, GPU and versions; exit
-    status 1 if something blocks.
+    A line each on credentials, the competition's rules, GPU hours on Kaggle, disk, memory, GPU and
+    versions; exit status 1 if something blocks.
     """
     from kaggle_cifar.doctor import examine
 
@@ -237,6 +237,11 @@ def inspect(layout: Layout, seed: int) -> None:
     type=Duration(),
     help="Fit the epochs into a time like 50m, from reading the data to the result.",
 )
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write runs/NAME/tensorboard too: watch all by `tensorboard --logdir runs`.",
+)
 @click.option("--on", type=click.Choice(["kaggle"]), help="Train there, on a GPU; bring it here.")
 @click.option("--accelerator", help="Kaggle's name of a GPU.  [default: NvidiaTeslaT4, two]")
 @click.option("--predict", is_flag=True, help="Predict the test images there, too.")
@@ -255,6 +260,7 @@ def train(
     validation: str,
     mixed_precision: bool,
     time_budget: float | None,
+    tensorboard: bool,
     on: str | None,
     accelerator: str | None,
     predict: bool,
@@ -278,6 +284,8 @@ def train(
     from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
 
     refuse_contradictions(context)
+    if context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
+        say(recipes.BETTER_THAN_DEFAULT)
     recipe = changed_recipe(recipe, changes)
     run_name = name or recipe.name + (f"-{time_budget / 60:g}m" if time_budget else "")
     if epochs is not None:
@@ -285,9 +293,9 @@ def train(
     options = RunOptions(seed or 0, limit, validation, mixed_precision, time_budget)
     with stopping_cleanly():
         if seeds:
-            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds)
+            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds, tensorboard)
         elif folds:
-            sweeps.train_folds(context.obj, recipe, run_name, options, folds)
+            sweeps.train_folds(context.obj, recipe, run_name, options, folds, tensorboard)
         else:
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
@@ -296,7 +304,7 @@ def train(
                 remote.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
             else:
                 remote.refuse_remote(context.obj, run_name)
-                training.train(context.obj, recipe, run_name, options)
+                training.train(context.obj, recipe, run_name, options, tensorboard)
 
 
 @contextmanager
@@ -327,6 +335,7 @@ def refuse_contradictions(context: click.Context) -> None:
         ("folds", "validation", "--folds N judges each run on its own part"),
         ("epochs", "time_budget", "both set how long the training is"),
         ("on", "seeds", "train them one by one, with --seed"),
+        ("on", "tensorboard", "it watches a training on this machine"),
         ("on", "folds", "train them one by one, with --validation fold1of5 and --name"),
     ):
         if is_given(context, first) and is_given(context, second):

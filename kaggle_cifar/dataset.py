@@ -91,6 +91,11 @@ def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, n
     `validation` is "last20" (the last 20 % of the rows, as Keras' `validation_split` and the
     student project have it), "stratified" (20 % of each class, drawn), "none", or a fold like
     "fold2of5" (the second of five equal stratified parts, drawn).
+
+    Raises
+    ------
+    UserError
+        When there are too few rows for such a split.
     """
     rows = np.arange(len(labels))
     if validation == "none":
@@ -105,6 +110,11 @@ def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, n
     if fold := re.fullmatch(r"fold(\d+)of(\d+)", validation):
         rng = np.random.default_rng(DRAW_SEED)
         chosen = stratified_fold(labels, int(fold[1]), int(fold[2]), rng)
+        if not len(chosen):
+            raise UserError(
+                f"{fold[2]} folds of {len(labels):,} images leave none for {validation}. Choose "
+                "fewer folds."
+            )
         return np.setdiff1d(rows, chosen), chosen
     raise ValueError(f"Unknown validation split {validation!r}.")
 

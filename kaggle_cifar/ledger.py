@@ -1,29 +1,29 @@
 """All runs and submissions beside each other: what was reached, and what it was worth."""
 
-import dataclasses
 import json
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kaggle_cifar.inference import standard_error
+from kaggle_cifar.outline import Outline, has_validation, read_outline
 from kaggle_cifar.progress import duration
-from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote import remote_sessions
 from kaggle_cifar.remote.sessions import Session
-from kaggle_cifar.runs import Run, RunOptions, all_runs
+from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
 
 
 def describe_runs(layout: Layout) -> str:
-    """Return the table of runs, and the mean and spread of those that differ in the seed only."""
+    """Return the table of runs, the spread of those that differ in the seed only, what is torn."""
     header = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
-    runs = all_runs(layout)
+    runs = [read_outline(run) for run in all_runs(layout)]
     rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
     if not rows:
         return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
-    return "\n".join([table(header, rows), *seed_sweeps(runs)])
+    missing = [sentence for run in runs for sentence in run.missing]
+    return "\n".join([table(header, rows), *seed_sweeps(runs), *missing])
 
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:
@@ -32,58 +32,53 @@ def remote_row(run: Run, session: Session) -> Sequence[str]:
     return (run.name, recipe.name, f"{session.state} on Kaggle", "", "", "")
 
 
-def run_row(run: Run) -> Sequence[str]:
+def run_row(run: Outline) -> Sequence[str]:
     """Return a run's cells; those of an unfinished one tell how far it is."""
-    recipe, _ = run.read_recipe()
-    if not run.finished:
-        history = run.read_history()
-        seconds = sum(row["seconds"] for row in history)
-        progress = f"{len(history)} of {math.ceil(recipe.epochs)}, unfinished"
-        return (run.name, recipe.name, progress, best_so_far(history), duration(seconds), "")
-    metrics = run.read_metrics()
+    parameters = run.metrics.get("parameters")
     return (
         run.name,
-        recipe.name,
-        str(metrics["epochs"]),
-        validation_accuracy(metrics),
-        duration(metrics["seconds"]),
-        f"{metrics['parameters']:,}",
+        run.recipe_name,
+        run.progress,
+        validation_accuracy(run.metrics) if run.run.finished else best_so_far(run.history),
+        duration(run.seconds),
+        f"{parameters:,}" if parameters else "",
     )
 
 
 def best_so_far(history: list[dict[str, Any]]) -> str:
     """Return the highest validation accuracy of an unfinished run."""
-    accuracies = [row["val_accuracy"] for row in history if row["val_accuracy"] is not None]
-    return f"{max(accuracies):.4f} so far" if accuracies else ""
+    accuracies = [row.get("val_accuracy") for row in history]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return f"{max(known):.4f} so far" if known else ""
 
 
 def validation_accuracy(metrics: dict[str, Any]) -> str:
     """Return a finished run's validation accuracy with its standard error."""
-    if not metrics["validation_images"]:
-        return "none: trained on all"
-    return f"{metrics['validation_accuracy']:.4f} ± {metrics['validation_standard_error']:.4f}"
+    if not has_validation(metrics):
+        return "none: trained on all" if metrics else ""
+    accuracy = metrics["validation_accuracy"]
+    return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
 
 
-def seed_sweeps(runs: Iterable[Run]) -> list[str]:
+def seed_sweeps(runs: Iterable[Outline]) -> list[str]:
     """Return a line for each group of finished runs that differ in their seed only."""
-    groups: dict[str, dict[int, float]] = {}
+    groups: dict[str, dict[Any, float]] = {}
     for run in runs:
-        if run.finished and "validation_accuracy" in (metrics := run.read_metrics()):
-            recipe, options = run.read_recipe()
-            group = groups.setdefault(without_seed(recipe, options), {})
-            group[options.seed] = metrics["validation_accuracy"]  # a seed counts once
+        if has_validation(run.metrics) and run.recipe:
+            group = groups.setdefault(without_seed(run), {})
+            # A seed counts once.
+            group[run.options.get("seed")] = run.metrics["validation_accuracy"]
     return [
-        f"{json.loads(key)[0]['name']}, {len(group)} seeds: {mean_and_spread(list(group.values()))}"
+        f"{json.loads(key)[0].get('name')}, {len(group)} seeds: "
+        f"{mean_and_spread(list(group.values()))}"
         for key, group in groups.items()
         if len(group) > 1
     ]
 
 
-def without_seed(recipe: Recipe, options: RunOptions) -> str:
+def without_seed(run: Outline) -> str:
     """Return a text that is the same for runs that differ in their seed only."""
-    return json.dumps(
-        [dataclasses.asdict(part) for part in (recipe, dataclasses.replace(options, seed=0))]
-    )
+    return json.dumps([run.recipe, {**run.options, "seed": None}], sort_keys=True)
 
 
 def mean_and_spread(accuracies: Sequence[float]) -> str:
@@ -105,12 +100,8 @@ def describe_submissions(layout: Layout) -> str:
 
 def submission_row(layout: Layout, name: str, record: dict[str, Any]) -> Sequence[str]:
     """Return a submission's cells; a single run's validation accuracy, several runs' mean."""
-    runs = [Run(layout.runs / run) for run in record.get("runs", [])]
-    accuracies = [
-        run.read_metrics()["validation_accuracy"]
-        for run in runs
-        if run.finished and "validation_accuracy" in run.read_metrics()
-    ]
+    runs = [read_outline(Run(layout.runs / run)).metrics for run in record.get("runs", [])]
+    accuracies = [metrics["validation_accuracy"] for metrics in runs if has_validation(metrics)]
     validation = f"{statistics.mean(accuracies):.4f}" if accuracies else ""
     if len(accuracies) > 1:
         validation += f" (mean of {len(accuracies)})"

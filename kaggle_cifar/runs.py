@@ -66,6 +66,16 @@ class Run:
         """A row for each epoch so far."""
         return self.folder / "history.csv"
 
+    @property
+    def events_folder(self) -> Path:
+        """What TensorBoard reads, where it was asked for."""
+        return self.folder / "tensorboard"
+
+    @property
+    def started(self) -> float:
+        """When the training began, in seconds since 1970."""
+        return self.recipe_file.stat().st_mtime
+
     def probabilities_file(self, images: str, views: str) -> Path:
         """Return the place of the probabilities of "validation" or "test" images."""
         suffix = "" if views == "plain" else f"-{views}"
@@ -110,7 +120,7 @@ class Run:
         """Return whether the run is a trial of a search; of runs of other versions, too."""
         try:
             return bool(read_json(self.recipe_file)["options"].get("search"))
-        except (KeyError, TypeError, AttributeError):
+        except (UserError, KeyError, TypeError, AttributeError):
             return False
 
     def read_metrics(self) -> dict[str, Any]:
@@ -197,7 +207,16 @@ def find_run(layout: Layout, name: str) -> Run:
 
 
 def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
-    """Return the runs of these names, or, where none is named, the newest finished one."""
+    """Return the runs of these names, or, where none is named, the newest finished one.
+
+    Raises
+    ------
+    UserError
+        When a name is unknown or given twice.
+    """
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"The run {twice[0]} was named twice. Name each run once.")
     return [find_run(layout, name) for name in names] or [newest_finished_run(layout)]
 
 

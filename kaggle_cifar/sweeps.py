@@ -16,16 +16,21 @@ from kaggle_cifar.training import train
 
 
 def train_seeds(
-    layout: Layout, recipe: Recipe, name: str, options: RunOptions, count: int
+    layout: Layout,
+    recipe: Recipe,
+    name: str,
+    options: RunOptions,
+    count: int,
+    tensorboard: bool = False,
 ) -> list[Run]:
     """Train the runs `name`-seed0, -seed1, … and tell the mean and spread of their accuracy.
 
     Raises as `training.train`; called again, it goes on where it was.
     """
-    runs = [
-        train(layout, recipe, f"{name}-seed{seed}", dataclasses.replace(options, seed=seed))
-        for seed in range(count)
-    ]
+    runs = []
+    for seed in range(count):
+        seeded = dataclasses.replace(options, seed=seed)
+        runs.append(train(layout, recipe, f"{name}-seed{seed}", seeded, tensorboard))
     if count > 1 and options.validation != "none":
         accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
         say(f"{name}, {count} seeds: {mean_and_spread(accuracies)}.")
@@ -33,7 +38,12 @@ def train_seeds(
 
 
 def train_folds(
-    layout: Layout, recipe: Recipe, name: str, options: RunOptions, count: int
+    layout: Layout,
+    recipe: Recipe,
+    name: str,
+    options: RunOptions,
+    count: int,
+    tensorboard: bool = False,
 ) -> list[Run]:
     """Train `count` runs, each validated on another part of the images, and keep what they say.
 
@@ -43,9 +53,8 @@ def train_folds(
     """
     runs = []
     for fold in (f"fold{number}of{count}" for number in range(1, count + 1)):
-        runs.append(
-            train(layout, recipe, f"{name}-{fold}", dataclasses.replace(options, validation=fold))
-        )
+        held_back = dataclasses.replace(options, validation=fold)
+        runs.append(train(layout, recipe, f"{name}-{fold}", held_back, tensorboard))
     files = [run.folder / "validation_probabilities.npy" for run in runs]
     rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
     path = layout.runs / f"{name}-{count}folds.npy"

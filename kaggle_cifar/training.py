@@ -21,6 +21,7 @@ from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
 from kaggle_cifar.dataset import TrainingSet, load_training_set, split_validation
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.events import write_events
 from kaggle_cifar.figures import draw_curves
 from kaggle_cifar.inference import (
     compile_forward,
@@ -63,8 +64,12 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run:
+def train(
+    layout: Layout, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
+) -> Run:
     """Train `recipe` to its end as the run `name`, going on with an unfinished one.
+
+    With `tensorboard`, the history is written as event files too, of a finished run as well.
 
     Raises
     ------
@@ -81,6 +86,9 @@ def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run
         recipe = fitted_before(run, recipe, options)
         if is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
+            if tensorboard:
+                start_tensorflow()  # quiet
+                write_events(run.events_folder, run.read_history(), run.started)
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return run
         strategy = start_tensorflow(_mixed_precision(recipe, options))
@@ -88,7 +96,7 @@ def train(layout: Layout, recipe: Recipe, name: str, options: RunOptions) -> Run
         digest = _digest(data)
         _refuse_changed_data(run, digest)
         with strategy.scope():
-            training = Training(run, recipe, options, data, strategy)
+            training = Training(run, recipe, options, data, strategy, tensorboard)
             training.refuse_too_large()
             if options.time_budget and not run.recipe_file.exists():
                 training.fit_into(options.time_budget - (time.monotonic() - started))
@@ -188,12 +196,14 @@ class Training:
         options: RunOptions,
         data: TrainingSet,
         strategy: "tf.distribute.Strategy",
+        tensorboard: bool = False,
     ) -> None:
         import keras
 
         from kaggle_cifar import optimizers
 
         self.run, self.recipe, self.options, self.strategy = run, recipe, options, strategy
+        self.tensorboard = tensorboard
         rows, validation_rows = split_validation(data.labels, options.validation)
         self.data, self.validation = data.take(rows), data.take(validation_rows)
         self.source = BatchSource(self.data, recipe, options.seed)
@@ -320,7 +330,7 @@ class Training:
         self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
         self._estimate = Estimate(self.source.images(self.source.steps), epochs)
         say(
-            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.2g} epochs of "
+            f"{self.source.images(1) / step:,.0f} images/s: {epochs:.4g} epochs of "
             f"{self.recipe.name} fit into the time budget."
         )
 
@@ -466,6 +476,8 @@ class Training:
         import pandas as pd
 
         write_text(self.run.history_file, pd.DataFrame(self.history).to_csv(index=False))
+        if self.tensorboard:
+            write_events(self.run.events_folder, self.history, self.run.started)
 
     # The mathematics
 
@@ -660,7 +672,7 @@ class Estimate:
         left = (self._epochs * self._images - images_seen) / speed
         say(
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
-            f"at most {duration(left)} to the end of epoch {self._epochs:.3g}."
+            f"at most {duration(left)} to the end of epoch {self._epochs:.4g}."
         )
 
 

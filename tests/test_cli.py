@@ -1,7 +1,6 @@
-"""The command line itself: help, names, exit statuses; and the Makefile's and README's words."""
+"""The command line itself: help, names, exit statuses."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from kaggle_cifar import cli, recipes
+from kaggle_cifar import cli
 
-ROOT = Path(__file__).parent.parent
 COMMANDS = sorted(cli.cli.commands)
 
 
@@ -121,10 +119,22 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     for module in (training, sweeps):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments))
     cli.cli.main(["train", "airbench94", *arguments], standalone_mode=False)
-    [(_, _, run_name, options)] = asked
+    [(_, _, run_name, options, *_)] = asked
     assert run_name == name
     budgets = {"50m": 3000, "90s": 90}
     assert options.time_budget == next((budgets[a] for a in arguments if a in budgets), None)
+
+
+@pytest.mark.parametrize("sweep", [[], ["--seeds", "1"]])
+def test_tensorboard_reaches_the_training(monkeypatch, sweep):
+    from kaggle_cifar import sweeps, training
+
+    asked = []
+    for module in (training, sweeps):
+        monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments[-1]))
+    for option in ([], ["--tensorboard"]):
+        cli.cli.main(["train", *sweep, *option], standalone_mode=False)
+    assert asked == [False, True]
 
 
 def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
@@ -164,24 +174,3 @@ def test_folders_can_be_given_by_the_environment(tmp_path):
     result = run_cli("predict", KAGGLE_CIFAR_RUNS_DIR=str(tmp_path / "elsewhere"))
     assert result.returncode == 1
     assert f"no finished run in {tmp_path}/elsewhere" in result.stderr
-
-
-def readme_command_lines() -> list[tuple[str, str]]:
-    """Return each command and its arguments, as the README shows them."""
-    readme = (ROOT / "README.md").read_text()
-    return re.findall(r"^ +kaggle-cifar (?:--\S+ \S+ )*(\w+)(.*)$", readme, re.MULTILINE)
-
-
-def test_readme_names_every_command_recipe_and_target():
-    readme = (ROOT / "README.md").read_text()
-    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert {command for command, _ in readme_command_lines()} == set(COMMANDS)
-    for words in [*(f"`{name}`" for name in recipes.RECIPES), *(f"make {t}" for t in targets)]:
-        assert words in readme, words
-
-
-@pytest.mark.parametrize(("command", "arguments"), readme_command_lines())
-def test_every_command_line_in_the_readme_is_one_that_exists(command, arguments):
-    options = re.findall(r"(?<!\S)(--?[a-z-]+)", arguments.partition("#")[0])
-    parameters = cli.cli.commands[command].params
-    assert set(options) <= {name for p in parameters for name in (*p.opts, *p.secondary_opts)}

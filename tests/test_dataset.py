@@ -121,3 +121,9 @@ def test_every_row_is_validated_in_just_one_fold(labels, folds):
     assert sorted(np.concatenate(parts)) == list(range(len(labels)))
     for counts in zip(*(np.bincount(labels[part], minlength=10) for part in parts), strict=True):
         assert max(counts) - min(counts) <= 1
+
+
+def test_more_folds_than_images_are_refused():
+    labels = np.repeat(np.arange(10), 2)
+    with pytest.raises(UserError, match="21 folds of 20 images leave none for fold21of21"):
+        split_validation(labels, "fold21of21")

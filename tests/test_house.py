@@ -1,4 +1,4 @@
-"""The plan of the house: a room imports only from rooms that the README lists above it."""
+"""The plan of the house: a room imports only from rooms that docs/development.md lists above it."""
 
 import ast
 import re
@@ -11,9 +11,8 @@ PACKAGE = ROOT / "kaggle_cifar"
 
 
 def rooms_in_order() -> list[str]:
-    readme = (ROOT / "README.md").read_text()
-    listed = re.search(r"in the order of import:(.*?)\. A room", readme, re.DOTALL)
-    return re.findall(r"`(\w+)/?`", listed[1])
+    page = (ROOT / "docs" / "development.md").read_text()
+    return re.findall(r"^\| `(\w+)/?` \|", page, re.MULTILINE)
 
 
 def imported_rooms(file: Path) -> set[str]:
@@ -34,6 +33,6 @@ def test_a_room_imports_only_from_rooms_above_it(file):
     room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if room in ("__init__", "__main__"):
         return
-    assert room in order, f"the README does not list {room}"
+    assert room in order, f"docs/development.md does not list {room}"
     above = set(order[: order.index(room)])
     assert imported_rooms(file) - {room} <= above

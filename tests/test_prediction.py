@@ -10,7 +10,7 @@ from small_data import layout_in, write_test_data, write_training_data
 from kaggle_cifar import prediction, recipes, training
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.runs import Run, RunOptions, find_run, newest_finished_run
+from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -188,3 +188,8 @@ def test_runs_are_found_by_name_and_the_newest_by_default(copied):
     shutil.rmtree(layout.runs)
     with pytest.raises(UserError, match="kaggle-cifar train"):
         newest_finished_run(layout)
+
+
+def test_a_run_named_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="The run model1 was named twice"):
+        chosen_runs(layout_in(tmp_path), ["model1", "model3", "model1"])

@@ -532,6 +532,7 @@ def test_a_run_that_was_begun_here_is_left_alone(played, layout, local):
         (["--detach"], "--on kaggle"),
         (["--accelerator", "NvidiaL4"], "--on kaggle"),
         (["--on", "kaggle", "--seeds", "2"], "--on and --seeds exclude each other"),
+        (["--on", "kaggle", "--tensorboard"], "--on and --tensorboard exclude each other"),
         (["--on", "kaggle", "--folds", "2"], "--on and --folds exclude each other"),
     ],
 )

@@ -18,7 +18,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inspection import inspect
 from kaggle_cifar.report import comparison_name, report
 from kaggle_cifar.report.comparison_page import comparison_page
-from kaggle_cifar.report.reading import read_outline, read_run, training_command
+from kaggle_cifar.report.reading import read_run, read_summary, training_command
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.storage import lock, write_json, write_text
 from kaggle_cifar.submission import update_record
@@ -279,7 +279,7 @@ def test_names_cannot_break_the_page(layout):
 def test_the_command_makes_the_same_run_again(layout, changes, options, command):
     recipe = dataclasses.replace(recipes.model3(), **changes)
     run = write_run(layout, "one", recipe=recipe, **{"seed": 0, **options})
-    found = training_command(read_outline(layout, run))
+    found = training_command(read_summary(layout, run))
     assert found == "kaggle-cifar " + command.format(file=run.recipe_file)
     words = shlex.split(found)[1:]
     parameters = cli.cli.commands[words[0]].params

@@ -1,13 +1,16 @@
 """Seeds and folds of one recipe, and the table that shows them."""
 
 import dataclasses
+import json
 import statistics
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from small_data import layout_in, write_training_data
+from small_runs import write_run
 
-from kaggle_cifar import ledger, recipes, sweeps
+from kaggle_cifar import cli, ledger, recipes, sweeps
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
@@ -88,6 +91,49 @@ def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
     finished = next(line for line in lines if line.startswith("model1-seed0"))
     assert f"{accuracy:.4f} ± {error:.4f}" in finished
     assert finished.endswith("122,570")
+
+
+def lines_of_runs(layout):
+    """Return each line of what `runs` shows, by its first word."""
+    result = CliRunner().invoke(cli.cli, ["--runs-dir", str(layout.runs), "runs"])
+    assert result.exception is None, result.exception
+    return {line.split()[0]: line for line in result.output.splitlines()}
+
+
+def test_runs_of_another_version_are_shown_with_what_is_known(layout, tmp_path):
+    layout = dataclasses.replace(layout, runs=tmp_path / "runs")
+    for seed in range(2):
+        run = write_run(layout, f"old{seed}", seed=seed)
+        content = json.loads(run.recipe_file.read_text())
+        content["recipe"] |= {"name": "model0", "network": "model0", "warmup": {"steps": 7}}
+        content["options"] = {"seed": seed, "colour": "blue"}
+        write_json(run.recipe_file, content)
+    begun = {"recipe": {"name": "model0", "epochs": "many"}}
+    write_json(layout.runs / "begun" / "recipe.json", begun)
+    lines = lines_of_runs(layout)
+    accuracy = run.read_metrics()["validation_accuracy"]
+    assert lines["old1"].split()[:4] == ["old1", "model0", "4", f"{accuracy:.4f}"]
+    assert "0 of an unknown number of, unfinished" in lines["begun"]
+    assert "2 seeds: mean validation accuracy" in lines["model0,"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("recipe.json", "{"),
+        ("recipe.json", "[1]"),
+        ("history.csv", "torn"),
+        ("metrics.json", "[]"),
+    ],
+)
+def test_a_torn_file_is_named_and_the_other_runs_are_shown(layout, tmp_path, file, content):
+    layout = dataclasses.replace(layout, runs=tmp_path / "runs")
+    torn, _ = (write_run(layout, name) for name in ("torn", "whole"))
+    (torn.folder / file).write_text(content)
+    lines = lines_of_runs(layout)
+    assert "torn" in lines and lines["whole"].endswith("309,290")
+    assert str(torn.folder / file) in lines
+    assert ("unreadable" in lines["torn"]) == (file == "recipe.json")
 
 
 def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):

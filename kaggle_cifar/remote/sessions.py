@@ -67,7 +67,8 @@ def record(remote: Run, session: Session) -> Session:
 
 
 def forget(remote: Run) -> None:
-    """Remove all of a remote run but its lock, which is held."""
+    """Remove all of a remote run but its lock, which is held; first what tells of it."""
+    session_file(remote).unlink(missing_ok=True)
     for path in remote.folder.iterdir():
         if path.is_dir():
             remove_folder(path)

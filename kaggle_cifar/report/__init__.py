@@ -9,7 +9,7 @@ from kaggle_cifar.progress import say
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.data_view import describe_data
 from kaggle_cifar.report.index_page import index_page
-from kaggle_cifar.report.reading import Findings, read_outline, read_run
+from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
 from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout, lock, write_text
@@ -38,7 +38,7 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
             folder = layout.runs / comparison_name([part.name for part in found])
             write_page(folder / "report.html", comparison_page(folder, found))
             say(accuracies_table(found))
-        everything = [read_outline(layout, run) for run in all_runs(layout)]
+        everything = [read_summary(layout, run) for run in all_runs(layout)]
         write_page(layout.runs / "index.html", index_page(layout, everything, data))
 
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 from kaggle_cifar import figures
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.outline import read_object
 from kaggle_cifar.report.elements import Cell, Picture, Shown, Table, data_uri, read_png, to_picture
-from kaggle_cifar.report.reading import read_object
 from kaggle_cifar.storage import Layout
 
 

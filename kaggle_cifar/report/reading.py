@@ -2,65 +2,37 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import VIEWS, read_probabilities
+from kaggle_cifar.outline import Outline, read_object, read_outline
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import VALIDATION_SPLITS, Run
-from kaggle_cifar.storage import Layout, read_json
+from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
 from kaggle_cifar.tables import read_training_labels
 
-T = TypeVar("T")
-
 
 @dataclass
-class Findings:
-    """What a run's folder holds; empty or None where `missing` has a sentence that says why."""
+class Findings(Outline):
+    """All that a run's folder holds; empty or None where `missing` has a sentence that says why."""
 
-    run: Run
-    recipe: dict[str, Any] = field(default_factory=dict)  # as written, by whatever version
-    options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
     judged: Judged | None = None  # the validation images
     test: np.ndarray | None = None  # of dtype inference.PROBABILITIES, by ascending id
     test_views: str = "plain"  # one of inference.VIEWS, in which the test images were predicted
     submissions: list[dict[str, Any]] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.run.name
-
-    @property
-    def planned_epochs(self) -> str:
-        """How many epochs the recipe has at most, as text."""
-        epochs = self.recipe.get("epochs")
-        return f"{epochs:g}" if isinstance(epochs, int | float) else "an unknown number of"
-
-    def attempt(self, read: Callable[[], T], default: T) -> T:
-        """Return what `read` returns; where it cannot, its sentence is noted."""
-        try:
-            return read()
-        except UserError as error:
-            self.missing.append(str(error))
-            return default
 
 
 def read_run(layout: Layout, run: Run) -> Findings:
     """Return what is there of a run; nothing is computed anew and nothing raised."""
-    found = read_outline(layout, run)
+    found = read_summary(layout, run)
     found.environment = found.attempt(lambda: read_object(run.folder / "environment.json"), {})
     if run.finished and not found.history:
         found.missing.append(
@@ -78,42 +50,16 @@ def read_run(layout: Layout, run: Run) -> Findings:
     return found
 
 
-def read_outline(layout: Layout, run: Run) -> Findings:
-    """Return what the small files of a run hold: enough for a line about it."""
-    found = Findings(run)
-    nothing: dict[str, Any] = {}
-    description = found.attempt(lambda: read_object(run.recipe_file), nothing)
-    found.recipe = as_object(description.get("recipe"))
-    found.options = as_object(description.get("options"))
-    found.history = found.attempt(run.read_history, [])
-    if run.finished:
-        found.metrics = found.attempt(run.read_metrics, {})
-    else:
+def read_summary(layout: Layout, run: Run) -> Findings:
+    """Return what the small files tell of a run: enough for a line about it."""
+    found = Findings(**vars(read_outline(run)))
+    if not run.finished:
         found.missing.append(
             f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
             f"epochs are done. `{training_command(found)}` goes on with it."
         )
     found.submissions = found.attempt(lambda: read_submissions(layout, run), [])
     return found
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises
-    ------
-    UserError
-        When the file is missing, torn or holds something else.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold an object but {str(content)[:40]!r}.")
-    return content
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """Return the value where it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def read_judged(layout: Layout, found: Findings) -> Judged | None:

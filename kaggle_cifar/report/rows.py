@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from kaggle_cifar.outline import has_validation
 from kaggle_cifar.progress import duration
 from kaggle_cifar.report import analysis
 from kaggle_cifar.report.elements import Cell, Table
@@ -33,11 +34,11 @@ def run_row(found: Findings, link: str | None) -> tuple[Cell, ...]:
     parameters, seed = metrics.get("parameters"), found.options.get("seed")
     return (
         Cell(found.name, link=link),
-        Cell(str(found.recipe.get("name", "unreadable"))),
+        Cell(found.recipe_name),
         *accuracy_cells(metrics),
         accuracy_cell(metrics.get("train_accuracy")),
         epochs_cell(found),
-        Cell(duration(seconds_of(found)), seconds_of(found)),
+        Cell(duration(found.seconds), found.seconds),
         Cell(f"{parameters:,}", parameters) if parameters else Cell(""),
         Cell(str(seed), seed) if isinstance(seed, int) else Cell(""),
         best_score(found.submissions),
@@ -60,21 +61,7 @@ def accuracy_cell(accuracy: float | None) -> Cell:
 
 def epochs_cell(found: Findings) -> Cell:
     """Return how many epochs are done, and of how many where the run is not finished."""
-    done = len(found.history) or found.metrics.get("epochs", 0)
-    if found.run.finished:
-        return Cell(str(done), done)
-    return Cell(f"{done} of {found.planned_epochs}, unfinished", done)
-
-
-def seconds_of(found: Findings) -> float:
-    """Return the seconds of training, those so far where it is not finished."""
-    so_far = sum(row.get("seconds") or 0 for row in found.history)
-    return float(found.metrics.get("seconds", so_far))
-
-
-def has_validation(metrics: dict[str, Any]) -> bool:
-    """Return whether the figures of a run hold a validation accuracy."""
-    return bool(metrics.get("validation_images")) and "validation_accuracy" in metrics
+    return Cell(found.progress, found.epochs)
 
 
 def submissions_table(records: list[dict[str, Any]]) -> Table:

@@ -6,6 +6,7 @@ import numpy as np
 
 from kaggle_cifar import figures
 from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT, TEST_COUNT
+from kaggle_cifar.outline import has_validation
 from kaggle_cifar.progress import duration
 from kaggle_cifar.report import analysis
 from kaggle_cifar.report.analysis import Judged
@@ -23,7 +24,7 @@ from kaggle_cifar.report.elements import (
     render,
 )
 from kaggle_cifar.report.reading import Findings, flatten, training_command
-from kaggle_cifar.report.rows import has_validation, seconds_of, submissions_table
+from kaggle_cifar.report.rows import submissions_table
 from kaggle_cifar.report.verdict import show_confidence, show_mistakes, show_suspects
 from kaggle_cifar.storage import Layout
 
@@ -101,13 +102,13 @@ def score_range(accuracy: float, count: int) -> str:
 
 def time_card(found: Findings) -> Card:
     """Return how long the training took, or has taken so far."""
-    done = len(found.history) or found.metrics.get("epochs", 0)
+    done = found.epochs
     planned = found.recipe.get("epochs")
     whole = isinstance(planned, int | float) and done >= planned
     note = f"{found.planned_epochs} epochs" if whole else f"{done} of {found.planned_epochs} epochs"
     if best := found.metrics.get("best_epoch"):
         note += f", the weights of epoch {best}"
-    return Card("Training time", duration(seconds_of(found)), note)
+    return Card("Training time", duration(found.seconds), note)
 
 
 def machine_of(environment: dict[str, Any]) -> tuple[str, str] | None:

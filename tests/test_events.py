@@ -1,0 +1,145 @@
+"""What TensorBoard reads: every epoch once, killed and resumed or not."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small_data import layout_in, write_training_data
+
+from kaggle_cifar import cli, events, recipes, training
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.events import write_events
+from kaggle_cifar.runs import Run, RunOptions
+
+RECIPE = dataclasses.replace(recipes.model1(), epochs=3)
+ROW = {"epoch": 1, "loss": 2.0, "val_loss": None, "seconds": 5.0}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of the program may run on it."""
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    layout = layout_in(tmp_path_factory.mktemp("events"))
+    write_training_data(layout, 40)
+    return layout
+
+
+def scalars_in(folder):
+    """Return (tag, step, value) and the time of all that stands in the event files, in order."""
+    import tensorflow as tf
+
+    scalars, times = [], []
+    for path in sorted(folder.iterdir()):
+        first, *rest = tf.compat.v1.train.summary_iterator(str(path))
+        assert first.file_version == "brain.Event:2"
+        for event in rest:
+            times.append(event.wall_time)
+            scalars += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
+    return scalars, times
+
+
+def assert_events_are_the_history(run):
+    scalars, times = scalars_in(run.events_folder)
+    history = run.read_history()
+    expected = [
+        (key, row["epoch"], np.float32(value))
+        for row in history
+        for key, value in row.items()
+        if key != "epoch" and value is not None
+    ]
+    assert scalars == expected
+    seconds = np.cumsum([row["seconds"] for row in history])
+    np.testing.assert_allclose(np.array(times) - run.started, seconds, atol=1e-3)
+    assert not (run.folder / "tensorboard" / "epoch").exists()
+
+
+def test_the_option_writes_every_scalar_of_every_epoch(layout):
+    folders = ["--data-dir", str(layout.data), "--runs-dir", str(layout.runs)]
+    command = [*folders, "train", "model1", "--epochs", "2", "--tensorboard"]
+    result = CliRunner().invoke(cli.cli, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    run = Run(layout.runs / "model1")
+    tags = {tag for tag, _, _ in scalars_in(run.events_folder)[0]}
+    names = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
+    assert tags == names
+    assert_events_are_the_history(run)
+
+
+def test_without_the_option_there_is_nothing(layout):
+    run = training.train(layout, dataclasses.replace(RECIPE, epochs=1), "without", RunOptions())
+    assert not run.events_folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "count"),
+    [
+        (training, "save_checkpoint", 2),  # before the second epoch is kept
+        (training, "write_events", 2),  # the second epoch is kept, its events not yet written
+        (events, "write_epoch", 3),
+        (training, "draw_curves", 1),  # all events are written
+    ],
+)
+def test_a_killed_training_neither_doubles_nor_loses_epochs(
+    layout, monkeypatch, module, name, count
+):
+    original, calls = getattr(module, name), []
+
+    def killing(*arguments):
+        calls.append(1)
+        if len(calls) == count:
+            raise Killed
+        return original(*arguments)
+
+    run_name = f"killed-{name}"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, killing)
+        with pytest.raises(Killed):
+            training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
+    run = training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
+    assert_events_are_the_history(run)
+
+
+def test_it_can_be_asked_for_later_and_of_a_finished_run(layout, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "draw_curves", lambda *arguments: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            training.train(layout, RECIPE, "later", RunOptions())
+    run = training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+    assert_events_are_the_history(run)
+    for path in run.events_folder.iterdir():
+        path.unlink()
+    training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+    assert_events_are_the_history(run)
+
+
+def test_a_training_begun_anew_leaves_nothing_of_the_one_before(tmp_path):
+    for losses in ([3.0, 2.0, 1.0], [9.0], [9.0, 8.0]):
+        history = [{**ROW, "epoch": i, "loss": loss} for i, loss in enumerate(losses, start=1)]
+        for epochs in range(1, len(history) + 1):
+            write_events(tmp_path / "events", history[:epochs], 0.0)
+        scalars, _ = scalars_in(tmp_path / "events")
+        assert [value for tag, _, value in scalars if tag == "loss"] == losses
+
+
+def test_no_epoch_is_written_twice(tmp_path):
+    history = [ROW, {**ROW, "epoch": 2}]
+    write_events(tmp_path / "events", history, 0.0)
+    before = {path: path.stat().st_ino for path in (tmp_path / "events").iterdir()}
+    write_events(tmp_path / "events", [*history, {**ROW, "epoch": 3}], 0.0)
+    assert len(before) == 2
+    assert all(path.stat().st_ino == inode for path, inode in before.items())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /dev/full")
+def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    writer = tf.io.TFRecordWriter
+    monkeypatch.setattr(tf.io, "TFRecordWriter", lambda path: writer("/dev/full"))
+    with pytest.raises(UserError, match=r"tfevents\.000001 could not be written"):
+        write_events(tmp_path, [ROW], 0.0)
+    assert not list(tmp_path.glob("*tfevents*"))

@@ -262,7 +262,7 @@ def resume(root: Path, name: str) -> None:
 
 def mounted_runs(inputs: Path, name: str) -> Iterator[Path]:
     """Yield the folders of a run below `inputs`, wherever Kaggle mounts a kernel's output."""
-    for folder, folders, files in os.walk(inputs):
+    for folder, folders, files in os.walk(inputs, followlinks=True):
         folders[:] = [sub for sub in folders if sub != competition.SLUG]
         if Path(folder).name == name and "recipe.json" in files:
             yield Path(folder)

@@ -408,8 +408,9 @@ def test_what_is_not_what_was_asked_for_is_refused(played, layout, local, tmp_pa
         session.end()
 
     played.kernels.run = run
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=f"What came from Kaggle was not taken: .*{words}") as error:
         train(layout, predict=True)
+    assert "to start this run anew" in str(error.value)
     assert not (layout.runs / "model1").exists()
 
 

@@ -61,13 +61,20 @@ def train_on_kaggle(
         api = open_client()
         while True:
             session = sent_session(api, remote, recipe, options, accelerator, predict)
+            if predict and not session.predict:
+                say(f"{name} was sent without --predict: its predictions are to be made here.")
             if detach and session.state in UNDER_WAY:
                 say("The same command, without --detach, follows it and brings the run here.")
                 return run
             log = Log()
             session, failure = follow(api, remote, session, log, sleep, clock)
             if is_brought(api, remote, session, failure, log):
-                check(layout, brought_run(remote), recipe, options, session.predict)
+                try:
+                    check(layout, brought_run(remote), recipe, options, session.predict)
+                except UserError as error:
+                    raise UserError(
+                        f"What came from Kaggle was not taken: {error} {start_anew(remote)}"
+                    ) from error
                 publish(remote, session, run)
                 return run
 

@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from kaggle_kernels import KernelHost, KernelMethods
+
 SLUG = "cifar-10"
 USERNAME = "ada"
 KEY = "FAKE-KEY-0123456789abcdef"
@@ -48,6 +50,8 @@ class KaggleSite:
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
     put_faults: list[Fault] = field(default_factory=list)  # uploads
+
+    kernels: KernelHost = field(default_factory=KernelHost)
 
     uploads: dict[str, bytes] = field(default_factory=dict)
     upload_names: dict[str, str] = field(default_factory=dict)
@@ -170,7 +174,7 @@ def lose_answer(handler: "Handler") -> None:
 # -- the server
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(KernelMethods, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     site: KaggleSite
@@ -189,6 +193,9 @@ class Handler(BaseHTTPRequestHandler):
         name = urlsplit(self.path).path.rsplit("/", 1)[-1]
         asked = self.headers.get("Range")
         self.site.requests.append(f"GET {name} {asked or ''}".strip())
+        if "/kernels/logs/stream/" in self.path:
+            self.stream_log(name)
+            return
         if "Authorization" in self.headers or SIGNATURE not in self.path:
             self.answer_error(403, "storage takes signed links only")
             return
@@ -240,6 +247,8 @@ class Handler(BaseHTTPRequestHandler):
     # -- storage
 
     def file_content(self) -> bytes:
+        if self.path.startswith("/kernels/") or ".test/kernels/" in self.path:
+            return self.kernel_file(urlsplit(self.path).path)
         return self.site.files[urlsplit(self.path).path.rsplit("/", 1)[-1]]
 
     def range_start(self) -> int:

@@ -84,6 +84,21 @@ def test_probabilities_are_computed_once(copied, monkeypatch):
     np.testing.assert_array_equal(first, second)
 
 
+def test_predictions_made_elsewhere_need_no_images_here(copied):
+    layout, runs, _ = copied
+    _, first = prediction.predict(layout, runs[:1])
+    shutil.rmtree(layout.images("test"))
+    layout.manifest("test").unlink(missing_ok=True)
+    _, second = prediction.predict(layout, runs[:1])
+    np.testing.assert_array_equal(first, second)
+    result = runs[0].probabilities_file("test", "plain")
+    rows = read_probabilities(result)
+    np.save(result, rows[1:])
+    with pytest.raises(UserError, match="is missing: the test images are not extracted"):
+        prediction.predict(layout, runs[:1])
+    assert len(read_probabilities(result)) == len(rows) - 1  # nothing was thrown away
+
+
 def test_changed_images_are_predicted_anew(copied):
     layout, runs, _ = copied
     prediction.predict(layout, runs[:1])

@@ -185,14 +185,18 @@ def kill_step(
     losses: list[str] = []
     count = unfinished = finished = 0
     parts: set[str] = set()
+    is_new = True
     while count < kills:
+        started = time.perf_counter()
         process = killed.start(*step.arguments)
         try:
             process.wait(rng.uniform(0, seconds))
+            if is_new:  # the machine was busier before
+                seconds = min(seconds, time.perf_counter() - started)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            count += 1
+            count, is_new = count + 1, False
             unfinished += killed.is_unfinished(step.made)
             losses += differences(killed, expected, step)
             parts, lost = parts_after(killed, parts, whole)
@@ -206,7 +210,7 @@ def kill_step(
         finished += 1
         if count < kills:
             killed.remove(step.made)
-            parts = set()
+            parts, is_new = set(), True
     print(
         f"{step.arguments[0]:9} killed {count} times, {unfinished} of them with something "
         f"unfinished on the disk; brought to its end {finished} times, {len(expected):,} files "

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +120,8 @@ def cli(context: click.Context, data_dir: Path, runs_dir: Path, submissions_dir:
 def doctor(layout: Layout) -> None:
     """Tell whether this machine and this Kaggle account are ready.
 
-    A line each on credentials, the competition's rules, disk, memory, GPU and versions; exit
-    status 1 if something blocks.
+    A line each on credentials, the competition's rules, GPU hours on Kaggle, disk, memory, GPU and
+    versions; exit status 1 if something blocks.
     """
     from kaggle_cifar.doctor import examine
 
@@ -180,8 +179,15 @@ def download(layout: Layout, extract: bool, source: str) -> None:
     if not extract:
         download(layout)
         return
-    download(layout, extract=partial(extract_split, layout))
-    extract_archives(layout)
+    extracted: list[str] = []
+
+    def extract_and_note(archive: Path, split: str) -> bool:
+        is_new = extract_split(layout, archive, split)
+        extracted.extend([split] * is_new)
+        return is_new
+
+    download(layout, extract=extract_and_note)
+    extract_archives(layout, told=extracted)
 
 
 @cli.command()
@@ -242,6 +248,10 @@ def inspect(layout: Layout, seed: int) -> None:
     is_flag=True,
     help="Write runs/NAME/tensorboard too: watch all by `tensorboard --logdir runs`.",
 )
+@click.option("--on", type=click.Choice(["kaggle"]), help="Train there, on a GPU; bring it here.")
+@click.option("--accelerator", help="Kaggle's name of a GPU.  [default: NvidiaTeslaT4, two]")
+@click.option("--predict", is_flag=True, help="Predict the test images there, too.")
+@click.option("--detach", is_flag=True, help="Return once Kaggle has it; run again to follow.")
 @click.pass_context
 def train(
     context: click.Context,
@@ -257,6 +267,10 @@ def train(
     mixed_precision: bool,
     time_budget: float | None,
     tensorboard: bool,
+    on: str | None,
+    accelerator: str | None,
+    predict: bool,
+    detach: bool,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
@@ -270,8 +284,10 @@ def train(
       kaggle-cifar train my_recipe.json
       kaggle-cifar train airbench94 --time-budget 50m
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
+      kaggle-cifar train airbench96 --on kaggle --predict
     """  # noqa: D301
-    from kaggle_cifar import sweeps, training
+    from kaggle_cifar import remote, sweeps, training
+    from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
 
     refuse_contradictions(context)
     if context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
@@ -289,7 +305,12 @@ def train(
         else:
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
-            training.train(context.obj, recipe, run_name, options, tensorboard)
+            if on:
+                gpu = accelerator or DEFAULT_ACCELERATOR
+                remote.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
+            else:
+                remote.refuse_remote(context.obj, run_name)
+                training.train(context.obj, recipe, run_name, options, tensorboard)
 
 
 @contextmanager
@@ -319,11 +340,22 @@ def refuse_contradictions(context: click.Context) -> None:
         ("seeds", "folds", "repeat --folds with another --seed and --name instead"),
         ("folds", "validation", "--folds N judges each run on its own part"),
         ("epochs", "time_budget", "both set how long the training is"),
+        ("on", "seeds", "train them one by one, with --seed"),
+        ("on", "tensorboard", "it watches a training on this machine"),
+        ("on", "folds", "train them one by one, with --validation fold1of5 and --name"),
     ):
-        given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-        if all(context.get_parameter_source(name) in given for name in (first, second)):
+        if is_given(context, first) and is_given(context, second):
             names = f"--{first} and --{second}".replace("_", "-")
             raise click.UsageError(f"{names} exclude each other: {reason}.")
+    for name in ("accelerator", "predict", "detach"):
+        if is_given(context, name) and not is_given(context, "on"):
+            raise click.UsageError(f"--{name} belongs to a training with --on kaggle.")
+
+
+def is_given(context: click.Context, name: str) -> bool:
+    """Whether an option was given by the user."""
+    given = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    return context.get_parameter_source(name) in given
 
 
 @cli.command()

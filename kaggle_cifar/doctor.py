@@ -14,12 +14,14 @@ from typing import Any, Literal
 from kaggle_cifar import competition, storage
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.kaggle_client import (
+    SETTINGS_PAGE,
     Credentials,
     call,
     open_client,
     readable_by_others,
     require_credentials,
 )
+from kaggle_cifar.remote.sending import LEAST_SESSION, gpu_quota
 from kaggle_cifar.storage import Layout
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
@@ -69,6 +71,7 @@ def examine_kaggle() -> Iterator[Finding]:
         return
     yield Finding("key", "ok", "Kaggle accepts it.")
     yield examine_rules(api)
+    yield examine_gpu_quota(api)
 
 
 def examine_credentials(credentials: Credentials) -> Finding:
@@ -86,6 +89,34 @@ def examine_rules(api: Any) -> Finding:
     except UserError as error:
         return Finding("rules", "problem", str(error))
     return Finding("rules", "ok", f"accepted for {competition.SLUG}.")
+
+
+def examine_gpu_quota(api: Any) -> Finding:
+    """Tell the GPU hours left on Kaggle, and whether the account may use them at all.
+
+    Kaggle does not tell whether a phone is verified; without one, there are no GPU hours.
+    """
+    name = "kaggle gpu"
+    try:
+        quota = gpu_quota(api)
+    except UserError as error:
+        return Finding(name, "warning", str(error))
+    if quota is None or not quota.total:
+        return Finding(
+            name,
+            "warning",
+            f"this account has no GPU hours. Verify its phone at {SETTINGS_PAGE}; `train --on "
+            "kaggle` needs that.",
+        )
+    until = f" until {quota.refresh:%Y-%m-%d %H:%M} UTC" if quota.refresh else ""
+    hours = f"{quota.left / 3600:.1f} of {quota.total / 3600:.1f} hours left{until}"
+    if quota.left < LEAST_SESSION:
+        return Finding(name, "warning", f"{hours}; too little for `train --on kaggle`.")
+    if not quota.has_ever_run:
+        return Finding(
+            name, "ok", f"{hours}; never used: it takes a phone verified at {SETTINGS_PAGE}."
+        )
+    return Finding(name, "ok", f"{hours}; the account has used them before.")
 
 
 def ask_for_file(api: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from kaggle_cifar.inference import standard_error
 from kaggle_cifar.outline import Outline, has_validation, read_outline
 from kaggle_cifar.progress import duration
+from kaggle_cifar.remote import remote_sessions
+from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
@@ -17,10 +19,17 @@ def describe_runs(layout: Layout) -> str:
     """Return the table of runs, the spread of those that differ in the seed only, what is torn."""
     header = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
     runs = [read_outline(run) for run in all_runs(layout)]
-    if not runs:
+    rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
+    if not rows:
         return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
     missing = [sentence for run in runs for sentence in run.missing]
-    return "\n".join([table(header, map(run_row, runs)), *seed_sweeps(runs), *missing])
+    return "\n".join([table(header, rows), *seed_sweeps(runs), *missing])
+
+
+def remote_row(run: Run, session: Session) -> Sequence[str]:
+    """Return the cells of a run that is trained on Kaggle."""
+    recipe, _ = run.read_recipe()
+    return (run.name, recipe.name, f"{session.state} on Kaggle", "", "", "")
 
 
 def run_row(run: Outline) -> Sequence[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kaggle_cifar.inference import (
     write_array,
     write_probabilities,
 )
-from kaggle_cifar.pixels import image_paths, read_images
+from kaggle_cifar.pixels import image_paths, read_images, require_folder
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runs import Run
 from kaggle_cifar.runtime import start_tensorflow
@@ -55,12 +56,14 @@ def predict(
     return ids, mean.astype(np.float32)
 
 
-def fingerprint(layout: Layout, ids: np.ndarray) -> str:
-    """Return a digest that changes with the test images.
+def fingerprint(layout: Layout, ids: np.ndarray) -> str | None:
+    """Return a digest that changes with the test images; None where they are not on this machine.
 
     It is made of the ids and the manifest; for a folder that was unpacked by hand, of each
     file's size and time.
     """
+    if not layout.images("test").is_dir():
+        return None
     digest = hashlib.sha256(ids.tobytes())
     manifest = layout.manifest("test")
     if manifest.exists():
@@ -76,17 +79,22 @@ def fingerprint(layout: Layout, ids: np.ndarray) -> str:
 
 
 def test_probabilities(
-    layout: Layout, run: Run, ids: np.ndarray, images: str, views: str
+    layout: Layout, run: Run, ids: np.ndarray, images: str | None, views: str
 ) -> np.ndarray:
-    """Return one run's probabilities float32 (n, 10), from its folder where they are there."""
+    """Return one run's probabilities float32 (n, 10), from its folder where they are there.
+
+    Without the images, those that were made elsewhere count, if they are of these ids.
+    """
     run.require_finished()
     key = {"weights_sha256": run.weights_sha256(), "views": views, "test_images_sha256": images}
     result = run.probabilities_file("test", views)
     with lock(run.folder, "prediction"):
-        if _read_key(_key_file(result)) == key and result.exists():
+        kept = kept_probabilities(result, key)
+        if kept is not None and np.array_equal(kept["id"], ids):
             remove_folder(_parts_folder(result))
             say(f"{run.name}: the predictions are there already, {result}.")
-            return read_probabilities(result)["probabilities"]
+            return kept["probabilities"]
+        require_folder(layout, "test")
         result.unlink(missing_ok=True)
         parts = _start_parts(result, key)
         _predict_parts(layout, run, ids, views, parts)
@@ -95,6 +103,15 @@ def test_probabilities(
         write_probabilities(result, ids, probabilities)
         remove_folder(parts)
     return probabilities
+
+
+def kept_probabilities(result: Path, key: dict[str, str | None]) -> np.ndarray | None:
+    """Return the rows at `result` when they were made as `key` says, whose None is any value."""
+    made = _read_key(_key_file(result))
+    if not isinstance(made, dict) or not result.exists():
+        return None
+    differing = [name for name in key if key[name] not in (None, made.get(name))]
+    return None if differing or made.keys() != key.keys() else read_probabilities(result)
 
 
 def _key_file(result: Path) -> Path:
@@ -109,7 +126,7 @@ def _parts_folder(result: Path) -> Path:
     return result.with_suffix(".parts")
 
 
-def _start_parts(result: Path, key: dict[str, str]) -> Path:
+def _start_parts(result: Path, key: dict[str, str | None]) -> Path:
     """Return the folder of finished parts, emptied unless they belong to `key`."""
     folder = _parts_folder(result)
     if _read_key(folder / "key.json") != key:
@@ -134,7 +151,9 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     forward = compile_forward(run.load_model(), views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
-        for batch in read_images(layout, "test", ids[first:], BATCH_SIZE):
+        # From the first image on, so that where there is no cache yet, one comes to be.
+        batches = read_images(layout, "test", ids, BATCH_SIZE)
+        for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:

@@ -57,6 +57,11 @@ class Run:
         return self.folder / "metrics.json"
 
     @property
+    def checkpoint_file(self) -> Path:
+        """The state of an unfinished training."""
+        return self.folder / "checkpoint" / "state.npz"
+
+    @property
     def history_file(self) -> Path:
         """A row for each epoch so far."""
         return self.folder / "history.csv"

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kaggle_cifar import __version__
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -83,7 +85,7 @@ def describe_environment() -> dict[str, Any]:
 
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    packages = ("kaggle-cifar", "tensorflow", "keras", "numpy")
+    packages = ("tensorflow", "keras", "numpy")
     return {
         "machine": {
             "platform": platform.platform(),
@@ -92,7 +94,10 @@ def describe_environment() -> dict[str, Any]:
             "gpus": [detail.get("device_name", "GPU") for detail in details],
         },
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in packages},
+        "packages": {
+            "kaggle-cifar": __version__,  # which on Kaggle's machines is not installed
+            **{package: version(package) for package in packages},
+        },
     }
 
 

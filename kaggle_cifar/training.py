@@ -79,12 +79,12 @@ def train(
     Interrupted
         On SIGINT or SIGTERM, after the state is saved.
     """
-    _refuse_contradictions(recipe, options)
+    refuse_contradictions(recipe, options)
     started = time.monotonic()
     run = named_run(layout, name)
     with lock(run.folder, "training"):
-        recipe = _fitted_before(run, recipe, options)
-        if _is_finished(run, recipe, options):
+        recipe = fitted_before(run, recipe, options)
+        if is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
             if tensorboard:
                 start_tensorflow()  # quiet
@@ -107,7 +107,8 @@ def train(
     return run
 
 
-def _refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
+def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
+    """Raise a UserError when a recipe cannot be trained with these options."""
     if options.validation == "none" and (recipe.early_stopping or recipe.plateau):
         raise UserError(
             f"{recipe.name} chooses its rate and its end by the validation loss: it cannot be "
@@ -123,15 +124,21 @@ def _mixed_precision(
     return "where faster" if recipe.mixed_precision else "never"
 
 
-def _fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
+def fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
     """Return the recipe with the epochs that a run's time budget allowed when it was started."""
     if not (options.time_budget and run.recipe_file.exists()):
         return recipe
     return dataclasses.replace(recipe, epochs=run.read_recipe()[0].epochs)
 
 
-def _is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
-    """Return whether the run is finished; refuse one that was asked for something else."""
+def is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
+    """Return whether the run is finished.
+
+    Raises
+    ------
+    UserError
+        When it was asked for something else.
+    """
     if not run.recipe_file.exists():
         return False
     there = {**_flat(run.read_recipe()[0]), **_flat(run.read_recipe()[1])}
@@ -225,7 +232,7 @@ class Training:
     @property
     def checkpoint_file(self) -> Path:
         """The state to go on from."""
-        return self.run.folder / "checkpoint" / "state.npz"
+        return self.run.checkpoint_file
 
     # The state
 

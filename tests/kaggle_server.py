@@ -6,15 +6,19 @@ faults is used up by one request; then all is well again.
 """
 
 import base64
+import gzip
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from kaggle_kernels import KernelHost, KernelMethods
 
 SLUG = "cifar-10"
 USERNAME = "ada"
@@ -40,11 +44,14 @@ class KaggleSite:
     rules_accepted: bool = True
     pending_polls: int = 1
     left_today: int | None = 4
+    pause: float = 0.0  # seconds before each MiB of a file
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
     put_faults: list[Fault] = field(default_factory=list)  # uploads
+
+    kernels: KernelHost = field(default_factory=KernelHost)
 
     uploads: dict[str, bytes] = field(default_factory=dict)
     upload_names: dict[str, str] = field(default_factory=dict)
@@ -75,6 +82,34 @@ def cut_at(position: int) -> Fault:
         handler.answer_file(until=position)
 
     return fault
+
+
+def cut_without_length(position: int) -> Fault:
+    """Do not tell the file's length and end at this byte, as if it were the last."""
+
+    def fault(handler: "Handler") -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(handler.file_content()[:position])
+        handler.close_connection = True
+
+    return fault
+
+
+def compress(handler: "Handler") -> None:
+    """Send the file compressed, though it was asked for as it is."""
+    body = gzip.compress(handler.file_content(), 1)
+    handler.answer(200, body, {"Content-Encoding": "gzip", "Accept-Ranges": "bytes"})
+
+
+def send_more(handler: "Handler") -> None:
+    """Send the file and something after it."""
+    handler.answer_file(content=handler.file_content() + bytes(1_000), start=0)
+
+
+def redirect_in_a_circle(handler: "Handler") -> None:
+    handler.answer(302, b"", {"Location": handler.path})
 
 
 def stall_at(position: int) -> Fault:
@@ -139,7 +174,7 @@ def lose_answer(handler: "Handler") -> None:
 # -- the server
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(KernelMethods, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     site: KaggleSite
@@ -158,6 +193,9 @@ class Handler(BaseHTTPRequestHandler):
         name = urlsplit(self.path).path.rsplit("/", 1)[-1]
         asked = self.headers.get("Range")
         self.site.requests.append(f"GET {name} {asked or ''}".strip())
+        if "/kernels/logs/stream/" in self.path:
+            self.stream_log(name)
+            return
         if "Authorization" in self.headers or SIGNATURE not in self.path:
             self.answer_error(403, "storage takes signed links only")
             return
@@ -209,6 +247,8 @@ class Handler(BaseHTTPRequestHandler):
     # -- storage
 
     def file_content(self) -> bytes:
+        if self.path.startswith("/kernels/") or ".test/kernels/" in self.path:
+            return self.kernel_file(urlsplit(self.path).path)
         return self.site.files[urlsplit(self.path).path.rsplit("/", 1)[-1]]
 
     def range_start(self) -> int:
@@ -237,7 +277,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Last-Modified", "Wed, 25 Sep 2013 14:36:52 GMT")
         self.end_headers()
         try:
-            self.wfile.write(content[start:until])
+            sent = content[:until]
+            for piece in range(start, len(sent), 2**20):
+                time.sleep(self.site.pause)
+                self.wfile.write(sent[piece : piece + 2**20])
             self.wfile.flush()
         except OSError:  # the client wanted the headers only
             self.close_connection = True

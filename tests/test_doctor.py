@@ -115,3 +115,34 @@ def test_commands_that_are_not_there_or_fail_are_no_error(monkeypatch: pytest.Mo
 def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
     assert [finding.status for finding in doctor.examine_versions()] == ["ok", "problem"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "status", "words"),
+    [
+        ((2.5, 30.0), "ok", "27.5 of 30.0 hours left until 2026-11-28"),
+        ((29.8, 30.0), "warning", "too little for `train --on kaggle`"),
+        ((0.0, 0.0), "warning", "Verify its phone at"),
+        (None, "warning", "Asking for the GPU quota failed"),
+    ],
+)
+def test_the_gpu_hours_left_on_kaggle_are_told(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    examined: dict[str, Finding],
+    hours: tuple[float, float] | None,
+    status: str,
+    words: str,
+) -> None:
+    kaggle_site.kernels.gpu_hours = hours
+    findings = examine(layout, examined)
+    assert findings["kaggle gpu"].status == status
+    assert words in findings["kaggle gpu"].detail
+    assert problems(findings) == []
+
+
+def test_gpus_that_were_never_used_want_a_verified_phone(
+    kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]
+) -> None:
+    kaggle_site.kernels.has_ever_run = False
+    assert "a phone verified at" in examine(layout, examined)["kaggle gpu"].detail

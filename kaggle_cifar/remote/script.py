@@ -1,0 +1,166 @@
+"""What is pushed to Kaggle: one script that carries this package's source, and its metadata."""
+
+import ast
+import base64
+import dataclasses
+import importlib.util
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kaggle_cifar import __version__, competition, networks
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.kernel import Job
+from kaggle_cifar.recipes import Recipe, require_one_of
+from kaggle_cifar.storage import write_json, write_text
+
+DEFAULT_ACCELERATOR = "NvidiaTeslaT4"
+# Kaggle's names (the documentation of its client); some are for certain competitions only.
+ACCELERATORS = (
+    DEFAULT_ACCELERATOR,  # two of them
+    "NvidiaL4",
+    "NvidiaL4X1",
+    "NvidiaTeslaA100",
+    "NvidiaH100",
+    "NvidiaRtxPro6000",
+)
+# Kaggle runs a session that asks for one of these on something else, without a word.
+RETIRED = ("NvidiaTeslaK80", "NvidiaTeslaP100", "TpuV232", "TpuV2256", "TpuV38", "Tpu1VmV38")
+
+PACKAGE = Path(__file__).parent.parent
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same source makes the same script
+
+SCRIPT = '''\
+"""Train the run {name} of the competition {slug} with kaggle-cifar {version}.
+
+Written by `kaggle-cifar train --on kaggle`; the program's source is in here.
+"""
+
+import base64
+import io
+import json
+import sys
+import tempfile
+import zipfile
+
+JOB = json.loads({job!r})
+SOURCE = """
+{source}"""
+
+folder = tempfile.mkdtemp(prefix="kaggle-cifar-source-")
+zipfile.ZipFile(io.BytesIO(base64.b64decode(SOURCE))).extractall(folder)
+sys.path.insert(0, folder)
+
+from kaggle_cifar.kernel import Job, main
+
+if status := main(Job(**JOB)):
+    sys.exit(status)
+'''
+
+
+def write_kernel(folder: Path, kernel: str, job: Job, accelerator: str, source: str | None) -> None:
+    """Write the script and the metadata with which `kernels_push` makes `kernel` of them.
+
+    `kernel` is "user/slug"; `source` a kernel whose output is mounted among the inputs, if any.
+    """
+    script = SCRIPT.format(
+        name=job.name,
+        slug=competition.SLUG,
+        version=__version__,
+        job=json.dumps(dataclasses.asdict(job), sort_keys=True),
+        source=base64.encodebytes(zipped_source()).decode(),
+    )
+    write_text(folder / "train.py", script)
+    metadata = {
+        "id": kernel,
+        "title": kernel.partition("/")[2].replace("-", " "),
+        "code_file": "train.py",
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_gpu": True,
+        "machine_shape": accelerator,
+        "enable_internet": True,  # for packages that Kaggle's image may lack one day
+        "competition_sources": [competition.SLUG],
+        "kernel_sources": [source] if source else [],
+        "dataset_sources": [],
+        "model_sources": [],
+    }
+    write_json(folder / "kernel-metadata.json", metadata)
+
+
+def zipped_source() -> bytes:
+    """Return the package's Python files as a zip, the same bytes for the same files."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(PACKAGE.rglob("*.py")):
+            name = f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}"
+            info = zipfile.ZipInfo(name, ZIP_TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
+    return content.getvalue()
+
+
+def refuse_accelerator(name: str) -> None:
+    """Raise a UserError unless `name` is a GPU that Kaggle still has, as far as is known."""
+    if name in RETIRED:
+        raise UserError(
+            f"Kaggle has retired {name} and would run the training on something else. Choose one "
+            f"of {', '.join(ACCELERATORS)}; {DEFAULT_ACCELERATOR}, two GPUs, is everyone's."
+        )
+    if name.startswith("Tpu"):
+        raise UserError(f"{name} is a TPU, which this program does not use. It needs a GPU.")
+    require_one_of("accelerator", name, ACCELERATORS)
+
+
+def refuse_local_files(recipe: Recipe) -> None:
+    """Raise a UserError when a recipe needs a file of this machine that Kaggle would not have.
+
+    The package itself goes along, with all its networks.
+    """
+    for key, value in strings_of(recipe.network_options, "network_options"):
+        if "/" in value or "\\" in value or Path(value).is_file():
+            raise UserError(
+                f"{recipe.name} was not sent to Kaggle: its {key} is the local file {value!r}, "
+                "which is not there. Put what it holds into the recipe or the network's file."
+            )
+    for name in foreign_modules(PACKAGE / "networks" / f"{recipe.network}.py"):
+        raise UserError(
+            f"{recipe.name} was not sent to Kaggle: its network {recipe.network} imports {name}, "
+            f"a local module, which is not there. Put it into {Path(networks.__file__).parent} or "
+            "into the network's file."
+        )
+
+
+def strings_of(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Yield each string in a JSON value with the key that leads to it."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from strings_of(part, f"{key}.{name}")
+    elif isinstance(value, list):
+        for part in value:
+            yield from strings_of(part, key)
+
+
+def foreign_modules(file: Path) -> Iterator[str]:
+    """Yield the modules that a file imports and that were not installed, but lie somewhere here."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names = [node.module]
+        for name in (name.partition(".")[0] for name in names):
+            if name not in (*sys.stdlib_module_names, PACKAGE.name) and not is_installed(name):
+                yield name
+
+
+def is_installed(name: str) -> bool:
+    """Whether a module comes from a package that pip installed; false where there is none."""
+    spec = importlib.util.find_spec(name)
+    origin = Path(spec.origin) if spec and spec.origin else Path()
+    return not {"site-packages", "dist-packages"}.isdisjoint(origin.parts)

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +179,15 @@ def download(layout: Layout, extract: bool, source: str) -> None:
     if not extract:
         download(layout)
         return
-    download(layout, extract=partial(extract_split, layout))
-    extract_archives(layout)
+    extracted: list[str] = []
+
+    def extract_and_note(archive: Path, split: str) -> bool:
+        is_new = extract_split(layout, archive, split)
+        extracted.extend([split] * is_new)
+        return is_new
+
+    download(layout, extract=extract_and_note)
+    extract_archives(layout, told=extracted)
 
 
 @cli.command()

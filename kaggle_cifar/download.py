@@ -56,13 +56,8 @@ def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = t
     """
     with storage.lock(layout.raw, "download"):
         missing = [name for name in competition.FILES if not is_whole(layout.raw, name, extract)]
-        if not missing:
-            return
-        api = open_client()
-        sizes = listed_sizes(api, missing, sleep)
-        refuse_full_disk(layout.raw, missing, sizes)
-        for name in missing:
-            fetch(api, layout.raw, name, sizes.get(name), sleep, extract)
+        if missing:
+            fetch_all(layout.raw, missing, sleep, extract)
         shutil.rmtree(staging(layout.raw), ignore_errors=True)
 
 
@@ -133,6 +128,15 @@ def refuse_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None
             f"{free / 2**20:,.0f} MiB are free. Free some space, or choose another folder "
             "with --data-dir."
         )
+
+
+def fetch_all(raw: Path, names: list[str], sleep: Sleep, extract: Extract | None) -> None:
+    """Bring files under their final names, if the disk has room for all of them."""
+    api = open_client()
+    sizes = listed_sizes(api, names, sleep)
+    refuse_full_disk(raw, names, sizes)
+    for name in names:
+        fetch(api, raw, name, sizes.get(name), sleep, extract)
 
 
 def fetch(

@@ -8,7 +8,7 @@ appears under its final name only when each of its images matched its checksum.
 import json
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,11 @@ SYNC_INTERVAL = 50_000
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-def extract(layout: Layout) -> None:
+def extract(layout: Layout, told: Collection[str] = ()) -> None:
     """Extract `train.7z` and `test.7z` into `data/train` and `data/test`.
 
-    A split that was extracted from the very archive that is there now is left alone.
+    A split that was extracted from the very archive that is there now is left alone, which is
+    said unless it is one of `told`, which this very command extracted.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def extract(layout: Layout) -> None:
     """
     for split in ("train", "test"):
         archive = layout.raw / f"{split}.7z"
-        if not extract_split(layout, archive, split):
+        if not extract_split(layout, archive, split) and split not in told:
             say(f"{layout.images(split)} is extracted already: left as it is.")
 
 

@@ -1,5 +1,6 @@
 """A network's forward pass, and probabilities on disk."""
 
+import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.networks import gives_logits
-from kaggle_cifar.storage import atomic_write
+from kaggle_cifar.storage import write_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -81,8 +82,9 @@ def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) 
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write an array to `path` in NumPy's format, atomically."""
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        np.save(file, array)
+    buffer = io.BytesIO()  # NumPy's own writing to a file does not tell a full disk
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())
 
 
 def standard_error(accuracy: float, count: int) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,9 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     forward = compile_forward(run.load_model(), views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
-        for batch in read_images(layout, "test", ids[first:], BATCH_SIZE):
+        # From the first image on, so that where there is no cache yet, one comes to be.
+        batches = read_images(layout, "test", ids, BATCH_SIZE)
+        for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:

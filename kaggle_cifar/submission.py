@@ -42,18 +42,19 @@ def write_submission(
     Raises
     ------
     UserError
-        When an id is doubled, the two differ in length, a class index is none, or another
-        content of `path` was submitted.
+        When an id is doubled, the two differ in length, a class index is none, another content
+        of `path` was submitted, or another process writes it.
     """
     content = submission_text(path, ids, class_indices).encode()
     digest = hashlib.sha256(content).hexdigest()
     refuse_to_replace_submitted(path, digest)
-    if path.exists() and digest_of(path) == digest:
-        say(f"{path} is there already, with the same {len(ids):,} rows.")
-        update_record(path, runs=list(runs), sha256=digest)
-        return
-    storage.write_bytes(path, content)
-    storage.write_json(record_path(path), {"runs": list(runs), "sha256": digest})
+    with storage.lock(path.with_name(f".{path.name}.writing"), "writing of this CSV"):
+        if path.exists() and digest_of(path) == digest:
+            say(f"{path} is there already, with the same {len(ids):,} rows.")
+            update_record(path, runs=list(runs), sha256=digest)
+            return
+        storage.write_bytes(path, content)
+        storage.write_json(record_path(path), {"runs": list(runs), "sha256": digest})
     say(f"{path}: {len(ids):,} rows, predicted by {' + '.join(runs)}.")
 
 

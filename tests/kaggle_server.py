@@ -6,9 +6,11 @@ faults is used up by one request; then all is well again.
 """
 
 import base64
+import gzip
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +44,7 @@ class KaggleSite:
     rules_accepted: bool = True
     pending_polls: int = 1
     left_today: int | None = 4
+    pause: float = 0.0  # seconds before each MiB of a file
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
@@ -79,6 +82,34 @@ def cut_at(position: int) -> Fault:
         handler.answer_file(until=position)
 
     return fault
+
+
+def cut_without_length(position: int) -> Fault:
+    """Do not tell the file's length and end at this byte, as if it were the last."""
+
+    def fault(handler: "Handler") -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(handler.file_content()[:position])
+        handler.close_connection = True
+
+    return fault
+
+
+def compress(handler: "Handler") -> None:
+    """Send the file compressed, though it was asked for as it is."""
+    body = gzip.compress(handler.file_content(), 1)
+    handler.answer(200, body, {"Content-Encoding": "gzip", "Accept-Ranges": "bytes"})
+
+
+def send_more(handler: "Handler") -> None:
+    """Send the file and something after it."""
+    handler.answer_file(content=handler.file_content() + bytes(1_000), start=0)
+
+
+def redirect_in_a_circle(handler: "Handler") -> None:
+    handler.answer(302, b"", {"Location": handler.path})
 
 
 def stall_at(position: int) -> Fault:
@@ -246,7 +277,10 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
         self.send_header("Last-Modified", "Wed, 25 Sep 2013 14:36:52 GMT")
         self.end_headers()
         try:
-            self.wfile.write(content[start:until])
+            sent = content[:until]
+            for piece in range(start, len(sent), 2**20):
+                time.sleep(self.site.pause)
+                self.wfile.write(sent[piece : piece + 2**20])
             self.wfile.flush()
         except OSError:  # the client wanted the headers only
             self.close_connection = True

@@ -1,21 +1,27 @@
+import builtins
+import contextlib
 import errno
 import io
 import os
 import random
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import kaggle_server as server
 import pytest
-import requests
-from archives import images, pack, random_archive
+from archives import images, pack, png, random_archive
+from click.testing import CliRunner
 from kaggle_server import KaggleSite
+from kills import run_and_kill
 
 from kaggle_cifar import competition, download, extract, kaggle_client, storage
+from kaggle_cifar.cli import cli
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import Layout
 
@@ -44,10 +50,14 @@ def sleeper() -> Sleeper:
 
 
 @pytest.fixture(autouse=True)
-def no_secret_in_output(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def no_secret_anywhere(capfd: pytest.CaptureFixture[str], layout: Layout) -> Iterator[None]:
+    """Search all that is printed and written; a test that reads the output asserts on its own."""
     yield
     output = "".join(capfd.readouterr())
     assert not [secret for secret in server.SECRETS if secret in output]
+    written = [path.read_bytes() for path in layout.data.rglob("*") if path.is_file()]
+    secrets = [secret.encode() for secret in server.SECRETS]
+    assert not [secret for secret in secrets if any(secret in content for content in written)]
 
 
 def fail(layout: Layout, sleeper: Sleeper) -> str:
@@ -153,6 +163,74 @@ def test_goes_on_after_many_cuts(kaggle_site: KaggleSite, layout: Layout, sleepe
     starts = [int(r.split("=")[1].strip("-")) for r in kaggle_site.requests if "bytes=" in r]
     assert starts == sorted(starts)
     assert len(starts) == len(positions)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_goes_on_after_cuts_at_random_bytes(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, seed: int
+) -> None:
+    content = only_archive(kaggle_site, layout)
+    rng = random.Random(seed)
+
+    def cut(handler: server.Handler) -> None:
+        start = handler.range_start()
+        handler.answer_file(until=rng.randint(start, min(start + 60_000, len(content))))
+
+    kaggle_site.get_faults = [server.cut_at(rng.randint(20_000, 60_000))]
+    kaggle_site.range_faults = [cut] * (kaggle_client.ATTEMPTS - 2)
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("GET train.7z bytes=") >= 3
+
+
+@pytest.mark.parametrize("is_size_listed", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        server.cut_without_length(100_000),
+        server.compress,
+        server.redirect_in_a_circle,
+        server.page_instead,
+        server.wrong_bytes,
+        server.drop,
+        server.refuse(403, "link expired"),
+        server.refuse(429, Retry_After="7"),
+        server.refuse(500),
+    ],
+)
+def test_ends_with_the_right_file_whatever_answers_the_first_request(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    fault: server.Fault,
+    is_size_listed: bool,
+) -> None:
+    only_archive(kaggle_site, layout)
+    if not is_size_listed:
+        kaggle_site.listed_sizes["train.7z"] = 0
+    kaggle_site.get_faults = [fault]
+    with contextlib.suppress(UserError):
+        download.download(layout, sleep=sleeper)
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_refuses_a_file_that_is_too_long_by_kaggles_list(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.send_more] * 20
+    assert "bytes by Kaggle's list" in fail(layout, sleeper)
+    assert not (layout.raw / "train.7z").exists()
+
+
+def test_links_that_lead_in_a_circle(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.redirect_in_a_circle] * 300
+    assert "train.7z failed" in fail(layout, sleeper)
+    assert not (layout.raw / "train.7z").exists()
 
 
 def test_goes_on_in_the_next_run(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
@@ -478,32 +556,107 @@ def test_full_disk_is_told_beforehand(
     assert kaggle_site.count("GET") == 0
 
 
+class FullFile:
+    """A file on a disk that has room for some bytes and no more."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, content: bytes) -> int:
+        self.room -= len(content)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(self.file.write(content))
+
+    def __enter__(self) -> "FullFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 20_000, 150_000])
 def test_disk_that_fills_up(
-    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
 ) -> None:
     content = only_archive(kaggle_site, layout)
+    builtin_open = open
 
-    iter_content = requests.Response.iter_content
-
-    def full_disk(response: requests.Response, *arguments: int) -> Iterator[bytes]:
-        if response.request.method == "POST":
-            yield from iter_content(response, *arguments)
-            return
-        yield content[:20_000]
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full_disk(path: Any, mode: str = "r", *options: Any, **more: Any) -> Any:
+        file = builtin_open(path, mode, *options, **more)
+        is_staged = str(path).endswith("train.7z") and mode in ("wb", "ab")
+        return FullFile(file, room) if is_staged else file
 
     with monkeypatch.context() as patch:
-        patch.setattr(requests.Response, "iter_content", full_disk)
+        patch.setattr(builtins, "open", full_disk)
         message = fail(layout, sleeper)
     assert "the disk is full" in message
+    assert ("MiB are kept" in message) == (room > download.CHUNK_SIZE)
     assert sleeper.slept == []
+    assert not (layout.raw / "train.7z").exists()
     download.download(layout, sleep=sleeper)
-    assert_whole(layout, kaggle_site)
+    assert (layout.raw / "train.7z").read_bytes() == content
+
+
+@pytest.mark.parametrize("step", ["unpacking", "sync", "publishing", "remembering"])
+def test_a_disk_full_at_another_step(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    buffer = io.BytesIO()
+    content = kaggle_site.files.pop("trainLabels.csv")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("trainLabels.csv", content)
+    kaggle_site.files["trainLabels.csv.zip"] = buffer.getvalue()
+
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    owner, name = {
+        "unpacking": (shutil, "copyfileobj"),
+        "sync": (storage, "sync"),
+        "publishing": (Path, "replace"),
+        "remembering": (Path, "write_bytes"),
+    }[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, full_disk)
+        assert "The disk is full" in fail(layout, sleeper)
+    found = [path.name for path in layout.raw.iterdir() if not path.name.startswith(".")]
+    assert found == (["trainLabels.csv"] if step == "remembering" else [])
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "trainLabels.csv").read_bytes() == content
 
 
 def test_two_downloads_at_once(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
     with storage.lock(layout.raw, "download"):
         assert "Another download is at work" in fail(layout, sleeper)
+
+
+def test_of_two_processes_one_downloads(kaggle_site: KaggleSite, layout: Layout) -> None:
+    kaggle_site.pause = 0.1
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", DOWNLOAD, str(layout.data)], stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both].count(0) >= 1, errors
+    for process, error in zip(both, errors, strict=True):
+        assert process.returncode == 0 or "Another download is at work" in error
+    assert_whole(layout, kaggle_site)
+    for name in competition.FILES:
+        assert kaggle_site.count(f"GET {name}") == 1
 
 
 # -- verified by being extracted
@@ -573,6 +726,47 @@ def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
         download_and_extract(layout, sleeper)
     assert_whole(layout, extractable)
     assert (layout.raw / "train.7z.damaged").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [
+        *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
+        ("kaggle_cifar.download:publish", 4),
+        ("kaggle_cifar.extract:write_new_file", 40),
+        ("shutil:rmtree", 1),
+    ],
+)
+def test_a_kill_is_made_good_by_the_next_run(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper, where: str, calls: int
+) -> None:
+    run_and_kill(where, calls, "--data-dir", str(layout.data), "download")
+    for name in competition.FILES:
+        path = layout.raw / name
+        assert not path.exists() or path.read_bytes() == extractable.files[name]
+    download_and_extract(layout, sleeper)
+    extract.extract(layout)
+    assert_whole(layout, extractable)
+    for split, count in (("train", 30), ("test", 40)):
+        found = {path.name: path.read_bytes() for path in layout.images(split).iterdir()}
+        assert found == {f"{i}.png": png(i) for i in range(1, count + 1)}
+    assert not [path for path in layout.data.glob(".*") if path.name != ".lock"]
+
+
+def test_the_command_line_tells_once_what_it_extracted(
+    extractable: KaggleSite, layout: Layout
+) -> None:
+    def output() -> str:
+        done = CliRunner().invoke(cli, ["--data-dir", str(layout.data), "download"])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    first, second = output(), output()
+    assert first.count("Extracted") == 2
+    assert "extracted already" not in first
+    assert second.count("there already, and whole") == 4
+    assert second.count("extracted already") == 2
 
 
 # -- credentials

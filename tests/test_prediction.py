@@ -1,16 +1,26 @@
 """Probabilities by id: whole, in order, resumed after a kill, never stale."""
 
+import contextlib
 import dataclasses
+import errno
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import layout_in, write_test_data, write_training_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kills import run_and_kill
+from small_data import layout_in, write_manifest, write_test_data, write_training_data
 
-from kaggle_cifar import prediction, recipes, training
+from kaggle_cifar import prediction, recipes, storage, training
+from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.inference import read_probabilities, write_array
 from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
+from kaggle_cifar.storage import lock, write_text
+from kaggle_cifar.submission import write_submission
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -152,6 +162,167 @@ def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
         ids, probabilities = prediction.predict(layout, runs[:1])
         np.testing.assert_array_equal(ids, sorted(IDS))
         np.testing.assert_allclose(probabilities, whole, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def unprepared(project, tmp_path_factory):
+    """A copy with a manifest, whose predictions and cache each example deletes."""
+    layout, runs, pixels = project
+    folder = tmp_path_factory.mktemp("unprepared") / "copy"
+    shutil.copytree(layout.data.parent, folder)
+    copy = layout_in(folder)
+    write_manifest(copy, "test")
+    return copy, Run(copy.runs / runs[0].name), pixels
+
+
+class FakeNetwork:
+    """Gives probabilities that tell the image, counts images, and may be killed at a batch."""
+
+    def __init__(self, kill_at=None):
+        self.kill_at, self.batches, self.images = kill_at, 0, 0
+
+    def __call__(self, pixels):
+        self.batches += 1
+        if self.batches == self.kill_at:
+            raise Killed
+        self.images += len(pixels)
+        return pixels[:, :10, 0, 0].astype(np.float32)
+
+
+@settings(max_examples=40)
+@given(
+    count=st.sampled_from([1, 2, 3, 5, 7, 11, 13, 17, 31, 41, 43, 44]),
+    batch_size=st.sampled_from([1, 2, 3, 6, 7, 10, 11, 12, 13, 43, 44, 45, 500]),
+    batches_a_part=st.integers(1, 4),
+    kill_at=st.none() | st.integers(1, 12),
+    seed=st.integers(0, 99),
+    keep_cache=st.booleans(),
+)
+def test_every_id_comes_once_and_in_order_for_any_size(
+    unprepared, count, batch_size, batches_a_part, kill_at, seed, keep_cache
+):
+    layout, run, pixels = unprepared
+    if not keep_cache:
+        shutil.rmtree(layout.cache, ignore_errors=True)
+    run.probabilities_file("test", "plain").unlink(missing_ok=True)
+    shutil.rmtree(run.folder / "test_probabilities.parts", ignore_errors=True)
+    chosen = np.random.default_rng(seed).permutation(IDS)[:count].tolist()
+    write_text(layout.raw / SAMPLE_SUBMISSION, "id,label\n" + "".join(f"{i},cat\n" for i in chosen))
+    networks = [FakeNetwork(kill_at), FakeNetwork()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "BATCH_SIZE", batch_size)
+        patch.setattr(prediction, "PART_SIZE", batch_size * batches_a_part)
+        patch.setattr(Run, "load_model", lambda _: None)
+        patch.setattr(prediction, "start_tensorflow", lambda _: None)
+        for network in networks:
+            patch.setattr(prediction, "compile_forward", lambda *_, network=network: network)
+            with contextlib.suppress(Killed):
+                ids, probabilities = prediction.predict(layout, [run])
+    assert ids.tolist() == sorted(chosen)
+    np.testing.assert_array_equal(probabilities, [pixels[i][:10, 0, 0] for i in ids])
+    assert (
+        count <= sum(network.images for network in networks) < count + batch_size * batches_a_part
+    )
+    if count == len(IDS):
+        assert len(list(layout.cache.glob("test-*.npy"))) == 1
+
+
+SMALL_PARTS = ("kaggle_cifar.prediction:BATCH_SIZE=4", "kaggle_cifar.prediction:PART_SIZE=8")
+REPLACED = ("a part", "the cache", "the probabilities", "the CSV", "the CSV's record")
+
+
+def results(layout, run):
+    """Return all that predicting and writing the CSV made, by name."""
+    folders = (run.folder, layout.cache, layout.submissions)
+    files = [path for folder in folders for path in folder.glob("*") if path.name != ".lock"]
+    return {path.name: path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("call", [3, 7, 10, 11, 12], ids=REPLACED)
+def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
+    layout, runs, _ = copied
+    write_manifest(layout, "test")
+    undisturbed = layout_in(layout.data.parent.parent / "undisturbed")
+    shutil.copytree(layout.data.parent, undisturbed.data.parent)
+    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+    monkeypatch.setattr(prediction, "PART_SIZE", 8)
+
+    def predict_and_write(layout):
+        run = Run(layout.runs / runs[0].name)
+        ids, probabilities = prediction.predict(layout, [run])
+        write_submission(
+            layout.submissions / "run0.csv", ids, probabilities.argmax(axis=1), [run.name]
+        )
+        return results(layout, run)
+
+    expected = predict_and_write(undisturbed)
+    folders = ("--data-dir", layout.data, "--runs-dir", layout.runs)
+    folders += ("--submissions-dir", layout.submissions)
+    command = (*SMALL_PARTS, *map(str, folders), "predict", runs[0].name)
+    run_and_kill("pathlib:Path.replace", call, *command)
+    left = results(layout, runs[0])
+    whole = {name: content for name, content in left.items() if not name.startswith(".")}
+    assert whole == {name: expected[name] for name in whole}
+    assert len(whole) < len(expected)
+    assert predict_and_write(layout) == expected
+
+
+def test_another_prediction_at_work_is_not_disturbed(copied):
+    layout, runs, _ = copied
+    with (
+        lock(runs[0].folder, "prediction"),
+        pytest.raises(UserError, match="Another prediction is at work"),
+    ):
+        prediction.predict(layout, runs[:1])
+    csv = layout.submissions / "run0.csv"
+    with (
+        lock(csv.with_name(".run0.csv.writing"), "writing"),
+        pytest.raises(UserError, match="Another writing of this CSV"),
+    ):
+        write_submission(csv, np.arange(3), np.arange(3), ["run0"])
+    assert not csv.exists()
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 8, 9, 10, 11])
+def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, step):
+    layout, runs, _ = copied
+    write_manifest(layout, "test")
+    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
+    monkeypatch.setattr(prediction, "PART_SIZE", 8)
+    csv = layout.submissions / "run0.csv"
+    calls = []
+    sync = storage.sync
+
+    def full_disk(path):
+        calls.append(path)
+        if len(calls) >= 2 * step:  # once for a file, once for its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(path)
+
+    def predict_and_write():
+        ids, probabilities = prediction.predict(layout, runs[:1])
+        write_submission(csv, ids, probabilities.argmax(axis=1), ["run0"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "sync", full_disk)
+        with pytest.raises(UserError, match="The disk is full"):
+            predict_and_write()
+    found = [path.name for path in layout.submissions.glob("*")]
+    assert not [name for name in found if name.startswith(".")]
+    predict_and_write()
+    ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
+    assert ids == sorted(IDS)
+    assert not list(runs[0].folder.glob("**/.*.partial"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device without room")
+def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path):
+    # NumPy's own writing to a file raises an error that does not tell a full disk.
+    storage.partial_path(tmp_path / "part.npy").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="The disk is full"):
+        write_array(tmp_path / "part.npy", np.zeros((10_000, 10), np.float32))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_test_image_is_named(copied):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from kaggle_server import KEY
+from kaggle_server import SECRETS
 
 from kaggle_cifar.competition import FILES
 from kaggle_cifar.sample import SOLUTION, draw_sample
@@ -39,7 +39,8 @@ def run(tmp_path):
             env=os.environ,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert KEY not in done.stdout + done.stderr
+        printed = done.stdout + done.stderr
+        assert not [secret for secret in SECRETS if secret in printed]
         return done.stdout
 
     return run
@@ -82,7 +83,8 @@ def test_from_nothing_to_a_score(site, run, tmp_path):
         run(*command)
     assert snapshot(project) == before
     assert len(site.submissions) == 1
-    assert not [path for path, content in before.items() if KEY.encode() in content]
+    secrets = [secret.encode() for secret in SECRETS]
+    assert not [path for path, content in before.items() if any(s in content for s in secrets)]
 
 
 def test_two_runs_make_one_submission(site, run, tmp_path):

@@ -1,0 +1,330 @@
+"""Kill every step from Kaggle to the CSV at random moments, and damage archives; count the losses.
+
+    python benchmarks/faults.py
+
+Draws a competition and serves it on the loopback to the real kaggle client, so that it needs
+neither data nor a network. Each step is killed by SIGKILL and started again through the command
+line; after each kill, whatever stands under a final name must be whole, and at the end all files
+must equal those of a project in which nothing was killed, byte for byte. Archives with a flipped
+byte or cut off must be refused and leave nothing. No credential may be printed or written.
+Ends with status 1 if anything was lost.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kaggle_cifar import competition
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.extract import extract_archive
+from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.sample import draw_sample
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import kaggle_server
+
+TRAIN_COUNT, TEST_COUNT = 1_000, 25_000  # images
+RUN = "small"
+PAUSE = 0.02  # seconds for each MiB, at which the server sends: a fast line
+HEADER_BYTES = 3_000  # at either end of an archive, where half of the bytes are flipped
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and the files that it makes."""
+
+    arguments: tuple[str, ...]
+    made: tuple[str, ...]
+    share: float  # of all kills
+
+
+STEPS = (
+    Step(("download",), ("data/raw/*", "data/t*"), 0.3),
+    Step(("extract",), ("data/t*",), 0.2),
+    Step(("inspect",), ("data/cache/*", "data/inspection/*"), 0.2),
+    Step(
+        ("predict", RUN),
+        ("data/cache/test*", f"runs/{RUN}/test_probabilities*", "submissions/*"),
+        0.3,
+    ),
+)
+TRAIN = ("train", "model1", "--epochs", "1", "--limit", "200", "--name", RUN)
+
+
+class Project:
+    """A folder in which commands are started; all they print goes to one log."""
+
+    def __init__(self, folder: Path, log: Path, environment: dict[str, str]) -> None:
+        self.folder, self.log, self.environment = folder, log, environment
+        folder.mkdir()
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start a command of this program."""
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "kaggle_cifar", *arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+            )
+
+    def run(self, *arguments: str) -> float:
+        """Run a command to its end; return its seconds."""
+        started = time.perf_counter()
+        if self.start(*arguments).wait():
+            sys.exit(f"{' '.join(arguments)} failed:\n{self.log.read_text()[-2000:]}")
+        return time.perf_counter() - started
+
+    def remove(self, made: tuple[str, ...]) -> None:
+        """Remove the files that a step makes, those it hides, too."""
+        for pattern in made:
+            folder, name = os.path.split(pattern)
+            for path in {*self.folder.glob(pattern), *self.folder.glob(f"{folder}/.{name}")}:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def digests(self, made: tuple[str, ...]) -> dict[str, str]:
+        """Return the SHA-1 of each file that stands under a final name, by path."""
+        return {
+            path.relative_to(self.folder).as_posix(): hashlib.sha1(path.read_bytes()).hexdigest()
+            for pattern in made
+            for path in files_in(self.folder, pattern)
+        }
+
+
+def files_in(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files that a pattern names or that lie in folders that it names; no hidden ones."""
+    for found in folder.glob(pattern):
+        if not found.name.startswith(".") and found.suffix != ".parts":
+            yield from found.rglob("*") if found.is_dir() else [found]
+
+
+def main() -> None:
+    """Kill, damage, compare, count."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--truncations", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of moments and places")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        drawn = scratch / "drawn"
+        draw_sample(drawn, 0, TRAIN_COUNT, TEST_COUNT)
+        losses = damage_archives(drawn, scratch, rng, arguments.flips, arguments.truncations)
+        with site_of(drawn, scratch / "home") as (site, environment):
+            log = scratch / "log"
+            whole, killed = (Project(scratch / n, log, environment) for n in ("whole", "killed"))
+            for step in STEPS:
+                kills = round(arguments.kills * step.share)
+                losses += kill_step(step, kills, whole, killed, rng)
+                if step.arguments == ("extract",):
+                    whole.run(*TRAIN)
+                    shutil.copytree(whole.folder / "runs", killed.folder / "runs")
+            resumed = sum("bytes=" in request for request in site.requests)
+            print(f"downloads that went on in the middle of a file: {resumed}")
+        losses += find_secrets(scratch, log)
+    print("\n".join(losses) or "lost: nothing")
+    sys.exit(bool(losses))
+
+
+@contextlib.contextmanager
+def site_of(drawn: Path, home: Path) -> Iterator[tuple[kaggle_server.KaggleSite, dict[str, str]]]:
+    """Serve a drawn competition; yield the site, and the environment in which it is Kaggle."""
+    home.mkdir()
+    files = {name: (drawn / name).read_bytes() for name in competition.FILES}
+    site = kaggle_server.KaggleSite(files, pause=PAUSE)
+    server = kaggle_server.start(site)
+    kept = {name: value for name, value in os.environ.items() if "KAGGLE" not in name}
+    yield (
+        site,
+        kept
+        | {
+            "HOME": str(home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            "KAGGLE_USERNAME": kaggle_server.USERNAME,
+            "KAGGLE_KEY": kaggle_server.KEY,
+            "http_proxy": f"http://127.0.0.1:{server.server_address[1]}",
+            "no_proxy": "",
+        },
+    )
+    kaggle_server.stop(server, site)
+
+
+# SIGKILL
+
+
+def kill_step(
+    step: Step, kills: int, whole: Project, killed: Project, rng: random.Random
+) -> list[str]:
+    """Run a step undisturbed in one project, and killed again and again in another."""
+    whole.remove(step.made)
+    killed.remove(step.made)
+    seconds = whole.run(*step.arguments)
+    expected = whole.digests(step.made)
+    losses: list[str] = []
+    count, finished = 0, 0
+    parts: set[str] = set()
+    while count < kills:
+        started = time.perf_counter()
+        process = killed.start(*step.arguments)
+        try:
+            status = process.wait(rng.uniform(0, seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            count += 1
+            losses += differences(killed, expected, step)
+            parts, lost = parts_after(killed, parts, whole)
+            losses += lost
+        else:
+            finished += 1
+            seconds = min(seconds, time.perf_counter() - started)
+            losses += [f"status {status} after kill {count}"] * bool(status)
+            losses += differences(killed, expected, step, at_the_end=True)
+            killed.remove(step.made)
+            parts = set()
+    killed.run(*step.arguments)
+    losses += differences(killed, expected, step, at_the_end=True)
+    print(
+        f"{step.arguments[0]:9} killed {count} times, began anew after {finished} whole ones; "
+        f"{len(expected):,} files compared; a whole one takes {seconds:.1f} s; lost {len(losses)}",
+        flush=True,
+    )
+    return [f"{' '.join(step.arguments)}: {loss}" for loss in losses]
+
+
+def differences(
+    killed: Project, expected: dict[str, str], step: Step, at_the_end: bool = False
+) -> list[str]:
+    """Return the files that are not as expected; until the end, absent ones are in order."""
+    found = killed.digests(step.made)
+    if not at_the_end:  # it tells of the files that are whole so far
+        found.pop("data/raw/verified.json", None)
+    wrong = [path for path, digest in found.items() if digest != expected.get(path)]
+    missing = sorted(expected.keys() - found.keys()) if at_the_end else []
+    return [f"{path} is wrong" for path in wrong] + [f"{path} is missing" for path in missing]
+
+
+def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[str], list[str]]:
+    """Return the finished parts of a prediction, and what is wrong with them or was lost."""
+    result = Path("runs") / RUN / "test_probabilities.npy"
+    files = sorted((killed.folder / result.with_suffix(".parts")).glob("[0-9]*.npy"))
+    names = {file.name for file in files}
+    losses = []
+    for file in files:
+        part, start = np.load(file), int(file.stem)
+        kept = read_probabilities(whole.folder / result)["probabilities"][start:][: len(part)]
+        losses += [f"the part {file.name} is wrong"] * (not np.array_equal(part, kept))
+    if not (killed.folder / result).exists():
+        losses += [f"the part {name} was lost" for name in sorted(before - names)]
+    return names, losses
+
+
+# Damage
+
+
+def damage_archives(
+    drawn: Path, scratch: Path, rng: random.Random, flips: int, truncations: int
+) -> list[str]:
+    """Extract damaged copies of an archive: each must be refused, or its damage not matter."""
+    content = (drawn / competition.TRAIN_ARCHIVE).read_bytes()
+    folder = scratch / "damaged"
+    folder.mkdir()
+    extract_quietly(drawn / competition.TRAIN_ARCHIVE, folder / "train")
+    expected = contents_of(folder)
+    shutil.rmtree(folder)
+    losses, harmless = [], 0
+    for number in range(flips):
+        half = range(len(content)) if number % 2 else range(-HEADER_BYTES, HEADER_BYTES)
+        place = rng.choice(half) % len(content)
+        damaged = bytearray(content)
+        damaged[place] ^= rng.randrange(1, 256)
+        found = extract_damaged(bytes(damaged), folder)
+        harmless += found == expected
+        losses += [f"byte {place} flipped: {found:.300}"] * (found not in ("refused", expected))
+    for number in range(truncations):
+        length = len(content) * number // truncations
+        found = extract_damaged(content[:length], folder)
+        losses += [f"cut off after {length}: {found:.300}"] * (found != "refused")
+    print(
+        f"archives   {flips} with a flipped byte, of which {flips - harmless} were refused and "
+        f"{harmless} gave all images as they were; {truncations} cut off; lost {len(losses)}",
+        flush=True,
+    )
+    return losses
+
+
+def extract_damaged(content: bytes, folder: Path) -> str:
+    """Extract an archive; return "refused" where that left nothing, else what was left."""
+    folder.mkdir()
+    archive = folder / "train.7z"
+    archive.write_bytes(content)
+    try:
+        extract_quietly(archive, folder / "train")
+        found = ""
+    except UserError:
+        found = "refused"
+    archive.unlink()
+    found += contents_of(folder)
+    shutil.rmtree(folder)
+    return found
+
+
+def extract_quietly(archive: Path, folder: Path) -> None:
+    """Extract an archive of the drawn training images, printing nothing."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        ids = range(1, TRAIN_COUNT + 1)
+        extract_archive(archive, folder, folder.with_suffix(".manifest.csv"), ids)
+
+
+def contents_of(folder: Path) -> str:
+    """Return a text that tells every path below a folder and the digest of every file.
+
+    The record of the archive that the images came from is told, not read: it differs.
+    """
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        is_read = path.is_file() and path.suffix != ".json"
+        digest = hashlib.sha1(path.read_bytes()).hexdigest() if is_read else ""
+        lines.append(f"{path.relative_to(folder)} {digest}\n")
+    return "".join(lines)
+
+
+# Credentials
+
+
+def find_secrets(scratch: Path, log: Path) -> list[str]:
+    """Search all that was printed and written for credentials and signed links."""
+    secrets = [secret.encode() for secret in kaggle_server.SECRETS]
+    searched, losses = 0, []
+    for path in (path for path in scratch.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        searched += len(content)
+        losses += [f"{path} holds a credential"] * any(secret in content for secret in secrets)
+    printed = log.read_text(errors="replace")
+    tracebacks = printed.count("Traceback")
+    print(
+        f"searched for credentials: {searched / 2**20:,.0f} MiB, of which {len(printed):,} bytes "
+        f"were printed; found in {len(losses)} files; tracebacks: {tracebacks}"
+    )
+    return losses + ["a traceback was printed"] * bool(tracebacks)
+
+
+if __name__ == "__main__":
+    main()

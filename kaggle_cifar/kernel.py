@@ -49,6 +49,7 @@ class Job:
 def main(job: Job) -> int:
     """Do the job in a process of its own, list what it leaves, return the exit status."""
     root = find_root()
+    tell_gpus()
     install_missing(root / "input")
     status = run_session(job)
     state = {0: "finished", STOPPED: "stopped", -signal.SIGTERM: "stopped"}.get(status, "failed")
@@ -66,6 +67,14 @@ def find_root() -> Path:
     """
     beside = Path.cwd().parent
     return beside if (beside / "input").is_dir() else Path("/kaggle")
+
+
+def tell_gpus() -> None:
+    """Print which GPUs the session has: one that has none is better cancelled soon."""
+    command = shutil.which("nvidia-smi")
+    listed = subprocess.run([command, "-L"], capture_output=True, text=True) if command else None
+    found = listed.stdout.strip() if listed else ""
+    print(found or "This session has no GPU: its CPU does the work.", flush=True)
 
 
 def install_missing(inputs: Path) -> None:

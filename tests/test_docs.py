@@ -4,15 +4,11 @@ import dataclasses
 import json
 import re
 import runpy
-import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from kaggle_cifar import __version__, cli, recipes
-from kaggle_cifar.competition import IMAGE_SHAPE
-from kaggle_cifar.networks import gives_logits
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.storage import from_json
 
@@ -81,16 +77,6 @@ def test_the_recipes_shown_are_recipes():
     assert len(shown) == 2
     for text in shown:
         assert from_json(Recipe, json.loads(text)).name not in recipes.RECIPES
-
-
-def test_the_network_shown_can_be_built():
-    page = (DOCS / "own-recipe.md").read_text()
-    shown = page[page.index('    """A perceptron') : page.index("That is all")]
-    module = {}
-    exec(textwrap.dedent(shown), module)
-    model = module["build"]()
-    assert gives_logits(model)
-    assert model(np.zeros((2, *IMAGE_SHAPE), np.uint8)).shape == (2, 10)
 
 
 def anchors_of(page):

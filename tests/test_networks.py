@@ -244,7 +244,7 @@ def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkey
     code = page[page.index('    """A perceptron') : page.index("That is all")]
     (tmp_path / "perceptron.py").write_text(textwrap.dedent(code))
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
-    recipe = json.loads(page[page.index("    {") : page.index("| key |")])
+    recipe = json.loads(page[page.index("    {") : page.index("and this one")])
     file = tmp_path / "recipe.json"
     file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
     layout = layout_in(tmp_path)

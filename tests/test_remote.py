@@ -128,6 +128,7 @@ def test_from_the_laptop_to_a_score(site, layout, local, capfd):
     output = capfd.readouterr().out
     for words in ("model1 on Kaggle: queued.", "model1 on Kaggle: running.", "Unpacking train.7z"):
         assert output.count(words) == 1
+    assert "GPU" in output
     assert output.count("Epoch 1/4  loss") == output.count("Epoch 4/4  loss") == 1
     assert_same(run, local[1])
     [pushed] = site.kernels.all.values()

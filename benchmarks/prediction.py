@@ -47,7 +47,11 @@ def main() -> None:
         bare = measure(lambda: [np.asarray(forward(batch)) for _ in range(batches)])
         before = peak_memory()
         first, second = (
-            measure(lambda copy=copy: prediction.test_probabilities(layout, copy, ids, "benchmark", "plain"))
+            measure(
+                lambda copy=copy: prediction.test_probabilities(
+                    layout, copy, ids, "benchmark", "plain"
+                )
+            )
             for copy in (copy_result(run, layout.runs / name) for name in ("first", "second"))
         )
         memory = peak_memory() - before

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default="data")
     arguments = parser.parse_args()
     recipe = recipes.find_recipe(arguments.recipe)
-    strategy = start_tensorflow("where faster" if recipe.mixed_precision else "never")
+    strategy = start_tensorflow(recipe.precision)
     try:
         count = STEPS_A_ROUND * recipe.batch_size
         data = load_training_set(Layout(arguments.data_dir), limit=count)

@@ -80,7 +80,7 @@ def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
 
 def measure(recipe: Recipe, data: TrainingSet) -> tuple[float, float]:
     """Return the images a second of training and of evaluation."""
-    strategy = start_tensorflow("where faster" if recipe.mixed_precision else "never")
+    strategy = start_tensorflow(recipe.precision)
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
     step = training._time_steps(MEASURED_SECONDS)

@@ -147,7 +147,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     if first == len(ids):
         return
     recipe, _ = run.read_recipe()
-    start_tensorflow("where faster" if recipe.mixed_precision else "never")
+    start_tensorflow(recipe.precision)
     forward = compile_forward(run.load_model(), views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []

@@ -15,6 +15,7 @@ from typing import Any
 from kaggle_cifar import networks
 from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.runtime import MixedPrecision
 from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
@@ -201,6 +202,11 @@ class Recipe:
                 "A schedule sets the rate of every step up to the last: it excludes plateau, "
                 "exponential_decay and early_stopping."
             )
+
+    @property
+    def precision(self) -> MixedPrecision:
+        """When the recipe wants 16-bit activations, as `runtime.start_tensorflow` takes it."""
+        return "where faster" if self.mixed_precision else "never"
 
 
 def require_share(key: str, value: float) -> None:

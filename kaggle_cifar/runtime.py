@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+MixedPrecision = Literal["never", "where faster", "always"]
+
+
 def start_tensorflow(
-    mixed_precision: Literal["never", "where faster", "always"] = "never",
+    mixed_precision: MixedPrecision = "never",
 ) -> "tf.distribute.Strategy":
     """Import and configure TensorFlow; return the strategy over this machine's devices.
 

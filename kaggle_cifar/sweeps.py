@@ -55,7 +55,7 @@ def train_folds(
     for fold in (f"fold{number}of{count}" for number in range(1, count + 1)):
         held_back = dataclasses.replace(options, validation=fold)
         runs.append(train(layout, recipe, f"{name}-{fold}", held_back, tensorboard))
-    files = [run.folder / "validation_probabilities.npy" for run in runs]
+    files = [run.probabilities_file("validation", "plain") for run in runs]
     rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
     path = layout.runs / f"{name}-{count}folds.npy"
     write_probabilities(path, rows["id"], rows["probabilities"])

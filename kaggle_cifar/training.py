@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,7 +90,7 @@ def train(
                 write_events(run.events_folder, run.read_history(), run.started)
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return run
-        strategy = start_tensorflow(_mixed_precision(recipe, options))
+        strategy = start_tensorflow("always" if options.mixed_precision else recipe.precision)
         data = load_training_set(layout, options.limit)
         digest = _digest(data)
         _refuse_changed_data(run, digest)
@@ -114,14 +113,6 @@ def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
             f"{recipe.name} chooses its rate and its end by the validation loss: it cannot be "
             "trained with --validation none. Choose last20 or stratified, or another recipe."
         )
-
-
-def _mixed_precision(
-    recipe: Recipe, options: RunOptions
-) -> Literal["never", "where faster", "always"]:
-    if options.mixed_precision:
-        return "always"
-    return "where faster" if recipe.mixed_precision else "never"
 
 
 def fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
@@ -222,17 +213,12 @@ class Training:
         self.totals = np.zeros(3, np.float32)  # of the epoch so far: loss, correct, images
         self.epoch_seconds = 0.0
         self.best_weights: list[np.ndarray] = []
-        if self.checkpoint_file.exists():
+        if self.run.checkpoint_file.exists():
             self._restore()
         self._train_step = self._compile_train_step()
         self._evaluate_step = self._compile_evaluate_step()
         self._last_saved = time.monotonic()
         self._estimate = Estimate(self.source.images(self.source.steps), recipe.epochs)
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The state to go on from."""
-        return self.run.checkpoint_file
 
     # The state
 
@@ -265,16 +251,16 @@ class Training:
         _assign(self._slow_weights, arrays.get("lookahead", []))
 
     def _save(self) -> None:
-        save_checkpoint(self.checkpoint_file, *self._state())
+        save_checkpoint(self.run.checkpoint_file, *self._state())
         self._last_saved = time.monotonic()
 
     def _restore(self) -> None:
-        state, arrays = load_checkpoint(self.checkpoint_file)
+        state, arrays = load_checkpoint(self.run.checkpoint_file)
         try:
             self._set_state(state, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{self.checkpoint_file} does not fit the run's recipe ({error}). Delete it to "
+                f"{self.run.checkpoint_file} does not fit the run's recipe ({error}). Delete it to "
                 "start this run again from the beginning, or choose another --name."
             ) from None
         say(f"Going on with {self.run.name} at epoch {self.epoch + 1}, step {self.step + 1}.")
@@ -596,7 +582,7 @@ class Training:
         draw_curves(self.history, self.run.name, folder / "figures" / "curves.png")
         metrics = self._measure()
         write_json(self.run.metrics_file, metrics)
-        remove_folder(self.checkpoint_file.parent)
+        remove_folder(self.run.checkpoint_file.parent)
         say(_result_line(self.run, metrics))
 
     @property

@@ -47,6 +47,21 @@ class RecipeName(click.ParamType):
             self.fail(str(error), param, context)
 
 
+def cluster_options(command: Any) -> Any:
+    """Add the options that say where many trainings run."""
+    for option in (
+        click.option("--gpus", type=click.FloatRange(min=0), help="GPUs of a training, as 0.5."),
+        click.option("--cpus", type=click.IntRange(min=1), help="Cores of a training."),
+        click.option(
+            "--address",
+            envvar="RAY_ADDRESS",
+            help="A Ray cluster's, like 10.0.0.1:6379; local: this machine.  [env: RAY_ADDRESS]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 class Duration(click.ParamType):
     """A time like 50m, 1h30m or 90s, given to the command as seconds."""
 
@@ -252,6 +267,7 @@ def inspect(layout: Layout, seed: int) -> None:
 @click.option("--accelerator", help="Kaggle's name of a GPU.  [default: NvidiaTeslaT4, two]")
 @click.option("--predict", is_flag=True, help="Predict the test images there, too.")
 @click.option("--detach", is_flag=True, help="Return once Kaggle has it; run again to follow.")
+@cluster_options
 @click.pass_context
 def train(
     context: click.Context,
@@ -271,6 +287,9 @@ def train(
     accelerator: str | None,
     predict: bool,
     detach: bool,
+    address: str | None,
+    cpus: int | None,
+    gpus: float | None,
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
@@ -287,6 +306,7 @@ def train(
       kaggle-cifar train airbench96 --on kaggle --predict
     """  # noqa: D301
     from kaggle_cifar import remote, sweeps, training
+    from kaggle_cifar.cluster import Cluster
     from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
 
     refuse_contradictions(context)
@@ -297,11 +317,12 @@ def train(
     if epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=epochs)
     options = RunOptions(seed or 0, limit, validation, mixed_precision, time_budget)
+    cluster = Cluster(address, cpus, gpus) if address else None
     with stopping_cleanly():
         if seeds:
-            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds, tensorboard)
+            sweeps.train_seeds(context.obj, recipe, run_name, options, seeds, tensorboard, cluster)
         elif folds:
-            sweeps.train_folds(context.obj, recipe, run_name, options, folds, tensorboard)
+            sweeps.train_folds(context.obj, recipe, run_name, options, folds, tensorboard, cluster)
         else:
             if not name and seed is not None:
                 run_name += f"-seed{seed}"
@@ -350,6 +371,14 @@ def refuse_contradictions(context: click.Context) -> None:
     for name in ("accelerator", "predict", "detach"):
         if is_given(context, name) and not is_given(context, "on"):
             raise click.UsageError(f"--{name} belongs to a training with --on kaggle.")
+    several = is_given(context, "seeds") or is_given(context, "folds")
+    for name in ("address", "cpus", "gpus"):
+        on_command_line = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if on_command_line and not several:
+            raise click.UsageError(
+                f"--{name} belongs to --seeds or --folds: a cluster trains many runs, each on one "
+                "machine, with all GPUs it has there."
+            )
 
 
 def is_given(context: click.Context, name: str) -> bool:
@@ -514,30 +543,78 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("recipe", type=RecipeName(), default="model3")
 @click.option(
     "--sampler",
-    type=click.Choice(["grid-draw"]),
+    type=click.Choice(["grid-draw", "random", "tpe"]),
     default="grid-draw",
     show_default=True,
-    help="How settings are chosen: as the student project drew them from its grid of 16.",
+    help="As the student project drew from its grid, by chance, or by what was learnt (TPE).",
 )
-@click.option(
-    "--trials", type=click.IntRange(1, 16), default=5, show_default=True, help="How many."
-)
+@click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 5; or 16]")
+@click.option("--space", "space_file", type=PATH, help="A JSON file of your own space.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of each trial that is not stopped.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of choosing and training.")
+@click.option("--time-budget", type=Duration(), help="Stop the trials after a time like 2h30m.")
 @click.option("--name", default="search", show_default=True, help="Name of the search's folder.")
+@cluster_options
 @click.pass_obj
-def search(layout: Layout, sampler: str, trials: int, limit: int | None, name: str) -> None:
-    """Try settings of Model 3, one run each, and show which is best.
+def search(
+    layout: Layout,
+    recipe: Recipe,
+    sampler: str,
+    trials: int | None,
+    space_file: Path | None,
+    epochs: int | None,
+    limit: int | None,
+    seed: int,
+    time_budget: float | None,
+    name: str,
+    address: str | None,
+    cpus: int | None,
+    gpus: float | None,
+) -> None:
+    """Try settings of RECIPE, by default model3, one run each, and show which is best.
 
-    The grid has a rate of 0.001 or 0.01, a batch of 32 or 64, 10 or 20 epochs, Adam or RMSprop.
-    The trials become ordinary runs; runs/NAME gets the
-    figure, the results and best_recipe.json, which `train` takes.
-    """
+    The student project's grid for Model 3 has a rate of 0.001 or 0.01, a batch of 32 or 64, 10
+    or 20 epochs, Adam or RMSprop. The samplers random and tpe search a space that is declared
+    for the recipe's network or in a file, and stop trials early that lag behind (ASHA).
+
+    The trials become ordinary runs; runs/NAME gets the figures, the results and
+    best_recipe.json, which `train` takes. The same command goes on with a search.
+
+    \b
+      kaggle-cifar search
+      kaggle-cifar search --sampler tpe --trials 30 --epochs 20
+      kaggle-cifar search airbench94 --sampler tpe --time-budget 2h --gpus 0.5
+    """  # noqa: D301
+    from kaggle_cifar.cluster import Cluster
     from kaggle_cifar.search import search
+    from kaggle_cifar.spaces import GRID_SIZE, Draw, declared_space
 
+    if sampler == "grid-draw":
+        if recipe.name != "model3" or space_file:
+            raise click.UsageError(
+                "--sampler grid-draw draws from the student project's grid for model3: for "
+                "another recipe or space, choose random or tpe."
+            )
+        if time_budget:
+            raise click.UsageError("--time-budget belongs to the samplers random and tpe.")
+        trials = trials or 5
+        if trials > GRID_SIZE:
+            raise click.UsageError(f"The grid has {GRID_SIZE} settings, not {trials}.")
+        space: Any = Draw(trials, epochs)
+    else:
+        if epochs:
+            recipe = dataclasses.replace(recipe, epochs=epochs)
+        space = declared_space(recipe, space_file)
+        if epochs and "epochs" in space.content:
+            raise click.UsageError(f"{space_file} sets the epochs: leave --epochs out.")
+    options = RunOptions(seed=seed, limit=limit)
     with stopping_cleanly():
-        search(layout, name, trials, RunOptions(limit=limit))
+        cluster = Cluster(address, cpus, gpus)
+        search(layout, name, space, sampler, trials or 16, options, cluster, time_budget)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,7 @@ SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wid
 SQUARE = (5.4, 5)
 GALLERY_COLUMNS = 8
 LONGEST_LABEL = 24  # characters
+LEGEND_ROWS = 12
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,7 +164,52 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
         )
     axes.set_ylabel("validation accuracy")
     count_epochs(axes)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="lower right", fontsize="small", ncols=1 + len(histories) // LEGEND_ROWS)
+    save(figure, path)
+
+
+@styled
+def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: Path) -> None:
+    """Write a PNG of each trial's accuracy and of the best up to it."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    numbers = range(1, len(accuracies) + 1)
+    best = list(itertools.accumulate(accuracies, max))
+    axes.step(numbers, best, where="post", color=BLUE, label="the best so far")
+    axes.plot(numbers, accuracies, "o", color=VERMILION, label="a trial")
+    first = accuracies.index(best[-1])
+    axes.annotate(
+        f"{names[first]}: {best[-1]:.4f}",
+        (first + 1, best[-1]),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="center",
+    )
+    axes.margins(y=0.12)
+    axes.set_xlabel("trial")
+    axes.set_ylabel("validation accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper right", ncols=2)
+    save(figure, path)
+
+
+@styled
+def draw_importances(shares: Mapping[str, float], path: Path) -> None:
+    """Write a PNG of how much each key matters for the accuracy, its share of 1."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.4 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    names, values = list(shares), list(shares.values())
+    labels = [name.rpartition(".")[2].replace("_", " ") for name in names]
+    bars = axes.barh(labels, values, color=BLUE)
+    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set_xlabel("importance for the validation accuracy (PED-ANOVA)")
     save(figure, path)
 
 

@@ -14,16 +14,22 @@ from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
 
+HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
+
 
 def describe_runs(layout: Layout) -> str:
     """Return the table of runs, the spread of those that differ in the seed only, what is torn."""
-    header = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
     runs = [read_outline(run) for run in all_runs(layout)]
     rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
     if not rows:
         return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
     missing = [sentence for run in runs for sentence in run.missing]
-    return "\n".join([table(header, rows), *seed_sweeps(runs), *missing])
+    return "\n".join([table(HEADER, rows), *seed_sweeps(runs), *missing])
+
+
+def describe_standing(runs: Sequence[Run]) -> str:
+    """Return the table of runs that are being trained."""
+    return table(HEADER, [run_row(read_outline(run)) for run in runs if run.recipe_file.exists()])
 
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:

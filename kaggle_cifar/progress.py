@@ -1,11 +1,15 @@
 """Progress of long work: a bar on a terminal, plain lines in a log."""
 
+import shutil
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
 LOG_INTERVAL = 30.0  # seconds between two lines of a log
+REDRAW_INTERVAL = 2.0  # seconds between two drawings of a table
 
 
 class LogLines(tqdm):
@@ -47,6 +51,36 @@ def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> t
         dynamic_ncols=True,
         **scale,
     )
+
+
+class LiveTable:
+    """A table that changes: drawn again over itself on a terminal, printed anew in a log."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+        self._lines = 0  # to be drawn over
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Show the table that `text` returns, if it is time to."""
+        on_terminal = sys.stdout.isatty()
+        now = time.monotonic()
+        if now - self._shown < (REDRAW_INTERVAL if on_terminal else LOG_INTERVAL):
+            return
+        self._shown = now
+        if not on_terminal:
+            say(f"{text()}\n")
+            return
+        self.clear()
+        width = shutil.get_terminal_size().columns
+        lines = [line[:width] for line in text().splitlines()]
+        self._lines = len(lines)
+        say("\n".join(lines))
+
+    def clear(self) -> None:
+        """Take the table off the terminal, so that other lines can be printed."""
+        if self._lines:
+            print(f"\x1b[{self._lines}F\x1b[J", end="")
+        self._lines = 0
 
 
 def duration(seconds: float) -> str:

@@ -1,121 +1,179 @@
 """Hyper-parameter search: changed recipes, each trained as a run of its own, and the best."""
 
 import dataclasses
-import itertools
-import random
+import functools
+import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from kaggle_cifar.cluster import Cluster, require_ray, run_tasks
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.figures import draw_trials
-from kaggle_cifar.ledger import table
-from kaggle_cifar.progress import say
-from kaggle_cifar.recipes import Recipe, model3
+from kaggle_cifar.figures import draw_importances, draw_optimisation, draw_trials
+from kaggle_cifar.ledger import describe_standing, table
+from kaggle_cifar.progress import LiveTable, say
 from kaggle_cifar.runs import Run, RunOptions, named_run
+from kaggle_cifar.spaces import Draw, Setting, Space
 from kaggle_cifar.storage import Layout, lock, read_json, write_json, write_text
-from kaggle_cifar.training import train
+from kaggle_cifar.training import end_early, train
 
-# The student project's grid, for Model 3.
-GRID: dict[str, list[Any]] = {
-    "batch_size": [32, 64],
-    "epochs": [10, 20],
-    "learning_rate": [0.001, 0.01],
-    "optimizer": ["adam", "rmsprop"],
-}
-DRAW_SEED = 42
+if TYPE_CHECKING:
+    from kaggle_cifar.tuning import Plan
 
+WITHOUT_RAY = (
+    "The trials are trained one after the other. With pip install 'kaggle-cifar[search]', they "
+    "run at once on all cores, GPUs and nodes, and --sampler tpe chooses them by what was learnt "
+    "and stops the worse ones early."
+)
 
-def draw_from_grid(trials: int) -> list[dict[str, Any]]:
-    """Return `trials` of the grid's 16 settings, the very ones that the student project drew.
-
-    It drew five with `random.seed(42)` and `random.sample` from scikit-learn's `ParameterGrid`,
-    which sorts the names and varies the last one fastest. Its text calls 20 epochs at batch 32
-    and rate 0.01 the best line of its figure: its code never drew that setting. By matplotlib's
-    order of colours the red line, which it means, would be (32, 20, 0.001, adam).
-    """
-    settings = [
-        dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())
-    ]
-    return random.Random(DRAW_SEED).sample(settings, trials)
+Trials = dict[str, tuple[Setting, str | None]]  # settings by the run's name, and what failed
 
 
-def trial_recipe(setting: dict[str, Any]) -> Recipe:
-    """Return Model 3 with a setting: no callbacks, Keras 2's RMSprop with a decay of 1e-6."""
-    name = "model3," + ",".join(f"{key}={value}" for key, value in setting.items())
-    legacy = setting["optimizer"] == "rmsprop"
-    return dataclasses.replace(
-        model3(),
-        **{**setting, "optimizer": "legacy-rmsprop" if legacy else setting["optimizer"]},
-        name=name,
-        decay=1e-6 if legacy else 0.0,
-        early_stopping=None,
-        plateau=None,
-    )
+def search(
+    layout: Layout,
+    name: str,
+    space: Space | Draw,
+    sampler: str,
+    trials: int,
+    options: RunOptions,
+    cluster: Cluster,
+    time_budget: float | None = None,
+) -> Run:
+    """Train the trials of a search and return the run with the highest accuracy.
 
-
-def search(layout: Layout, name: str, trials: int, options: RunOptions) -> Run:
-    """Train the trials one after the other and return the one with the highest accuracy.
-
-    They are the runs `name`-trial1, -trial2, …; `runs/name` gets the table, the figure and the
+    They are the runs `name`-trial1, -trial2, …; `runs/name` gets the table, the figures and the
     best trial's recipe. Called again, it goes on where it was.
 
-    Raises as `training.train`, and UserError when `name` is a search with other settings.
+    Without Ray, the student project's draw is trained one trial after the other.
+
+    Raises as `training.train`, and UserError when `name` is a search with other settings, when
+    every trial failed, or the cluster is unfit.
     """
-    settings = draw_from_grid(trials)
     folder = named_run(layout, name).folder
     with lock(folder, "search"):
-        describe_search(folder, settings, options)
+        describe_search(folder, space, sampler, trials, options)
         options = dataclasses.replace(options, search=name)
-        runs = []
-        for number, setting in enumerate(settings, start=1):
-            say(f"Trial {number} of {trials}: {describe(setting)}")
-            trial = f"{name}-trial{number}"
-            runs.append(train(layout, trial_recipe(setting), trial, options))
-        return report(folder, settings, runs)
+        if isinstance(space, Draw) and not cluster.address and not find_spec("ray"):
+            say(WITHOUT_RAY)
+            found = train_in_turn(layout, name, space, options)
+        else:
+            require_ray()
+            from kaggle_cifar.tuning import Plan
+
+            plan = Plan(layout.absolute(), name, space, sampler, trials, options)
+            found = train_on_ray(plan, cluster, time_budget)
+        return report(layout, name, space, found)
 
 
-def describe_search(folder: Path, settings: list[dict[str, Any]], options: RunOptions) -> None:
-    """Write search.json, or hold the settings against those that the search began with."""
-    content = {"settings": settings, "options": dataclasses.asdict(options)}
+def describe_search(
+    folder: Path, space: Space | Draw, sampler: str, trials: int, options: RunOptions
+) -> None:
+    """Write search.json, or hold the search against the one that it tells of."""
+    content = {
+        "sampler": sampler,
+        "trials": trials,
+        "space": space.content,
+        "recipe": dataclasses.asdict(space.recipe),
+        "options": dataclasses.asdict(options),
+    }
     file = folder / "search.json"
     if not file.exists():
         write_json(file, content)
-    elif read_json(file) != content:
+    elif read_json(file) != json.loads(json.dumps(content)):
         raise UserError(
             f"The search {folder} began with other trials or options, which {file} tells. Give "
             "those to go on with it, or choose another --name."
         )
 
 
-def describe(setting: dict[str, Any]) -> str:
+def train_in_turn(layout: Layout, name: str, draw: Draw, options: RunOptions) -> Trials:
+    """Train one trial after the other in this process."""
+    found: Trials = {}
+    for number, setting in enumerate(draw.settings, start=1):
+        say(f"Trial {number} of {len(draw.settings)}: {describe(setting)}")
+        trial = f"{name}-trial{number}"
+        train(layout, draw.apply(setting, trial), trial, options)
+        found[trial] = setting, None
+    return found
+
+
+def train_on_ray(plan: "Plan", cluster: Cluster, time_budget: float | None) -> Trials:
+    """Train as many trials at once as there is room for; measure those that were stopped."""
+    from kaggle_cifar.tuning import run_trials
+
+    live = LiveTable()
+    show = functools.partial(show_trials, plan.layout, live)
+    with cluster.connected(plan.layout) as share:
+        found = run_trials(plan, share, time_budget, show)
+        runs = [Run(plan.layout.runs / trial) for trial in found]
+        stopped = [run for run in runs if not run.finished and run.read_history()]
+        if stopped:
+            say(f"Stopped early: {len(stopped)}. Measuring what they reached.")
+        tasks = {run.name: (end_early, (plan.layout, run)) for run in stopped}
+        run_tasks(tasks, share, lambda: show(list(found)))
+    live.clear()
+    return found
+
+
+def show_trials(layout: Layout, live: LiveTable, names: Sequence[str]) -> None:
+    """Show how the trials of these names stand."""
+    live.show(lambda: describe_standing([Run(layout.runs / name) for name in names]))
+
+
+def describe(setting: Setting) -> str:
     """Return a setting in words."""
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in setting.items())
+    return ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in setting.items())
 
 
-def report(folder: Path, settings: list[dict[str, Any]], runs: Sequence[Run]) -> Run:
-    """Write the figure, the results and the best recipe; print the table; return the best run."""
+def report(layout: Layout, name: str, space: Space | Draw, trials: Trials) -> Run:
+    """Write the figures, the results and the best recipe; print the table; return the best run."""
     import pandas as pd
 
-    draw_trials(
-        {
-            describe(setting): run.read_history()
-            for setting, run in zip(settings, runs, strict=True)
-        },
-        folder / "figures" / "trials.png",
-    )
+    folder = layout.runs / name
+    rows, runs, settings = [], [], []
+    for trial, (setting, error) in trials.items():
+        run = Run(layout.runs / trial)
+        if run.finished:
+            runs.append(run)
+            settings.append(setting)
+            rows.append({"run": trial, **result_of(run), **varied(space, setting)})
+        else:
+            say(f"{trial} failed: {error or 'it was stopped before the end of an epoch'}")
+    if not rows:
+        raise UserError(f"No trial of the search {name} reached a result.")
     best = max(runs, key=lambda run: run.read_metrics()["validation_accuracy"])
+    draw(folder / "figures", space, runs, settings)
     recipe, _ = best.read_recipe()
     write_json(folder / "best_recipe.json", dataclasses.asdict(recipe))
-    results = [
-        {"run": run.name, **setting, **result_of(run)}
-        for setting, run in zip(settings, runs, strict=True)
-    ]
-    write_text(folder / "results.csv", pd.DataFrame(results).to_csv(index=False))
-    header = [key.replace("_", " ") for key in results[0]]
-    say(table(header, [list(map(cell, row.values())) for row in results]))
+    write_text(folder / "results.csv", pd.DataFrame(rows).to_csv(index=False))
+    header = [key.rpartition(".")[2].replace("_", " ") for key in rows[0]]
+    say(table(header, [list(map(cell, row.values())) for row in rows]))
     say(f"The best is {best.name}. Train it: kaggle-cifar train {folder / 'best_recipe.json'}")
     return best
+
+
+def varied(space: Space | Draw, setting: Setting) -> Setting:
+    """Return what a setting has of the keys that have several values."""
+    fixed = {key for key, values in space.choices.items() if len(values) == 1}
+    return {key: value for key, value in setting.items() if key not in fixed}
+
+
+def draw(
+    folder: Path, space: Space | Draw, runs: Sequence[Run], settings: Sequence[Setting]
+) -> None:
+    """Write the figures of a search: all courses, the best so far, what matters."""
+    names = [run.name for run in runs]
+    labels = list(map(describe, settings)) if isinstance(space, Draw) else names
+    histories = [run.read_history() for run in runs]
+    draw_trials(dict(zip(labels, histories, strict=True)), folder / "trials.png")
+    accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
+    draw_optimisation(names, accuracies, folder / "optimisation_history.png")
+    if find_spec("optuna"):
+        from kaggle_cifar.tuning import importances
+
+        if shares := importances(space, settings, accuracies):
+            draw_importances(shares, folder / "parameter_importance.png")
 
 
 def result_of(run: Run) -> dict[str, Any]:
@@ -124,10 +182,13 @@ def result_of(run: Run) -> dict[str, Any]:
     return {
         "validation_accuracy": metrics["validation_accuracy"],
         "highest_of_an_epoch": max(row["val_accuracy"] for row in run.read_history()),
+        "trained_epochs": metrics["epochs"],
         "seconds": round(metrics["seconds"]),
     }
 
 
 def cell(value: Any) -> str:
-    """Return a value for the table; rates and accuracies with four digits."""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    """Return a value for the table; numbers with four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

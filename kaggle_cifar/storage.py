@@ -29,6 +29,10 @@ class Layout:
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")
 
+    def absolute(self) -> "Layout":
+        """Return the same folders under paths that hold in any process."""
+        return Layout(self.data.resolve(), self.runs.resolve(), self.submissions.resolve())
+
     @property
     def raw(self) -> Path:
         """The files as Kaggle serves them."""
@@ -157,21 +161,27 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(path)
 
 
+class BusyError(UserError):
+    """Another process holds a folder."""
+
+
 @contextmanager
 def lock(folder: Path, activity: str) -> Iterator[None]:
     """Hold `folder` for one process, whose death frees it; `activity` is a noun ("extraction").
 
     Raises
     ------
-    UserError
+    BusyError
         At once when another process holds it.
+    UserError
+        When the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         holder = FileLock(folder / LOCK_NAME)
         holder.acquire(blocking=False)
     except Timeout:
-        raise UserError(
+        raise BusyError(
             f"Another {activity} is at work in {folder}. Wait for it to end, then run this again."
         ) from None
     except OSError as error:

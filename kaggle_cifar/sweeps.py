@@ -1,15 +1,17 @@
 """Several runs of one recipe: seeds, to know what is luck, and folds, to judge on all images."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
+from kaggle_cifar.cluster import Cluster, run_tasks
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.inference import read_probabilities, standard_error, write_probabilities
-from kaggle_cifar.ledger import mean_and_spread
-from kaggle_cifar.progress import say
+from kaggle_cifar.ledger import describe_standing, mean_and_spread
+from kaggle_cifar.progress import LiveTable, say
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.tables import read_training_labels
 from kaggle_cifar.training import train
@@ -22,15 +24,14 @@ def train_seeds(
     options: RunOptions,
     count: int,
     tensorboard: bool = False,
+    cluster: Cluster | None = None,
 ) -> list[Run]:
     """Train the runs `name`-seed0, -seed1, … and tell the mean and spread of their accuracy.
 
     Raises as `training.train`; called again, it goes on where it was.
     """
-    runs = []
-    for seed in range(count):
-        seeded = dataclasses.replace(options, seed=seed)
-        runs.append(train(layout, recipe, f"{name}-seed{seed}", seeded, tensorboard))
+    jobs = {f"{name}-seed{seed}": dataclasses.replace(options, seed=seed) for seed in range(count)}
+    runs = train_all(layout, recipe, jobs, tensorboard, cluster)
     if count > 1 and options.validation != "none":
         accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
         say(f"{name}, {count} seeds: {mean_and_spread(accuracies)}.")
@@ -44,6 +45,7 @@ def train_folds(
     options: RunOptions,
     count: int,
     tensorboard: bool = False,
+    cluster: Cluster | None = None,
 ) -> list[Run]:
     """Train `count` runs, each validated on another part of the images, and keep what they say.
 
@@ -51,10 +53,9 @@ def train_folds(
     those of the run that was not trained on it. Raises as `training.train`; called again, it
     goes on where it was.
     """
-    runs = []
-    for fold in (f"fold{number}of{count}" for number in range(1, count + 1)):
-        held_back = dataclasses.replace(options, validation=fold)
-        runs.append(train(layout, recipe, f"{name}-{fold}", held_back, tensorboard))
+    folds = [f"fold{number}of{count}" for number in range(1, count + 1)]
+    jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
+    runs = train_all(layout, recipe, jobs, tensorboard, cluster)
     files = [run.probabilities_file("validation", "plain") for run in runs]
     rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
     path = layout.runs / f"{name}-{count}folds.npy"
@@ -62,6 +63,30 @@ def train_folds(
     accuracy = out_of_fold_accuracy(layout, rows)
     error = standard_error(accuracy, len(rows))
     say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
+    return runs
+
+
+def train_all(
+    layout: Layout,
+    recipe: Recipe,
+    jobs: Mapping[str, RunOptions],
+    tensorboard: bool,
+    cluster: Cluster | None,
+) -> list[Run]:
+    """Train a run for each name and its options, one after the other or on a cluster."""
+    if not cluster:
+        return [train(layout, recipe, name, options, tensorboard) for name, options in jobs.items()]
+    layout = layout.absolute()
+    runs = [named_run(layout, name) for name in jobs]
+    live = LiveTable()
+    with cluster.connected(layout) as share:
+        tasks = {
+            name: (train, (layout, recipe, name, options, tensorboard))
+            for name, options in jobs.items()
+        }
+        run_tasks(tasks, share, lambda: live.show(lambda: describe_standing(runs)))
+    live.clear()
+    say(describe_standing(runs))
     return runs
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,19 @@ def train(
     Interrupted
         On SIGINT or SIGTERM, after the state is saved.
     """
+    for _ in train_by_epochs(layout, recipe, name, options, tensorboard):
+        pass
+    return named_run(layout, name)
+
+
+def train_by_epochs(
+    layout: Layout, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
+) -> Generator[dict[str, Any]]:
+    """Train as `train` does; yield each epoch's row of the history, the last when all is done.
+
+    Closed before its end, the iterator leaves the run unfinished, its state saved. Of a run that
+    is finished already it yields nothing.
+    """
     refuse_contradictions(recipe, options)
     started = time.monotonic()
     run = named_run(layout, name)
@@ -89,21 +102,38 @@ def train(
                 start_tensorflow()  # quiet
                 write_events(run.events_folder, run.read_history(), run.started)
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
-            return run
-        strategy = start_tensorflow("always" if options.mixed_precision else recipe.precision)
-        data = load_training_set(layout, options.limit)
-        digest = _digest(data)
-        _refuse_changed_data(run, digest)
-        with strategy.scope():
-            training = Training(run, recipe, options, data, strategy, tensorboard)
-            training.refuse_too_large()
-            if options.time_budget and not run.recipe_file.exists():
-                training.fit_into(options.time_budget - (time.monotonic() - started))
+            return
+        training, digest = _prepare(layout, run, recipe, options, tensorboard)
+        training.refuse_too_large()
+        if options.time_budget and not run.recipe_file.exists():
+            training.fit_into(options.time_budget - (time.monotonic() - started))
         _describe_run(run, training.recipe, options, digest)
         with _stop_on_signals() as stop_signal:
-            training.run_epochs(stop_signal)
+            yield from training.run_epochs(stop_signal)
         training.finish()
-    return run
+        yield training.history[-1]
+
+
+def end_early(layout: Layout, run: Run) -> None:
+    """Make what an unfinished run has reached its result.
+
+    Raises as `train`.
+    """
+    with lock(run.folder, "training"):
+        training, _ = _prepare(layout, run, *run.read_recipe())
+        training.finish()
+
+
+def _prepare(
+    layout: Layout, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
+) -> tuple["Training", str]:
+    """Start TensorFlow and read the data; return the training where it stands, the data's hash."""
+    strategy = start_tensorflow("always" if options.mixed_precision else recipe.precision)
+    data = load_training_set(layout, options.limit)
+    digest = _digest(data)
+    _refuse_changed_data(run, digest)
+    with strategy.scope():
+        return Training(run, recipe, options, data, strategy, tensorboard), digest
 
 
 def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
@@ -362,15 +392,22 @@ class Training:
     def _steps_of(self, epoch: int) -> int:
         return min(self.source.steps, self.total_steps - epoch * self.source.steps)
 
-    def run_epochs(self, stop_signal: Callable[[], int | None]) -> None:
-        """Train until the recipe's last step or its early stopping."""
-        while self._steps_of(self.epoch) > 0 and not self.control.should_stop(self.recipe):
+    @property
+    def is_done(self) -> bool:
+        """Whether the recipe's last step was done or its early stopping has come."""
+        return self._steps_of(self.epoch) <= 0 or self.control.should_stop(self.recipe)
+
+    def run_epochs(self, stop_signal: Callable[[], int | None]) -> Iterator[dict[str, Any]]:
+        """Train to the end; yield each epoch's row of the history but the last's."""
+        while not self.is_done:
             if self.step == 0:
                 self.control.start_epoch(self.recipe, self.epoch)
             if self.epoch == self.recipe.whitening_bias_epochs:
                 self._train_step = self._compile_train_step()
             self._run_steps(stop_signal)
             self._end_epoch()
+            if not self.is_done:
+                yield self.history[-1]
 
     def _run_steps(self, stop_signal: Callable[[], int | None]) -> None:
         """Do the rest of the epoch's steps, saving now and then and when a signal asks for it."""

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import search, training
+from kaggle_cifar import search, spaces, training
+from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
@@ -17,7 +18,7 @@ SETTINGS = [
 
 
 def test_the_draw_is_the_student_projects():
-    drawn = [tuple(setting.values()) for setting in search.draw_from_grid(5)]
+    drawn = [tuple(setting.values()) for setting in spaces.draw_from_grid(5)]
     assert drawn == [
         (32, 10, 0.01, "rmsprop"),
         (32, 10, 0.001, "adam"),
@@ -25,23 +26,29 @@ def test_the_draw_is_the_student_projects():
         (32, 20, 0.001, "adam"),
         (64, 20, 0.01, "rmsprop"),
     ]
-    assert len({tuple(setting.values()) for setting in search.draw_from_grid(16)}) == 16
+    assert len({tuple(setting.values()) for setting in spaces.draw_from_grid(16)}) == 16
 
 
 def test_trials_have_no_callbacks_and_legacy_rmsprop():
-    recipe = search.trial_recipe(SETTINGS[0])
+    recipe = spaces.grid_recipe(SETTINGS[0])
     assert (recipe.optimizer, recipe.decay) == ("legacy-rmsprop", 1e-6)
     assert (recipe.early_stopping, recipe.plateau, recipe.exponential_decay) == (None, None, None)
     assert (recipe.network, recipe.batch_size, recipe.learning_rate) == ("model3", 50, 0.01)
-    assert search.trial_recipe(SETTINGS[1]).decay == 0
+    assert spaces.grid_recipe(SETTINGS[1]).decay == 0
 
 
 @pytest.fixture
 def layout(tmp_path, monkeypatch):
     layout = layout_in(tmp_path)
     write_training_data(layout, 40)
-    monkeypatch.setattr(search, "draw_from_grid", lambda trials: SETTINGS[:trials])
+    monkeypatch.setattr(spaces, "draw_from_grid", lambda trials: SETTINGS[:trials])
+    monkeypatch.setattr(search, "find_spec", lambda name: None)  # neither Ray nor Optuna
     return layout
+
+
+def search_in_turn(layout, trials) -> Run:
+    draw = spaces.Draw(trials)
+    return search.search(layout, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
 
 
 def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, capsys):
@@ -58,10 +65,10 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(training.Training, "finish", killing)
         with pytest.raises(Killed):
-            search.search(layout, "search", 2, RunOptions())
+            search_in_turn(layout, 2)
     first = Run(layout.runs / "search-trial1")
     trained_at = first.metrics_file.stat().st_mtime_ns
-    best = search.search(layout, "search", 2, RunOptions())
+    best = search_in_turn(layout, 2)
     assert first.metrics_file.stat().st_mtime_ns == trained_at
 
     folder = layout.runs / "search"
@@ -73,12 +80,16 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     assert recipe == best.read_recipe()[0]
     with Image.open(folder / "figures" / "trials.png") as picture:
         assert picture.width > 800
-    assert "best_recipe.json" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "best_recipe.json" in printed
+    assert "pip install 'kaggle-cifar[search]'" in printed
+    with Image.open(folder / "figures" / "optimisation_history.png") as picture:
+        assert picture.width > 800
     with pytest.raises(UserError, match="no finished run"):
         newest_finished_run(layout)  # a trial is not what one predicts with by default
 
 
 def test_a_search_with_other_options_is_refused(layout):
-    search.search(layout, "search", 1, RunOptions())
+    search_in_turn(layout, 1)
     with pytest.raises(UserError, match=r"search\.json"):
-        search.search(layout, "search", 2, RunOptions())
+        search_in_turn(layout, 2)

@@ -322,7 +322,7 @@ one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0"
 for name, strategy in {"one": one, "two": two}.items():
     with strategy.scope():
         training = Training(Run(Path(sys.argv[2], name)), recipe, RunOptions(), data, strategy)
-    training.run_epochs(lambda: None)
+    list(training.run_epochs(lambda: None))
     training.finish()
 """
 

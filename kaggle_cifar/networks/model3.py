@@ -1,24 +1,32 @@
 """The student project's third network: six convolutions with batch normalisation."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.layers import BatchNormalization
 
-BLOCKS = ((32, 0.2), (64, 0.3), (128, 0.4))  # filters, dropout
 L2 = 1e-4
 
 
-def build() -> keras.Model:
+def build(
+    widths: Sequence[int] = (32, 64, 128), dropouts: Sequence[float] = (0.2, 0.3, 0.4)
+) -> keras.Model:
     """Return Model 3: uint8 (batch, 32, 32, 3) in, softmax (batch, 10) out, 309,290 parameters.
 
-    Three blocks of twice (3 x 3 convolution with L2, ELU, batch normalisation), 2 x 2 max
-    pooling and dropout, then one dense layer, after the student project's text.
+    A block for each of `widths` of twice (3 x 3 convolution with L2, ELU, batch normalisation),
+    2 x 2 max pooling and dropout, then one dense layer, after the student project's text.
+
+    Raises
+    ------
+    ValueError
+        When there is not a dropout for each width.
     """
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
     x = layers.Rescaling(1 / 255)(inputs)
-    for filters, dropout in BLOCKS:
+    for filters, dropout in zip(widths, dropouts, strict=True):
         for _ in range(2):
             x = layers.Conv2D(
                 filters,

@@ -1,0 +1,174 @@
+"""A search on a cluster of two nodes, simulated on this machine: killed, and timed.
+
+    python benchmarks/cluster.py
+
+Draws its own small competition. A search of twelve trials whose second node is killed must end
+with twelve results; one whose driver is killed must go on without training a finished trial
+again. Then trials are timed beside the same ones in a plain loop, and two workers beside one.
+Needs neither data nor a network, but Ray and Optuna (the extra `search`).
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from ray.cluster_utils import Cluster
+
+from kaggle_cifar.extract import extract
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.sample import draw_sample
+from kaggle_cifar.search import train_in_turn
+from kaggle_cifar.spaces import Draw
+from kaggle_cifar.storage import Layout
+
+TRIALS = 12
+WAIT = 600.0  # seconds for anything to happen
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        layout = Layout(Path(scratch, "data"), Path(scratch, "runs"), Path(scratch, "submissions"))
+        draw_sample(layout.raw)
+        extract(layout)
+        for part in arguments.parts:
+            PARTS[part](layout)
+
+
+@contextmanager
+def cluster_of(*cores: int) -> Iterator[Cluster]:
+    """Start a node for each number of cores; the first is the head."""
+    cluster = Cluster()
+    try:
+        for number in cores:
+            cluster.add_node(num_cpus=number, include_dashboard=False)
+        cluster.wait_for_nodes()
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def search(layout: Layout, address: str, *options: str) -> subprocess.Popen:
+    """Start a search as a user would."""
+    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
+    command += ["--runs-dir", str(layout.runs), "search", "--address", address, *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("It took too long.")
+        time.sleep(0.2)
+
+
+def finished(layout: Layout, name: str) -> list[Run]:
+    """Return the search's runs that have a result."""
+    runs = (Run(layout.runs / f"{name}-trial{n}") for n in range(1, TRIALS + 1))
+    return [run for run in runs if run.finished]
+
+
+def begun(layout: Layout, name: str) -> int:
+    """Return how many trials of a search have begun."""
+    return len(list(layout.runs.glob(f"{name}-trial*/recipe.json")))
+
+
+def kill_a_node(layout: Layout) -> None:
+    """Kill a node while its third trial is trained."""
+    short = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
+    with cluster_of(1, 1) as cluster:
+        process = search(layout, cluster.address, *short, "--name", "node")
+        until(lambda: begun(layout, "node") >= 5)
+        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+        output, _ = process.communicate(timeout=WAIT)
+    results = pd.read_csv(layout.runs / "node" / "results.csv")
+    retried = re.findall(r"(\S+) broke off", output)
+    print(
+        f"a node killed: status {process.returncode}, {len(results)} results of {TRIALS} trials, "
+    )
+    print(f"tried again: {', '.join(retried)}", flush=True)
+
+
+def kill_the_driver(layout: Layout) -> None:
+    """Kill the process that leads a search, and call it again."""
+    short = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
+    with cluster_of(1, 1) as cluster:
+        process = search(layout, cluster.address, *short, "--name", "driver")
+        until(lambda: len(finished(layout, "driver")) >= 4)
+        process.kill()
+        process.wait()
+        time.sleep(2)
+        before = {
+            run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")
+        }
+        process = search(layout, cluster.address, *short, "--name", "driver")
+        process.communicate(timeout=WAIT)
+    after = {run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")}
+    again = [name for name in before if after[name] != before[name]]
+    print(
+        f"the driver killed after {len(before)} of {TRIALS} trials: status {process.returncode}, "
+    )
+    print(
+        f"{len(after)} results in the end; finished trials trained again: {again or 'none'}",
+        flush=True,
+    )
+
+
+def time_overhead(layout: Layout) -> None:
+    """Time eight trials of hardly any work on Ray beside a plain loop over the same."""
+    tiny = ("--trials", "8", "--epochs", "1", "--limit", "60")
+    started = time.perf_counter()
+    train_in_turn(layout, "loop", Draw(8, epochs=1), RunOptions(limit=60, search="loop"))
+    loop = time.perf_counter() - started
+    with cluster_of(1) as cluster:
+        started = time.perf_counter()
+        search(layout, cluster.address, *tiny, "--name", "tiny").communicate(timeout=WAIT)
+        on_ray = time.perf_counter() - started
+    print(
+        f"8 trials of 60 images: {loop:.1f} s in a loop, {on_ray:.1f} s by Ray on one core, "
+        f"start-up included: {(on_ray - loop) / 8:.2f} s more for each",
+        flush=True,
+    )
+
+
+def time_scaling(layout: Layout) -> None:
+    """Time the same trials on one and on two workers of a core each."""
+    work = ("--trials", "8", "--epochs", "2", "--limit", "2000")
+    seconds = {}
+    for cores in (1, 2):
+        with cluster_of(cores) as cluster:
+            started = time.perf_counter()
+            name = f"cores{cores}"
+            search(layout, cluster.address, *work, "--name", name).communicate(timeout=WAIT)
+            seconds[cores] = time.perf_counter() - started
+    started = time.perf_counter()
+    train_in_turn(layout, "both", Draw(8, epochs=2), RunOptions(limit=2000, search="both"))
+    alone = time.perf_counter() - started
+    print(
+        f"8 trials: {seconds[1]:.0f} s on one worker of one core, {seconds[2]:.0f} s on two: "
+        f"{seconds[1] / seconds[2]:.2f} times as fast; in turn on both cores {alone:.0f} s",
+        flush=True,
+    )
+
+
+PARTS = {
+    "node": kill_a_node,
+    "driver": kill_the_driver,
+    "overhead": time_overhead,
+    "scaling": time_scaling,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The student project's draw beside TPE with ASHA: what each finds with as many epochs.
+
+    python benchmarks/search_methods.py --data-dir data --runs-dir runs
+
+For each seed, both searches train on the same stated part of the training images; the winners are
+judged on 10,000 training images that neither has seen, neither to learn nor to choose. Goes on
+where it was; wants the real data and the extra `search`.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.runs import Run
+from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.storage import Layout
+
+JUDGES = 10_000  # images
+DRAWN = ("--sampler", "grid-draw", "--trials", "5")  # 70 epochs in all
+# At ASHA's rungs, 2 and 8 epochs, one of four goes on: about 70 epochs in all, too.
+CHOSEN = ("--sampler", "tpe", "--trials", "16", "--epochs", "20")
+
+
+def main() -> None:
+    """Search, judge and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--limit", type=int, default=5000, help="images of each search")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    if not (arguments.data_dir / "train").exists():
+        sys.exit(f"{arguments.data_dir}/train is missing: this benchmark needs the real data.")
+    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    found: dict[str, list[float]] = {"draw": [], "tpe": []}
+    for seed in range(arguments.seeds):
+        for method, options in (("draw", DRAWN), ("tpe", CHOSEN)):
+            name = f"{method}-{arguments.limit}-seed{seed}"
+            search(layout, *options, "--limit", arguments.limit, "--seed", seed, "--name", name)
+            results = pd.read_csv(layout.runs / name / "results.csv")
+            best = results.sort_values("validation_accuracy").iloc[-1]
+            accuracy = judge(layout, Run(layout.runs / best["run"]), arguments.limit)
+            found[method].append(accuracy)
+            print(
+                f"{name}: {results['trained_epochs'].sum()} epochs, {results['seconds'].sum()} s; "
+                f"the best {best['run']} {best['validation_accuracy']:.4f} on its validation "
+                f"images, {accuracy:.4f} on others",
+                flush=True,
+            )
+    for method, accuracies in found.items():
+        spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+        print(f"{method}: mean {statistics.mean(accuracies):.4f}, spread {spread:.4f}")
+
+
+def search(layout: Layout, *options: object) -> None:
+    """Search as a user would."""
+    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
+    command += ["--runs-dir", str(layout.runs), "search", *map(str, options)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def judge(layout: Layout, run: Run, limit: int) -> float:
+    """Return a run's accuracy on training images that its search has not seen."""
+    start_tensorflow()
+    seen = load_training_set(layout, limit).ids
+    data = load_training_set(layout, None)
+    others = np.flatnonzero(~np.isin(data.ids, seen))
+    judges = data.take(others[np.linspace(0, len(others) - 1, JUDGES).astype(int)])
+    outputs = run.load_model().predict(judges.pixels, batch_size=500, verbose=0)
+    return float(np.mean(outputs.argmax(axis=1) == judges.labels))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""The trials of a search, chosen, run and stopped by Ray Tune.
+
+Each trial is an ordinary run, which keeps its own state: Tune's checkpoints are not needed, a
+trial goes on in whichever process opens its run folder next.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_cores
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.progress import say
+from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.spaces import Draw, Setting, Space
+from kaggle_cifar.storage import BusyError, Layout
+from kaggle_cifar.training import train_by_epochs
+
+METRIC = "val_accuracy"
+KEPT = 4  # ASHA's reduction factor: one of so many trials goes on at each of its rungs
+FIRST_RUNG = 10  # the first rung is at this part of the most epochs
+SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+}
+
+Watch = Callable[[Sequence[str]], None]  # is given the trials' names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a search."""
+
+    layout: Layout  # absolute, on storage that all nodes see
+    name: str
+    space: Space | Draw
+    sampler: str
+    trials: int
+    options: RunOptions
+
+    @property
+    def folder(self) -> Path:
+        """Where Tune keeps its state of the search."""
+        return self.layout.runs / self.name / "tune"
+
+
+class Trial(tune.Trainable):
+    """A run, trained an epoch a step in a process that several trials use after each other."""
+
+    def setup(self, config: dict[str, Any], plan: Plan) -> None:  # type: ignore[override]
+        """Begin the first trial of this process."""
+        use_given_cores()
+        self.plan = plan
+        self._begin(config)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        plan, name = self.plan, self.trial_name
+        self.run = Run(plan.layout.runs / name)
+        self.error: UserError | None = None
+        try:
+            setting = plan.space.read(config)
+            self.recipe = plan.space.apply(setting, f"{plan.space.recipe.name}-{name}")
+            self._open()
+        except UserError as error:
+            self.error = error
+
+    def _open(self) -> None:
+        plan = self.plan
+        self.epochs = train_by_epochs(plan.layout, self.recipe, self.run.name, plan.options)
+
+    def _train_epoch(self) -> dict[str, Any]:
+        """Return the next epoch's row, or the last one's of a run that is finished."""
+        try:
+            return next(self.epochs, None) or self.run.read_history()[-1]
+        except BusyError:
+            self._open()
+            raise
+
+    def step(self) -> dict[str, Any]:
+        """Train an epoch; a trial that cannot be trained counts as never right."""
+        try:
+            if self.error:
+                raise self.error
+            row = patiently(self._train_epoch)
+        except UserError as error:
+            failure = {"error": str(error), "epoch": 0, METRIC: 0.0}
+            return {"run": self.run.name, **failure, "done": True}
+        return {
+            "run": self.run.name,
+            "epoch": row["epoch"],
+            METRIC: row["val_accuracy"],
+            "done": self.run.finished,
+        }
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        """Begin another trial; the one before may have been stopped."""
+        self.cleanup()
+        self._begin(config)
+        return True
+
+    def cleanup(self) -> None:
+        """Leave the run to whoever opens it next."""
+        if not self.error:
+            self.epochs.close()
+
+
+class Watcher(tune.Callback):
+    """Shows how the trials stand, and says which are tried again."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.tries: dict[str, int] = {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Show the trials."""
+        self.watch([str(trial) for trial in trials])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Say that a trial is tried again."""
+        name = str(trial)
+        self.tries[name] = self.tries.get(name, 1) + 1
+        say(retry_message(name, trial.get_error(), self.tries[name]))
+
+
+def run_trials(
+    plan: Plan, resources: Mapping[str, float], time_budget: float | None, watch: Watch
+) -> dict[str, tuple[Setting, str | None]]:
+    """Train the trials, going on with a search that was begun; end within seconds, if given.
+
+    Returns each trial's setting by its run's name, and the error that made it fail. Trials that
+    were stopped are unfinished runs.
+    """
+    quiet()
+    trainable = tune.with_resources(
+        tune.with_parameters(Trial, plan=plan), {"cpu": resources["CPU"], "gpu": resources["GPU"]}
+    )
+    folder = str(plan.folder)
+    if tune.Tuner.can_restore(folder):
+        tuner = tune.Tuner.restore(folder, trainable, restart_errored=True)
+    else:
+        tuner = new_tuner(plan, trainable, time_budget, watch)
+    results = tuner.fit()
+    trials = {}
+    for result in map(results.__getitem__, range(len(results))):
+        error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
+        reached = result.metrics or {}
+        name = reached.get("run", Path(result.path).name)
+        trials[name] = plan.space.read(result.config or {}), reached.get("error", error)
+    return dict(sorted(trials.items(), key=lambda trial: trial_number(trial[0])))
+
+
+def new_tuner(plan: Plan, trainable: Any, time_budget: float | None, watch: Watch) -> tune.Tuner:
+    """Return the Tuner of a search that begins."""
+    first = 1 if isinstance(plan.space, Draw) else 0  # Tune counts a given list from 0
+
+    def name_of(trial: Any) -> str:
+        number = int(trial.experiment_tag.split("_")[0]) + first
+        names = (f"{plan.name}-trial{number}{suffix}" for suffix in ("", *ascii_lowercase))
+        # A trial that began just before its driver died may have been forgotten.
+        return next(name for name in names if not Run(plan.layout.runs / name).folder.exists())
+
+    settings: dict[str, Any] = {"num_samples": plan.trials}
+    param_space = {}
+    if isinstance(plan.space, Draw):
+        settings["num_samples"] = 1
+        param_space = {"setting": tune.grid_search(plan.space.settings)}
+    else:
+        sampler = SAMPLERS[plan.sampler](seed=plan.options.seed)
+        settings["search_alg"] = OptunaSearch(
+            distributions(plan.space), metric=METRIC, mode="max", sampler=sampler
+        )
+        settings["scheduler"] = ASHAScheduler(
+            time_attr="epoch",
+            metric=METRIC,
+            mode="max",
+            max_t=plan.space.max_epochs,
+            grace_period=max(1, plan.space.max_epochs // FIRST_RUNG),
+            reduction_factor=KEPT,
+            stop_last_trials=False,
+        )
+    return tune.Tuner(
+        trainable,
+        param_space=param_space,
+        tune_config=tune.TuneConfig(
+            **settings,
+            time_budget_s=time_budget,
+            reuse_actors=True,
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
+        ),
+        run_config=tune.RunConfig(
+            name=plan.folder.name,
+            storage_path=str(plan.folder.parent),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=TRIES - 1),
+            callbacks=[Watcher(watch)],
+            verbose=0,
+        ),
+    )
+
+
+def trial_number(name: str) -> int:
+    """Return the number in the end of a trial's name."""
+    return int(name.rpartition("trial")[2].rstrip(ascii_lowercase))
+
+
+def quiet() -> None:
+    """Leave the telling to this program."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"(ray|optuna)\.")
+
+
+def distributions(space: Space | Draw) -> dict[str, BaseDistribution]:
+    """Return Optuna's form of what varies in a space; choices as JSON text."""
+    found: dict[str, BaseDistribution] = {
+        key: CategoricalDistribution([json.dumps(value) for value in values])
+        for key, values in space.choices.items()
+        if len(values) > 1
+    }
+    for key, numbers in space.ranges.items():
+        kind = IntDistribution if numbers.whole else FloatDistribution
+        found[key] = kind(numbers.low, numbers.high, log=numbers.log)  # type: ignore[arg-type]
+    return found
+
+
+def importances(
+    space: Space | Draw, settings: Sequence[Setting], accuracies: Sequence[float]
+) -> dict[str, float]:
+    """Return what part of the accuracies' variance each key explains, the greatest first.
+
+    By PED-ANOVA (Watanabe et al., arXiv 2304.10255), as Optuna has it; empty for too few trials.
+    """
+    if len(settings) < KEPT:
+        return {}
+    quiet()
+    kinds = distributions(space)
+    study = optuna.create_study(direction="maximize")
+    for setting, accuracy in zip(settings, accuracies, strict=True):
+        values = {
+            key: json.dumps(setting[key]) if key in space.choices else setting[key] for key in kinds
+        }
+        study.add_trial(
+            optuna.trial.create_trial(params=values, distributions=dict(kinds), value=accuracy)
+        )
+    return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

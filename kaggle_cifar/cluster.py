@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from platform import python_version
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ TRIES = 4  # of a training whose process or node dies
 BUSY_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 120.0  # a node imports TensorFlow's package data within
+TOKEN_FILE = Path.home() / ".ray" / "auth_token"
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here
@@ -83,19 +85,21 @@ class Cluster:
 
 
 def require_ray() -> None:
-    """Raise a UserError where Ray or Optuna is not installed."""
+    """Set what Ray reads when it is imported; raise a UserError where it is not installed."""
     for package in ("ray", "optuna"):
         if not find_spec(package):
             raise UserError(
                 f"This needs the extra `search`, and its package {package} is missing: "
                 "pip install 'kaggle-cifar[search]'."
             )
+    for key, value in RAY_SETTINGS.items():
+        os.environ.setdefault(key, value)
+    if TOKEN_FILE.exists():  # a cluster that was started where it is asks for it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def start_ray(address: str | None) -> None:
     """Connect this process to the cluster at `address`, or to one that it starts."""
-    for key, value in RAY_SETTINGS.items():
-        os.environ.setdefault(key, value)
     import ray
 
     if address and re.fullmatch(r"[^/]+:\d+", address):

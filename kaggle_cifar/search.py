@@ -139,7 +139,7 @@ def report(layout: Layout, name: str, space: Space | Draw, trials: Trials) -> Ru
             settings.append(setting)
             rows.append({"run": trial, **result_of(run), **varied(space, setting)})
         else:
-            say(f"{trial} failed: {error or 'it was stopped before the end of an epoch'}")
+            say(f"{trial} has no result: {error or 'it was stopped before the end of an epoch'}.")
     if not rows:
         raise UserError(f"No trial of the search {name} reached a result.")
     best = max(runs, key=lambda run: run.read_metrics()["validation_accuracy"])

@@ -162,7 +162,8 @@ def run_trials(
         error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
         reached = result.metrics or {}
         name = reached.get("run", Path(result.path).name)
-        trials[name] = plan.space.read(result.config or {}), reached.get("error", error)
+        setting = plan.space.read(result.config) if result.config else {}  # before an epoch's end
+        trials[name] = setting, reached.get("error", error)
     return dict(sorted(trials.items(), key=lambda trial: trial_number(trial[0])))
 
 

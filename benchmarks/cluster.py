@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from ray.cluster_utils import Cluster
 
+from kaggle_cifar.cluster import require_ray
 from kaggle_cifar.extract import extract
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import draw_sample
@@ -34,6 +35,7 @@ WAIT = 600.0  # seconds for anything to happen
 
 def main() -> None:
     """Measure and print."""
+    require_ray()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     arguments = parser.parse_args()
@@ -46,8 +48,10 @@ def main() -> None:
 
 
 @contextmanager
-def cluster_of(*cores: int) -> Iterator[Cluster]:
+def cluster_of(*cores: int) -> Iterator[Any]:
     """Start a node for each number of cores; the first is the head."""
+    from ray.cluster_utils import Cluster  # once its environment is set
+
     cluster = Cluster()
     try:
         for number in cores:

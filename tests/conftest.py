@@ -15,6 +15,8 @@ from kaggle_cifar.storage import Layout
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
+# Read once when Ray is imported: no token is written to the user's home, nobody is told.
+os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 
 CREDENTIAL_VARIABLES = (
     "KAGGLE_API_TOKEN",

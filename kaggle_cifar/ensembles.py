@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.inference import paired_difference, read_probabilities
 from kaggle_cifar.runs import Run
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.tables import labels_of
 
 EM_STEPS = 200  # the weights' third digit stands long before
 
@@ -40,16 +39,10 @@ class Comparison:
         return np.asarray((self.probabilities.argmax(axis=2) == self.labels).mean(axis=1))
 
     def gain(self, weights: np.ndarray) -> tuple[float, float]:
-        """Return what the weighted mean gains on the best member, and its standard error.
-
-        The error is that of the paired difference: where both are right or both wrong, nothing
-        is left to chance.
-        """
+        """Return what the weighted mean gains on the best member, and its standard error."""
         mean = np.tensordot(weights, self.probabilities, axes=1)
         best = self.probabilities[self.accuracies().argmax()]
-        right = [guess.argmax(axis=1) == self.labels for guess in (mean, best)]
-        difference = right[0].astype(int) - right[1].astype(int)
-        return float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
+        return paired_difference(*(guess.argmax(axis=1) == self.labels for guess in (mean, best)))
 
     def fit_weights(self) -> np.ndarray:
         """Return the members' weights, sum 1, under which the images' true classes are likeliest.
@@ -119,7 +112,7 @@ def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:
         When they have none, or a run kept no probabilities in these views.
     """
     members = group(runs)
-    tables = [_validation_probabilities(member, views) for member in members]
+    tables = [validation_probabilities(member, views) for member in members]
     ids = tables[0]["id"]
     for table in tables[1:]:
         ids = np.intersect1d(ids, table["id"])
@@ -129,13 +122,18 @@ def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:
             "so that nothing tells what they are worth together. Train them with the same "
             "--validation."
         )
-    all_ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
     rows = [table["probabilities"][np.searchsorted(table["id"], ids)] for table in tables]
-    return Comparison(members, labels[np.searchsorted(all_ids, ids)], np.stack(rows))
+    return Comparison(members, labels_of(layout, ids), np.stack(rows))
 
 
-def _validation_probabilities(member: Member, views: str) -> np.ndarray:
-    """Return a member's structured array of `id` and `probabilities`, ascending."""
+def validation_probabilities(member: Member, views: str) -> np.ndarray:
+    """Return a member's structured array of `id` and `probabilities`, ascending.
+
+    Raises
+    ------
+    UserError
+        When a run of it kept none, or two have the same images.
+    """
     files = [run.probabilities_file("validation", views) for run in member.runs]
     for file in files:
         if not file.exists():

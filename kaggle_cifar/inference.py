@@ -92,6 +92,15 @@ def standard_error(accuracy: float, count: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / count)
 
 
+def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> tuple[float, float]:
+    """Return by how much the first guesses, bool (n,), are right more often; its standard error.
+
+    Image by image: what is hard for both cancels out, so that less is left to chance.
+    """
+    gains = correct.astype(float) - other_correct
+    return float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
+
+
 def read_probabilities(path: Path) -> np.ndarray:
     """Return the structured array (n,) of `id` and `probabilities` that is kept at `path`.
 

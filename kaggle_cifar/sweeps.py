@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from kaggle_cifar.cluster import Cluster, run_tasks
-from kaggle_cifar.competition import TRAIN_LABELS
-from kaggle_cifar.inference import read_probabilities, standard_error, write_probabilities
+from kaggle_cifar.ensembles import Member, validation_probabilities
+from kaggle_cifar.inference import standard_error, write_probabilities
 from kaggle_cifar.ledger import describe_standing, mean_and_spread
 from kaggle_cifar.progress import LiveTable, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.tables import labels_of
 from kaggle_cifar.training import train
 
 
@@ -56,11 +56,11 @@ def train_folds(
     folds = [f"fold{number}of{count}" for number in range(1, count + 1)]
     jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
     runs = train_all(layout, recipe, jobs, tensorboard, cluster)
-    files = [run.probabilities_file("validation", "plain") for run in runs]
-    rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
+    rows = validation_probabilities(Member(name, tuple(runs)), "plain")
     path = layout.runs / f"{name}-{count}folds.npy"
     write_probabilities(path, rows["id"], rows["probabilities"])
-    accuracy = out_of_fold_accuracy(layout, rows)
+    truth = labels_of(layout, rows["id"])
+    accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == truth))
     error = standard_error(accuracy, len(rows))
     say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
     return runs
@@ -88,10 +88,3 @@ def train_all(
     live.clear()
     say(describe_standing(runs))
     return runs
-
-
-def out_of_fold_accuracy(layout: Layout, rows: np.ndarray) -> float:
-    """Return the share of probabilities whose highest is that of the true class."""
-    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
-    truth = labels[np.searchsorted(ids, rows["id"])]
-    return float(np.mean(rows["probabilities"].argmax(axis=1) == truth))

@@ -104,6 +104,27 @@ def read_training_labels(path: Path) -> "tuple[np.ndarray, np.ndarray]":
     return np.array(ids, dtype=np.int64)[order], labels[order]
 
 
+def labels_of(layout: Layout, ids: "np.ndarray") -> "np.ndarray":
+    """Return the class indices int32 (n,) of training images.
+
+    Raises
+    ------
+    UserError
+        When one has no label, and as `read_training_labels`.
+    """
+    import numpy as np
+
+    path = layout.raw / competition.TRAIN_LABELS
+    known, labels = read_training_labels(path)
+    if not np.isin(ids, known).all():
+        unknown = ids[~np.isin(ids, known)][0]
+        raise UserError(
+            f"{path} has no label for the id {unknown}, on which the run was validated: it is "
+            "another data set's. Name the right folder by --data-dir."
+        )
+    return labels[np.searchsorted(known, ids)]
+
+
 def unknown_label(path: Path, rows: list[tuple[str, str]]) -> UserError:
     """Return the error that names the first row whose label is no class."""
     number, image_id, label = next(

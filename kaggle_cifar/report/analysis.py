@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT
+from kaggle_cifar.inference import paired_difference
 
 Z = 1.959964  # standard errors on either side of a 95 % interval
 BINS = 15  # of a reliability diagram, as in Guo et al.
@@ -213,12 +214,9 @@ class Difference:
 
 
 def difference(correct: np.ndarray, other_correct: np.ndarray) -> Difference:
-    """Return by how much the first guesses, bool (n,), are correct more often than the second.
-
-    Image by image: what is hard for both cancels out, so that less is left to chance.
-    """
-    gains = correct.astype(float) - other_correct
-    return Difference(float(gains.mean()), Z * float(gains.std()) / math.sqrt(len(gains)))
+    """Return by how much the first guesses, bool (n,), are correct more often than the second."""
+    mean, error = paired_difference(correct, other_correct)
+    return Difference(mean, Z * error)
 
 
 def common_images(parts: list[Judged]) -> list[Judged]:

@@ -16,7 +16,7 @@ from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import VALIDATION_SPLITS, Run
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.submission import read_record
-from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.tables import labels_of
 
 
 @dataclass
@@ -95,19 +95,6 @@ def read_judged(layout: Layout, found: Findings) -> Judged | None:
             "training. Restore them, or name the right folder by --data-dir."
         )
     return judged
-
-
-def labels_of(layout: Layout, ids: np.ndarray) -> np.ndarray:
-    """Return the class indices int32 (n,) of training images."""
-    path = layout.raw / TRAIN_LABELS
-    known, labels = read_training_labels(path)
-    if not np.isin(ids, known).all():
-        unknown = ids[~np.isin(ids, known)][0]
-        raise UserError(
-            f"{path} has no label for the id {unknown}, on which the run was validated: it is "
-            "another data set's. Name the right folder by --data-dir."
-        )
-    return labels[np.searchsorted(known, ids)]
 
 
 def only_in_six_views(run: Run) -> bool:

@@ -17,20 +17,18 @@ from typing import Any, TypeVar
 
 from kaggle_cifar import __version__
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.progress import say
 from kaggle_cifar.storage import BusyError, Layout
 
 T = TypeVar("T")
 
 TRIES = 4  # of a training whose process or node dies
-BUSY_SECONDS = 60.0
+BUSY_SECONDS = 60.0  # until a process whose leader died has ended
 CONNECT_SECONDS = 10.0
-CHECK_SECONDS = 120.0  # a node imports TensorFlow's package data within
+CHECK_SECONDS = 120.0  # until a node answers, the start of a process there included
 TOKEN_FILE = Path.home() / ".ray" / "auth_token"
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this program as any other
@@ -209,10 +207,12 @@ def run_tasks(
     tasks: Mapping[str, tuple[Callable[..., object], tuple[Any, ...]]],
     resources: Mapping[str, float],
     watch: Callable[[], None],
+    note: Callable[[str], None],
 ) -> None:
     """Call all functions on the cluster, at once as far as it has room; `watch` now and then.
 
-    A task whose process or node dies is tried again, on another node where that is gone.
+    A task whose process or node dies is tried again, on another node where that is gone; `note`
+    is given a line that says so.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def run_tasks(
                     )
                     continue
                 tries[name] += 1
-                say(retry_message(name, error, tries[name]))
+                note(retry_message(name, error, tries[name]))
                 running[remote.remote(*tasks[name])] = name
     if failures:
         raise UserError("\n".join(str(failure) for failure in failures))

@@ -76,6 +76,11 @@ class LiveTable:
         self._lines = len(lines)
         say("\n".join(lines))
 
+    def say(self, message: str) -> None:
+        """Print a line for the user; the table follows it when it is shown next."""
+        self.clear()
+        say(message)
+
     def clear(self) -> None:
         """Take the table off the terminal, so that other lines can be printed."""
         if self._lines:

@@ -105,13 +105,13 @@ def train_on_ray(plan: "Plan", cluster: Cluster, time_budget: float | None) -> T
     live = LiveTable()
     show = functools.partial(show_trials, plan.layout, live)
     with cluster.connected(plan.layout) as share:
-        found = run_trials(plan, share, time_budget, show)
+        found = run_trials(plan, share, time_budget, show, live.say)
         runs = [Run(plan.layout.runs / trial) for trial in found]
         stopped = [run for run in runs if not run.finished and run.read_history()]
         if stopped:
-            say(f"Stopped early: {len(stopped)}. Measuring what they reached.")
+            live.say(f"Stopped early: {len(stopped)}. Measuring what they reached.")
         tasks = {run.name: (end_early, (plan.layout, run)) for run in stopped}
-        run_tasks(tasks, share, lambda: show(list(found)))
+        run_tasks(tasks, share, lambda: show(list(found)), live.say)
     live.clear()
     return found
 

@@ -84,7 +84,7 @@ def train_all(
             name: (train, (layout, recipe, name, options, tensorboard))
             for name, options in jobs.items()
         }
-        run_tasks(tasks, share, lambda: live.show(lambda: describe_standing(runs)))
+        run_tasks(tasks, share, lambda: live.show(lambda: describe_standing(runs)), live.say)
     live.clear()
     say(describe_standing(runs))
     return runs

@@ -27,7 +27,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_cores
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.progress import say
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.spaces import Draw, Setting, Space
 from kaggle_cifar.storage import BusyError, Layout
@@ -42,6 +41,7 @@ SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
 }
 
 Watch = Callable[[Sequence[str]], None]  # is given the trials' names
+Note = Callable[[str], None]  # is given a line for the user
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class Trial(tune.Trainable):
 class Watcher(tune.Callback):
     """Shows how the trials stand, and says which are tried again."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, watch: Watch, note: Note) -> None:
+        self.watch, self.note = watch, note
         self.tries: dict[str, int] = {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -136,11 +136,15 @@ class Watcher(tune.Callback):
         """Say that a trial is tried again."""
         name = str(trial)
         self.tries[name] = self.tries.get(name, 1) + 1
-        say(retry_message(name, trial.get_error(), self.tries[name]))
+        self.note(retry_message(name, trial.get_error(), self.tries[name]))
 
 
 def run_trials(
-    plan: Plan, resources: Mapping[str, float], time_budget: float | None, watch: Watch
+    plan: Plan,
+    resources: Mapping[str, float],
+    time_budget: float | None,
+    watch: Watch,
+    note: Note,
 ) -> dict[str, tuple[Setting, str | None]]:
     """Train the trials, going on with a search that was begun; end within seconds, if given.
 
@@ -155,7 +159,7 @@ def run_trials(
     if tune.Tuner.can_restore(folder):
         tuner = tune.Tuner.restore(folder, trainable, restart_errored=True)
     else:
-        tuner = new_tuner(plan, trainable, time_budget, watch)
+        tuner = new_tuner(plan, trainable, time_budget, Watcher(watch, note))
     results = tuner.fit()
     trials = {}
     for result in map(results.__getitem__, range(len(results))):
@@ -167,7 +171,9 @@ def run_trials(
     return dict(sorted(trials.items(), key=lambda trial: trial_number(trial[0])))
 
 
-def new_tuner(plan: Plan, trainable: Any, time_budget: float | None, watch: Watch) -> tune.Tuner:
+def new_tuner(
+    plan: Plan, trainable: Any, time_budget: float | None, watcher: Watcher
+) -> tune.Tuner:
     """Return the Tuner of a search that begins."""
     first = 1 if isinstance(plan.space, Draw) else 0  # Tune counts a given list from 0
 
@@ -211,7 +217,7 @@ def new_tuner(plan: Plan, trainable: Any, time_budget: float | None, watch: Watc
             storage_path=str(plan.folder.parent),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=TRIES - 1),
-            callbacks=[Watcher(watch)],
+            callbacks=[watcher],
             verbose=0,
         ),
     )

@@ -132,10 +132,10 @@ def test_seeds_on_this_machine_and_what_dies_is_tried_again(layout, tmp_path, ca
     with Cluster("local").connected(layout) as share:
         tasks = {"one": (die_once, (tmp_path / "marker",)), "two": (fail, (tmp_path,))}
         with pytest.raises(UserError, match=r"^a sentence$"):
-            cluster.run_tasks(tasks, share, lambda: None)
+            cluster.run_tasks(tasks, share, lambda: None, print)
         assert "one broke off" in capsys.readouterr().out
         with pytest.raises(UserError, match="three broke off 4 times"):
-            cluster.run_tasks({"three": (die, (tmp_path,))}, share, lambda: None)
+            cluster.run_tasks({"three": (die, (tmp_path,))}, share, lambda: None, print)
         with pytest.raises(UserError, match="--gpus fewer"):
             Cluster(gpus=8)._share()
         refuse_other_nodes(layout)

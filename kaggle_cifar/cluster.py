@@ -29,6 +29,7 @@ TOKEN_FILE = Path.home() / ".ray" / "auth_token"
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `use_given_share` hides the GPUs
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this program as any other
@@ -194,13 +195,15 @@ def last_line(error: Any) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
 
 
-def use_given_cores() -> None:
-    """Bound TensorFlow's threads to the cores that Ray gave this process; before it starts."""
+def use_given_share() -> None:
+    """Bound TensorFlow to the cores and GPUs that Ray gave this process; before it starts."""
     import ray
 
-    cores = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
+    given = ray.get_runtime_context().get_assigned_resources()
     for key in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[key] = str(max(1, cores))
+        os.environ[key] = str(max(1, int(given.get("CPU", 1))))
+    if not given.get("GPU"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def run_tasks(
@@ -259,7 +262,7 @@ def retry_message(name: str, error: Any, number: int) -> str:
 
 def call(function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
     """Call a function in a process of the cluster."""
-    use_given_cores()
+    use_given_share()
     patiently(lambda: function(*arguments))
 
 

@@ -25,7 +25,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_cores
+from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_share
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.spaces import Draw, Setting, Space
@@ -66,7 +66,7 @@ class Trial(tune.Trainable):
 
     def setup(self, config: dict[str, Any], plan: Plan) -> None:  # type: ignore[override]
         """Begin the first trial of this process."""
-        use_given_cores()
+        use_given_share()
         self.plan = plan
         self._begin(config)
 

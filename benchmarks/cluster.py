@@ -64,8 +64,13 @@ def cluster_of(*cores: int) -> Iterator[Any]:
 
 def search(layout: Layout, address: str, *options: str) -> subprocess.Popen:
     """Start a search as a user would."""
+    return call(layout, "search", "--address", address, *options)
+
+
+def call(layout: Layout, *arguments: str) -> subprocess.Popen:
+    """Start a command as a user would."""
     command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
-    command += ["--runs-dir", str(layout.runs), "search", "--address", address, *options]
+    command += ["--runs-dir", str(layout.runs), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -130,6 +135,24 @@ def kill_the_driver(layout: Layout) -> None:
     )
 
 
+def kill_a_seeds_node(layout: Layout) -> None:
+    """Kill a node while it trains one of two seeds."""
+    with cluster_of(1, 1) as cluster:
+        options = ("--seeds", "2", "--epochs", "6", "--limit", "1000", "--name", "seeds")
+        process = call(layout, "train", "model1", *options, "--address", cluster.address)
+        histories = [layout.runs / f"seeds-seed{seed}" / "history.csv" for seed in (0, 1)]
+        until(lambda: all(file.exists() for file in histories))
+        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+        output, _ = process.communicate(timeout=WAIT)
+    retried = re.findall(r"(\S+) broke off", output)
+    epochs = [len(pd.read_csv(file)) for file in histories]
+    print(
+        f"a seed's node killed: status {process.returncode}, epochs {epochs} of 6 each, tried "
+        f"again: {', '.join(retried)}",
+        flush=True,
+    )
+
+
 def time_overhead(layout: Layout) -> None:
     """Time eight trials of hardly any work on Ray beside a plain loop over the same."""
     tiny = ("--trials", "8", "--epochs", "1", "--limit", "60")
@@ -170,6 +193,7 @@ def time_scaling(layout: Layout) -> None:
 PARTS = {
     "node": kill_a_node,
     "driver": kill_the_driver,
+    "seeds": kill_a_seeds_node,
     "overhead": time_overhead,
     "scaling": time_scaling,
 }

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ GRID: dict[str, list[Any]] = {
     "learning_rate": [0.001, 0.01],
     "optimizer": ["adam", "rmsprop"],
 }
-GRID_SIZE = 16
+GRID_SIZE = math.prod(map(len, GRID.values()))
 DRAW_SEED = 42
 
 Setting = dict[str, Any]  # a recipe's keys, as `--set` takes them, with their values
@@ -151,7 +152,7 @@ class Space:
         values = self.choices.get("epochs") or [self.recipe.epochs]
         if "epochs" in self.ranges:
             values = [self.ranges["epochs"].high]
-        return max(int(-(-epochs // 1)) for epochs in values)
+        return max(map(math.ceil, values))
 
 
 def declared_space(recipe: Recipe, file: Path | None) -> Space:

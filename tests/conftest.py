@@ -10,7 +10,9 @@ import kaggle_server
 import pytest
 from archives import random_archive
 from kaggle_server import KaggleSite
+from small_data import IDS, ROWS, text_of
 
+from kaggle_cifar import competition
 from kaggle_cifar.storage import Layout
 
 # Read once when the client is imported: no test may ever speak to the real site.
@@ -27,8 +29,6 @@ CREDENTIAL_VARIABLES = (
     "XDG_CONFIG_HOME",
 )
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY")
-
-TEST_COUNT = 40
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("without deadline", deadline=None)
@@ -69,7 +69,7 @@ def kaggle_site(
     """A site with a tiny competition, reached with a good key by this process and its children."""
     site = KaggleSite(files=dict(competition_files))
     parts = ("Public", "Private", "Ignored")
-    site.solution = {i: (("cat", "dog")[i % 2], parts[i % 3]) for i in range(1, TEST_COUNT + 1)}
+    site.solution = {i: (("cat", "dog")[i % 2], parts[i % 3]) for i in IDS}
     server = kaggle_server.start(site)
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("no_proxy", "")
@@ -82,3 +82,15 @@ def kaggle_site(
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "data", tmp_path / "runs", tmp_path / "submissions")
+
+
+@pytest.fixture
+def csv(tmp_path: Path, layout: Layout) -> Path:
+    """A submission without faults for the site's competition."""
+    layout.raw.mkdir(parents=True)
+    sample = text_of([f"{i},cat" for i in IDS])
+    (layout.raw / competition.SAMPLE_SUBMISSION).write_text(sample)
+    path = tmp_path / "submissions" / "model3.csv"
+    path.parent.mkdir()
+    path.write_text(text_of(ROWS))
+    return path

@@ -10,6 +10,14 @@ from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, SAMPLE_SUBMISSION, TRAIN_LABELS
 from kaggle_cifar.storage import Layout
 
+IDS = range(1, 41)  # of the stand-in site's competition
+ROWS = [f"{i},{CLASS_NAMES[i % 10]}" for i in IDS]
+
+
+def text_of(rows: list[str], header: str = "id,label") -> str:
+    """Return the text of a submission."""
+    return "\n".join([header, *rows]) + "\n"
+
 
 def layout_in(folder) -> Layout:
     return Layout(folder / "data", folder / "runs", folder / "submissions")

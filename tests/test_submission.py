@@ -8,29 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kaggle_server import KaggleSite
+from small_data import IDS, ROWS, text_of
 
 from kaggle_cifar import competition, submission, tables
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import Layout
-
-IDS = range(1, 41)
-ROWS = [f"{i},{competition.CLASS_NAMES[i % 10]}" for i in IDS]
-
-
-@pytest.fixture
-def csv(tmp_path: Path, layout: Layout) -> Path:
-    """A submission without faults for the site's competition."""
-    layout.raw.mkdir(parents=True)
-    sample = "id,label\n" + "".join(f"{i},cat\n" for i in IDS)
-    (layout.raw / competition.SAMPLE_SUBMISSION).write_text(sample)
-    path = tmp_path / "submissions" / "model3.csv"
-    path.parent.mkdir()
-    path.write_text(text_of(ROWS))
-    return path
-
-
-def text_of(rows: list[str], header: str = "id,label") -> str:
-    return "\n".join([header, *rows]) + "\n"
 
 
 def faults_of(path: Path, content: str | bytes) -> list[str]:

@@ -11,9 +11,10 @@ import kaggle_server as server
 import numpy as np
 import pytest
 from kaggle_server import KaggleSite
-from test_submission import IDS, ROWS, changed, text_of, write_solution
+from small_data import ROWS, text_of
+from test_submission import changed, write_solution
 
-from kaggle_cifar import competition, submission, submitting
+from kaggle_cifar import submission, submitting
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import Layout
 
@@ -41,18 +42,6 @@ def no_secret_in_output(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield
     output = "".join(capfd.readouterr())
     assert not [secret for secret in server.SECRETS if secret in output]
-
-
-@pytest.fixture
-def csv(tmp_path: Path, layout: Layout) -> Path:
-    """A submission without faults for the site's competition."""
-    layout.raw.mkdir(parents=True)
-    sample = "id,label\n" + "".join(f"{i},cat\n" for i in IDS)
-    (layout.raw / competition.SAMPLE_SUBMISSION).write_text(sample)
-    path = tmp_path / "submissions" / "model3.csv"
-    path.parent.mkdir()
-    path.write_text(text_of(ROWS))
-    return path
 
 
 def submit(

@@ -111,7 +111,10 @@ class Trial(tune.Trainable):
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Begin another trial; the one before may have been stopped."""
+        import keras
+
         self.cleanup()
+        keras.backend.clear_session()  # frees the memory of the network before
         self._begin(config)
         return True
 

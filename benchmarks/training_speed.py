@@ -118,12 +118,12 @@ def plain_keras(model):
     import keras
     from keras import layers
 
-    from kaggle_cifar.networks.model3 import BLOCKS, L2
+    from kaggle_cifar.networks.model3 import DROPOUTS, L2, WIDTHS
     from kaggle_cifar.optimizers import LegacyRMSprop
 
     inputs = keras.Input((32, 32, 3))
     x = inputs
-    for filters, dropout in BLOCKS:
+    for filters, dropout in zip(WIDTHS, DROPOUTS, strict=True):
         for _ in range(2):
             regularizer = keras.regularizers.L2(L2)
             x = layers.Conv2D(filters, 3, padding="same", kernel_regularizer=regularizer)(x)
@@ -152,11 +152,11 @@ def torch_training(data: TrainingSet):
     import torch
     from torch import nn
 
-    from kaggle_cifar.networks.model3 import BLOCKS, L2
+    from kaggle_cifar.networks.model3 import DROPOUTS, L2, WIDTHS
 
     torch.set_num_threads(2)
     modules, channels = [], 3
-    for filters, dropout in BLOCKS:
+    for filters, dropout in zip(WIDTHS, DROPOUTS, strict=True):
         for _ in range(2):
             modules += [
                 nn.Conv2d(channels, filters, 3, padding=1),

@@ -8,12 +8,11 @@ from keras import layers
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.layers import BatchNormalization
 
+WIDTHS, DROPOUTS = (32, 64, 128), (0.2, 0.3, 0.4)  # of the three blocks
 L2 = 1e-4
 
 
-def build(
-    widths: Sequence[int] = (32, 64, 128), dropouts: Sequence[float] = (0.2, 0.3, 0.4)
-) -> keras.Model:
+def build(widths: Sequence[int] = WIDTHS, dropouts: Sequence[float] = DROPOUTS) -> keras.Model:
     """Return Model 3: uint8 (batch, 32, 32, 3) in, softmax (batch, 10) out, 309,290 parameters.
 
     A block for each of `widths` of twice (3 x 3 convolution with L2, ELU, batch normalisation),

@@ -33,7 +33,6 @@ RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this program as any other
-    "TUNE_GLOBAL_CHECKPOINT_S": "0",  # whatever happens is noted at once
 }
 
 

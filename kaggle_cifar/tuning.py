@@ -4,13 +4,13 @@ Each trial is an ordinary run, which keeps its own state: Tune's checkpoints are
 trial goes on in whichever process opens its run folder next.
 """
 
+import dataclasses
 import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_lowercase
 from typing import Any
 
 import optuna
@@ -29,7 +29,7 @@ from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.spaces import Draw, Setting, Space
-from kaggle_cifar.storage import BusyError, Layout
+from kaggle_cifar.storage import BusyError, Layout, read_json, remove_folder, write_json
 from kaggle_cifar.training import train_by_epochs
 
 METRIC = "val_accuracy"
@@ -54,11 +54,17 @@ class Plan:
     sampler: str
     trials: int
     options: RunOptions
+    ended: frozenset[str] = frozenset()  # trials that ended or were stopped earlier
 
     @property
     def folder(self) -> Path:
-        """Where Tune keeps its state of the search."""
+        """Where Tune keeps what it needs while it runs."""
         return self.layout.runs / self.name / "tune"
+
+    @property
+    def journal(self) -> Path:
+        """The trials that were begun."""
+        return self.layout.runs / self.name / "trials.json"
 
 
 class Trial(tune.Trainable):
@@ -86,7 +92,10 @@ class Trial(tune.Trainable):
         self.epochs = train_by_epochs(plan.layout, self.recipe, self.run.name, plan.options)
 
     def _train_epoch(self) -> dict[str, Any]:
-        """Return the next epoch's row, or the last one's of a run that is finished."""
+        """Return the next epoch's row, or the last one's of a run that has ended."""
+        history = self.run.read_history()
+        if self.run.name in self.plan.ended and history:
+            return history[-1]
         try:
             return next(self.epochs, None) or self.run.read_history()[-1]
         except BusyError:
@@ -106,7 +115,7 @@ class Trial(tune.Trainable):
             "run": self.run.name,
             "epoch": row["epoch"],
             METRIC: row["val_accuracy"],
-            "done": self.run.finished,
+            "done": self.run.finished or self.run.name in self.plan.ended,
         }
 
     def reset_config(self, config: dict[str, Any]) -> bool:
@@ -125,11 +134,24 @@ class Trial(tune.Trainable):
 
 
 class Watcher(tune.Callback):
-    """Shows how the trials stand, and says which are tried again."""
+    """Keeps the trials' configurations in a file, shows how they stand, says what is repeated."""
 
-    def __init__(self, watch: Watch, note: Note) -> None:
-        self.watch, self.note = watch, note
+    def __init__(self, journal: Path, watch: Watch, note: Note) -> None:
+        self.journal, self.watch, self.note = journal, watch, note
+        self.trials = read_journal(journal)
         self.tries: dict[str, int] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note a trial before it is trained."""
+        entry = self.trials.setdefault(str(trial), {"ended": False})
+        entry["config"] = dict(trial.config)
+        write_json(self.journal, self.trials)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Note that a trial has ended or was stopped."""
+        if str(trial) in self.trials:
+            self.trials[str(trial)]["ended"] = True
+            write_json(self.journal, self.trials)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show the trials."""
@@ -142,6 +164,11 @@ class Watcher(tune.Callback):
         self.note(retry_message(name, trial.get_error(), self.tries[name]))
 
 
+def read_journal(file: Path) -> dict[str, dict[str, Any]]:
+    """Return the trials that a search has begun, by name: "config", and whether they "ended"."""
+    return read_json(file) if file.exists() else {}
+
+
 def run_trials(
     plan: Plan,
     resources: Mapping[str, float],
@@ -151,40 +178,51 @@ def run_trials(
 ) -> dict[str, tuple[Setting, str | None]]:
     """Train the trials, going on with a search that was begun; end within seconds, if given.
 
+    A search is begun anew each time, with the trials first that it has begun before: those find
+    their runs as they left them. Tune's own way to go on forgets what happened since its last
+    snapshot.
+
     Returns each trial's setting by its run's name, and the error that made it fail. Trials that
     were stopped are unfinished runs.
     """
     quiet()
+    remove_folder(plan.folder)
+    begun = read_journal(plan.journal)
+    plan = dataclasses.replace(
+        plan, ended=frozenset(name for name, trial in begun.items() if trial["ended"])
+    )
     trainable = tune.with_resources(
         tune.with_parameters(Trial, plan=plan), {"cpu": resources["CPU"], "gpu": resources["GPU"]}
     )
-    folder = str(plan.folder)
-    if tune.Tuner.can_restore(folder):
-        tuner = tune.Tuner.restore(folder, trainable, restart_errored=True)
-    else:
-        tuner = new_tuner(plan, trainable, time_budget, Watcher(watch, note))
-    results = tuner.fit()
-    trials = {}
+    points = [begun[name]["config"] for name in sorted(begun, key=trial_number)]
+    watcher = Watcher(plan.journal, watch, note)
+    results = new_tuner(plan, trainable, points, time_budget, watcher).fit()
+    errors = {}
     for result in map(results.__getitem__, range(len(results))):
-        error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
         reached = result.metrics or {}
         name = reached.get("run", Path(result.path).name)
-        setting = plan.space.read(result.config) if result.config else {}  # before an epoch's end
-        trials[name] = setting, reached.get("error", error)
-    return dict(sorted(trials.items(), key=lambda trial: trial_number(trial[0])))
+        error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
+        errors[name] = reached.get("error", error)
+    remove_folder(plan.folder)
+    trials = read_journal(plan.journal)
+    return {
+        name: (plan.space.read(trials[name]["config"]), errors.get(name))
+        for name in sorted(trials, key=trial_number)
+    }
 
 
 def new_tuner(
-    plan: Plan, trainable: Any, time_budget: float | None, watcher: Watcher
+    plan: Plan,
+    trainable: Any,
+    points: list[dict[str, Any]],
+    time_budget: float | None,
+    watcher: Watcher,
 ) -> tune.Tuner:
-    """Return the Tuner of a search that begins."""
+    """Return the Tuner of a search, which tries the configurations `points` first."""
     first = 1 if isinstance(plan.space, Draw) else 0  # Tune counts a given list from 0
 
     def name_of(trial: Any) -> str:
-        number = int(trial.experiment_tag.split("_")[0]) + first
-        names = (f"{plan.name}-trial{number}{suffix}" for suffix in ("", *ascii_lowercase))
-        # A trial that began just before its driver died may have been forgotten.
-        return next(name for name in names if not Run(plan.layout.runs / name).folder.exists())
+        return f"{plan.name}-trial{int(trial.experiment_tag.split('_')[0]) + first}"
 
     settings: dict[str, Any] = {"num_samples": plan.trials}
     param_space = {}
@@ -194,7 +232,11 @@ def new_tuner(
     else:
         sampler = SAMPLERS[plan.sampler](seed=plan.options.seed)
         settings["search_alg"] = OptunaSearch(
-            distributions(plan.space), metric=METRIC, mode="max", sampler=sampler
+            distributions(plan.space),
+            metric=METRIC,
+            mode="max",
+            sampler=sampler,
+            points_to_evaluate=points or None,
         )
         settings["scheduler"] = ASHAScheduler(
             time_attr="epoch",
@@ -227,8 +269,8 @@ def new_tuner(
 
 
 def trial_number(name: str) -> int:
-    """Return the number in the end of a trial's name."""
-    return int(name.rpartition("trial")[2].rstrip(ascii_lowercase))
+    """Return the number that ends a trial's name."""
+    return int(name.rpartition("trial")[2])
 
 
 def quiet() -> None:

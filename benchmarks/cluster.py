@@ -30,6 +30,7 @@ from kaggle_cifar.spaces import Draw
 from kaggle_cifar.storage import Layout
 
 TRIALS = 12
+SHORT = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
 WAIT = 600.0  # seconds for anything to happen
 
 
@@ -96,9 +97,8 @@ def begun(layout: Layout, name: str) -> int:
 
 def kill_a_node(layout: Layout) -> None:
     """Kill a node while its third trial is trained."""
-    short = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
     with cluster_of(1, 1) as cluster:
-        process = search(layout, cluster.address, *short, "--name", "node")
+        process = search(layout, cluster.address, *SHORT, "--name", "node")
         until(lambda: begun(layout, "node") >= 5)
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
@@ -112,9 +112,8 @@ def kill_a_node(layout: Layout) -> None:
 
 def kill_the_driver(layout: Layout) -> None:
     """Kill the process that leads a search, and call it again."""
-    short = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
     with cluster_of(1, 1) as cluster:
-        process = search(layout, cluster.address, *short, "--name", "driver")
+        process = search(layout, cluster.address, *SHORT, "--name", "driver")
         until(lambda: len(finished(layout, "driver")) >= 4)
         process.kill()
         process.wait()
@@ -122,7 +121,7 @@ def kill_the_driver(layout: Layout) -> None:
         before = {
             run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")
         }
-        process = search(layout, cluster.address, *short, "--name", "driver")
+        process = search(layout, cluster.address, *SHORT, "--name", "driver")
         process.communicate(timeout=WAIT)
     after = {run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")}
     again = [name for name in before if after[name] != before[name]]

@@ -93,8 +93,7 @@ class Trial(tune.Trainable):
 
     def _train_epoch(self) -> dict[str, Any]:
         """Return the next epoch's row, or the last one's of a run that has ended."""
-        history = self.run.read_history()
-        if self.run.name in self.plan.ended and history:
+        if self.run.name in self.plan.ended and (history := self.run.read_history()):
             return history[-1]
         try:
             return next(self.epochs, None) or self.run.read_history()[-1]

@@ -23,7 +23,7 @@ from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
 
-ROUNDS = 5
+ROUNDS = 7
 STEPS_A_ROUND = 10
 
 

@@ -11,6 +11,8 @@ from kaggle_cifar.recipes import Recipe
 if TYPE_CHECKING:
     import tensorflow as tf
 
+PREPARED = 2  # batches that are made while one is trained on
+
 
 class BatchSource:
     """Serves the batches that a recipe and a seed make of a training set.
@@ -55,11 +57,17 @@ class BatchSource:
         part = slice(first_step * self._batch_size, end * self._batch_size)
         order = rng.permutation(self._count)
         draws = self._draw(rng, epoch, order)
+        # TensorFlow 2.21's autotuning may hold the end of an epoch for as long as it ran: the
+        # iterator waits for its tuning thread, which sleeps 10 ms, 20 ms, … up to a minute and
+        # misses the call to stop.
+        options = tf.data.Options()
+        options.autotune.enabled = False
         return (
             tf.data.Dataset.from_tensor_slices((order[part], *(draw[part] for draw in draws)))
             .batch(self._batch_size)
-            .map(self._gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
+            .map(self._gather, num_parallel_calls=PREPARED, deterministic=True)
+            .prefetch(PREPARED)
+            .with_options(options)
         )
 
     def _draw(

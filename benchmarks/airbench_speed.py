@@ -11,7 +11,9 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 ROUNDS = 7
 STEPS_A_ROUND = 10
@@ -70,7 +75,7 @@ def time_training(training: Training) -> float:
     return time.perf_counter() - started
 
 
-def compile_bare_step(training: Training):
+def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
     """Return the function of nothing that computes the loss's gradients for a fixed batch."""
     import tensorflow as tf
 
@@ -89,7 +94,7 @@ def compile_bare_step(training: Training):
     return bare_step
 
 
-def time_bare(bare_step) -> float:
+def time_bare(bare_step: "Callable[[], list[tf.Tensor]]") -> float:
     """Return the seconds of as many bare steps."""
     started = time.perf_counter()
     for _ in range(STEPS_A_ROUND):

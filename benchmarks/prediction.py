@@ -12,10 +12,10 @@ import argparse
 import resource
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from reading import measure
 
 from kaggle_cifar import prediction
 from kaggle_cifar.inference import compile_forward
@@ -46,14 +46,13 @@ def main() -> None:
         batches = -(-len(ids) // prediction.BATCH_SIZE)
         bare = measure(lambda: [np.asarray(forward(batch)) for _ in range(batches)])
         before = peak_memory()
-        first, second = (
-            measure(
-                lambda copy=copy: prediction.test_probabilities(
-                    layout, copy, ids, "benchmark", "plain"
-                )
-            )
-            for copy in (copy_result(run, layout.runs / name) for name in ("first", "second"))
-        )
+
+        def predict(name: str) -> None:
+            copy = copy_result(run, layout.runs / name)
+            prediction.test_probabilities(layout, copy, ids, "benchmark", "plain")
+
+        first = measure(lambda: predict("first"))
+        second = measure(lambda: predict("second"))
         memory = peak_memory() - before
     rows = {"bare forward pass": bare, "first": first, "second": second}
     for name, (seconds, of_cores) in rows.items():
@@ -80,13 +79,6 @@ def copy_result(run: Run, folder: Path) -> Run:
     for file in (run.recipe_file, run.weights_file, run.metrics_file):
         shutil.copy(file, folder)
     return Run(folder)
-
-
-def measure(work) -> tuple[float, float]:
-    """Return the seconds of a call by the clock, and those of all cores."""
-    started = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
 def peak_memory() -> float:

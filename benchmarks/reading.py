@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,14 +65,14 @@ def linked(data: Path, folder: Path) -> Layout:
     return Layout(folder)
 
 
-def measure(work) -> tuple[float, float]:
+def measure(work: Callable[[], object]) -> tuple[float, float]:
     """Return the seconds of a call by the clock, and those of all cores."""
     started = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
-def read_all(layout: Layout, ids) -> None:
+def read_all(layout: Layout, ids: np.ndarray) -> None:
     """Read all images once."""
     for _ in read_images(layout, "test", ids, READ_BATCH):
         pass

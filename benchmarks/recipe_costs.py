@@ -12,14 +12,13 @@ arrays, whose course the run `model3` has, and whose speed is measured here, too
 import argparse
 import statistics
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_speed import plain_keras
+from training_speed import plain_keras, seconds_of_batches
 
 from kaggle_cifar import figures
 from kaggle_cifar.dataset import TrainingSet, load_training_set
@@ -105,11 +104,12 @@ def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     scaled = data.pixels / np.float32(255)
 
     def measure_once() -> Speeds:
-        started = time.perf_counter()
-        model.fit(scaled, data.labels, batch_size=recipe.batch_size, verbose=0)
-        fitted = time.perf_counter()
-        model.evaluate(scaled, data.labels, batch_size=EVALUATION_BATCH, verbose=0)
-        return len(data) / (fitted - started), len(data) / (time.perf_counter() - fitted)
+        works = (model.fit, recipe.batch_size), (model.evaluate, EVALUATION_BATCH)
+        training, evaluation = (
+            len(data) / seconds_of_batches(work, scaled, data.labels, batch_size)
+            for work, batch_size in works
+        )
+        return training, evaluation
 
     return measure_once
 

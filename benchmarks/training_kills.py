@@ -31,7 +31,7 @@ def main() -> None:
         project = Path(scratch)
         command(project, "sample", "data/raw").wait()
         command(project, "extract").wait()
-        killed_in = []
+        killed_in: list[int] = []
         while len(killed_in) < arguments.kills:
             process = train(project, "killed", arguments.epochs)
             time.sleep(moments.uniform(0, LONGEST_LIFE))

@@ -12,8 +12,10 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +26,10 @@ from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 BATCH_SIZE = 64
 COMPARED_STEPS = 20
@@ -46,7 +52,7 @@ def main() -> None:
     compare_speed(data, strategy)
 
 
-def compare_losses(data: TrainingSet, strategy) -> None:
+def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
     """Print how far the losses of the first steps differ, and how far rounding alone moves them.
 
     RMSprop's first steps have nearly the same length for every weight, whatever its gradient's
@@ -73,32 +79,30 @@ def compare_losses(data: TrainingSet, strategy) -> None:
         print(f"loss of each step, {name} - Keras: {steps}")
 
 
-def compare_speed(data: TrainingSet, strategy) -> None:
+def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
     """Print images a second of `fit` and of this program's steps, in turns."""
     own = own_training(data, strategy)
     plain = plain_keras(own.model)
     scaled = data.pixels / np.float32(255)
-    rows = np.arange(len(data))
-    torch_round = torch_training(data) if find_spec("torch") else None
 
-    def fit_round() -> None:
-        plain.fit(scaled, data.labels, batch_size=BATCH_SIZE, verbose=0)
+    def fit_round() -> float:
+        return seconds_of_batches(plain.fit, scaled, data.labels, BATCH_SIZE)
 
-    def own_round() -> None:
+    def own_round() -> float:
+        started = time.perf_counter()
         totals = np.zeros(3, np.float32)
-        for batch in own.source.batches(rows[: len(own.data)]):
+        for batch in own.source.batches(0, 0, own.source.steps):
             totals = own._train_step(batch, totals)
         np.asarray(totals)
+        return time.perf_counter() - started
 
-    ways = {"fit": (fit_round, len(data)), "here": (own_round, len(own.data))}
-    if torch_round:
-        ways["torch"] = (torch_round, len(data))
+    ways = {"fit": fit_round, "here": own_round}
+    if find_spec("torch"):
+        ways["torch"] = torch_training(data)
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS + 1):  # the first compiles
-        for name, (work, images) in ways.items():
-            started = time.perf_counter()
-            work()
-            speeds[name].append(images / (time.perf_counter() - started))
+        for name, work in ways.items():
+            speeds[name].append(len(data) / work())
     medians = {name: statistics.median(values[1:]) for name, values in speeds.items()}
     for name, speed in medians.items():
         spread = f"{min(speeds[name][1:]):,.0f} to {max(speeds[name][1:]):,.0f}"
@@ -106,14 +110,38 @@ def compare_speed(data: TrainingSet, strategy) -> None:
     print(f"here / fit: {medians['here'] / medians['fit']:.2f}")
 
 
-def own_training(data: TrainingSet, strategy) -> Training:
+def seconds_of_batches(
+    work: Callable[..., object], images: np.ndarray, labels: np.ndarray, batch_size: int
+) -> float:
+    """Return the seconds that a model's `fit` or `evaluate` spends on its batches.
+
+    Not on ending its iterator, which TensorFlow's autotuning may hold for seconds.
+    """
+    from keras.callbacks import LambdaCallback
+
+    times: list[float] = []
+
+    def note(batch: int, logs: dict | None = None) -> None:
+        times.append(time.perf_counter())
+
+    stopwatch = LambdaCallback(
+        on_train_batch_begin=note,
+        on_train_batch_end=note,
+        on_test_batch_begin=note,
+        on_test_batch_end=note,
+    )
+    work(images, labels, batch_size=batch_size, verbose=0, callbacks=[stopwatch])
+    return times[-1] - times[0]
+
+
+def own_training(data: TrainingSet, strategy: "tf.distribute.Strategy") -> Training:
     """Return this program's training of Model 3, in no run folder."""
     return Training(
         Run(Path("nowhere")), recipes.model3(), RunOptions(validation="none"), data, strategy
     )
 
 
-def plain_keras(model):
+def plain_keras(model: "keras.Model") -> "keras.Model":
     """Return Model 3 as the student project wrote it, with the weights of `model`."""
     import keras
     from keras import layers
@@ -138,7 +166,7 @@ def plain_keras(model):
     return plain
 
 
-def remove_dropout(model) -> None:
+def remove_dropout(model: "keras.Model") -> None:
     """Set the rate of every dropout layer to zero."""
     import keras
 
@@ -147,8 +175,8 @@ def remove_dropout(model) -> None:
             layer.rate = 0.0
 
 
-def torch_training(data: TrainingSet):
-    """Return a function that trains the same network in PyTorch for a round."""
+def torch_training(data: TrainingSet) -> Callable[[], float]:
+    """Return a function that trains the same network in PyTorch for a round, and its seconds."""
     import torch
     from torch import nn
 
@@ -173,13 +201,15 @@ def torch_training(data: TrainingSet):
     labels = torch.from_numpy(data.labels).long()
     kernels = [module.weight for module in modules if isinstance(module, nn.Conv2d)]
 
-    def train_round() -> None:
+    def train_round() -> float:
+        started = time.perf_counter()
         for i in range(0, len(labels), BATCH_SIZE):
             optimizer.zero_grad()
             logits = network(scaled[i : i + BATCH_SIZE])
             loss = nn.functional.cross_entropy(logits, labels[i : i + BATCH_SIZE])
             (loss + L2 * sum(kernel.square().sum() for kernel in kernels)).backward()
             optimizer.step()
+        return time.perf_counter() - started
 
     return train_round
 

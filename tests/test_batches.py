@@ -183,3 +183,9 @@ def test_shifts_reach_their_limit_in_every_direction():
         }
         seen |= {shift for shift, window in windows.items() if (window == image).all()}
     assert len(seen) == 9
+
+
+def test_tensorflow_does_not_tune_the_input():
+    # Its tuning thread may hold the end of an epoch for as long as the epoch ran.
+    source = source_of(training_set(8), batch_size=4)
+    assert source.batches(0, 0, 2).options().autotune.enabled is False

@@ -76,8 +76,8 @@ class Cluster:
         for key, wanted in (("CPU", cpus), ("GPU", gpus)):
             if wanted > most[key]:
                 raise UserError(
-                    f"A training was to get {wanted:g} {key}s, and no node has more than "
-                    f"{most[key]:g}. Give --{key.lower()}s fewer."
+                    f"A training was to get {wanted:g} {key}s; it stays on one node, and none "
+                    f"has more than {most[key]:g}. Give --{key.lower()}s fewer."
                 )
         return {"CPU": cpus, "GPU": gpus}
 

@@ -20,8 +20,8 @@ from kaggle_cifar.storage import from_json, read_json
 
 DEFAULT = "model3-tuned"
 BETTER_THAN_DEFAULT = (
-    "This is the student project's recipe. airbench84 does better in a thirtieth of its time, "
-    "airbench94 reaches 93 % in half: `kaggle-cifar train airbench94`."
+    "This is the student project's recipe. airbench84 does better in a fortieth of its time, "
+    "airbench94 reaches 93 % in a third: `kaggle-cifar train airbench94`."
 )
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")

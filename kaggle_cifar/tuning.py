@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -229,7 +230,9 @@ def new_tuner(
         settings["num_samples"] = 1
         param_space = {"setting": tune.grid_search(plan.space.settings)}
     else:
-        sampler = SAMPLERS[plan.sampler](seed=plan.options.seed)
+        # A sampler that began as the first did would draw the same trials once more.
+        seed = np.random.SeedSequence((plan.options.seed, len(points))).generate_state(1)
+        sampler = SAMPLERS[plan.sampler](seed=int(seed[0]))
         settings["search_alg"] = OptunaSearch(
             distributions(plan.space),
             metric=METRIC,

@@ -90,6 +90,7 @@ def test_a_search_goes_on_after_its_driver_and_without_a_node(layout, two_nodes)
     results = pd.read_csv(folder / "results.csv")
     names = [f"search-trial{number}" for number in range(1, TRIALS + 1)]
     assert sorted(results["run"]) == names == sorted(after), printed
+    assert results["learning_rate"].is_unique  # nothing was drawn once more
     highest = results.loc[results["validation_accuracy"].idxmax()]
     best = find_recipe(str(folder / "best_recipe.json"))
     assert best.learning_rate == highest["learning_rate"]

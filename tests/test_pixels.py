@@ -251,31 +251,18 @@ def test_a_look_at_the_files_does_not_trust_the_cache(extracted):
 # A kill at any moment
 
 KILLED_AT = """
-import os, signal, sys
+import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
 from kaggle_cifar import pixels, storage
-
-def killed(function, calls):
-    def call(*arguments, **options):
-        nonlocal calls
-        calls -= 1
-        if calls == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return call
+from kills import killing, owner_of
 
 data, ids, where, calls = sys.argv[1:]
 # TensorFlow takes seconds to import.
 pixels.decode_files = lambda paths, _: np.stack([np.array(Image.open(path)) for path in paths])
-owner, name = {
-    "begin": (np.lib.format, "write_array_header_1_0"),
-    "write": (pixels.CacheWriter, "write"),
-    "sync": (pixels, "sync"),
-    "publish": (Path, "replace"),
-}[where]
-setattr(owner, name, killed(getattr(owner, name), int(calls)))
+owner, name = owner_of(where)
+setattr(owner, name, killing(getattr(owner, name), int(calls)))
 for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20):
     pass
 """
@@ -283,13 +270,21 @@ for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
-    ("where", "calls"), [("begin", 1), ("write", 1), ("write", 6), ("sync", 1), ("publish", 1)]
+    ("where", "calls"),
+    [
+        ("numpy.lib.format:write_array_header_1_0", 1),
+        ("kaggle_cifar.pixels:CacheWriter.write", 1),
+        ("kaggle_cifar.pixels:CacheWriter.write", 6),
+        ("kaggle_cifar.pixels:sync", 1),
+        ("pathlib:Path.replace", 1),
+    ],
 )
 def test_a_kill_is_made_good_by_the_next_reading(extracted, tmp_path, where, calls):
     layout, pixels = extracted
     np.save(tmp_path / "ids.npy", IDS)
     command = [sys.executable, "-c", KILLED_AT, str(layout.data), str(tmp_path / "ids.npy")]
-    killed = subprocess.run([*command, where, str(calls)], check=False)
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    killed = subprocess.run([*command, where, str(calls)], check=False, env=path)
     assert killed.returncode == -signal.SIGKILL
     assert not list(layout.cache.glob("*.npy"))
     np.testing.assert_array_equal(read(layout), pixels)

@@ -10,13 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import kaggle_server as server
 import numpy as np
 import pytest
+from clocks import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 from kaggle_kernels import Kernel, KernelHost
@@ -42,20 +42,6 @@ RECIPE = dataclasses.replace(recipes.model1(), epochs=4)
 OPTIONS = RunOptions(seed=3)
 
 needs_7z = pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z, as Kaggle's image has it")
-
-
-class Clock:
-    """A clock that moves when somebody sleeps, which takes hardly any time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import kaggle_server as server
 import numpy as np
 import pytest
+from clocks import Clock
 from kaggle_server import KaggleSite
 from small_data import ROWS, text_of
 from test_submission import changed, write_solution
@@ -17,19 +18,6 @@ from test_submission import changed, write_solution
 from kaggle_cifar import submission, submitting
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.storage import Layout
-
-
-class Clock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A training set in memory, in shuffled and augmented batches of any epoch."""
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from kaggle_cifar.recipes import Recipe
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PREPARED = 2  # batches that are made while one is trained on
+PREPARED = max(2, os.cpu_count() or 1)  # batches that are made while one is trained on
 
 
 class BatchSource:

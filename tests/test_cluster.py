@@ -21,9 +21,10 @@ from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sweeps import train_seeds
 
-TRIALS = 4
+TRIALS = 8
+EPOCHS = 16  # so long that the second node, which takes seconds to start, gets its share
 SPACE = {
-    "epochs": [3],
+    "epochs": [EPOCHS],
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch_size": [10, 20],
 }
@@ -42,16 +43,16 @@ def two_nodes():
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory):
     layout = layout_in(tmp_path_factory.mktemp("cluster"))
-    write_training_data(layout, 40)
+    write_training_data(layout, 800)
     (layout.data / "space.json").write_text(json.dumps(SPACE))
     return layout
 
 
-def start_search(layout, address, name) -> subprocess.Popen:
+def start_search(layout, address) -> subprocess.Popen:
     command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
     command += ["--runs-dir", str(layout.runs), "search", "model1", "--sampler", "tpe"]
     command += ["--trials", str(TRIALS), "--space", str(layout.data / "space.json")]
-    command += ["--address", address, "--name", name]
+    command += ["--address", address, "--name", "search"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -62,28 +63,40 @@ def until(condition) -> None:
         time.sleep(0.05)
 
 
-def finished(layout, name) -> dict[str, int]:
+def begun(layout) -> set[str]:
+    """Return the trials that were begun."""
+    return {file.parent.name for file in layout.runs.glob("search-trial*/recipe.json")}
+
+
+def at_work(layout) -> set[str]:
+    """Return the trials that were begun and neither ended nor stopped."""
+    journal = json.loads((layout.runs / "search" / "trials.json").read_text())
+    return {name for name, trial in journal.items() if not trial["ended"]}
+
+
+def finished(layout) -> dict[str, int]:
     """Return when each trial with a result got it."""
-    files = layout.runs.glob(f"{name}-trial*/metrics.json")
+    files = layout.runs.glob("search-trial*/metrics.json")
     return {file.parent.name: file.stat().st_mtime_ns for file in files}
 
 
 def test_a_search_goes_on_after_its_driver_and_without_a_node(layout, two_nodes):
-    first = start_search(layout, two_nodes.address, "search")
-    until(lambda: finished(layout, "search"))
+    first = start_search(layout, two_nodes.address)
+    until(lambda: finished(layout))
     first.kill()
     first.communicate()
-    before = finished(layout, "search")
+    before = finished(layout)
     assert 0 < len(before) < TRIALS
-    running = {file.parent.name for file in layout.runs.glob("search-trial*/recipe.json")}
+    running = begun(layout)
 
-    again = start_search(layout, two_nodes.address, "search")
-    until(lambda: len(list(layout.runs.glob("search-trial*/recipe.json"))) > len(running))
+    again = start_search(layout, two_nodes.address)
+    # Two that the first driver had not begun are at work: one on each node.
+    until(lambda: len(at_work(layout)) == 2 and at_work(layout) <= begun(layout) - running)
     two_nodes.remove_node(two_nodes.list_all_nodes()[1], allow_graceful=False)
     printed, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert re.search(r"search-trial\d broke off \(.+\): it goes on, try 2 of 4", printed)
-    after = finished(layout, "search")
+    after = finished(layout)
     assert {name: after[name] for name in before} == before  # none was trained again
 
     folder = layout.runs / "search"
@@ -100,7 +113,7 @@ def test_a_search_goes_on_after_its_driver_and_without_a_node(layout, two_nodes)
     for name in names:
         run = Run(layout.runs / name)
         assert run.read_recipe()[1].search == "search"
-        assert len(run.read_history()) == run.read_metrics()["epochs"] <= 3
+        assert len(run.read_history()) == run.read_metrics()["epochs"] <= EPOCHS
         assert not run.checkpoint_file.exists()
 
 

@@ -27,7 +27,7 @@ from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import draw_sample
 from kaggle_cifar.search import train_in_turn
 from kaggle_cifar.spaces import Draw
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.storage import Layout, read_json
 
 TRIALS = 12
 SHORT = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
@@ -90,16 +90,19 @@ def finished(layout: Layout, name: str) -> list[Run]:
     return [run for run in runs if run.finished]
 
 
-def begun(layout: Layout, name: str) -> int:
-    """Return how many trials of a search have begun."""
-    return len(list(layout.runs.glob(f"{name}-trial*/recipe.json")))
+def at_work(layout: Layout, name: str) -> list[Run]:
+    """Return the search's runs that train: begun, and neither ended nor stopped."""
+    journal = layout.runs / name / "trials.json"
+    trials = read_json(journal) if journal.exists() else {}
+    runs = (Run(layout.runs / trial) for trial, state in trials.items() if not state["ended"])
+    return [run for run in runs if run.recipe_file.exists()]
 
 
 def kill_a_node(layout: Layout) -> None:
-    """Kill a node while its third trial is trained."""
+    """Kill a node while it trains, some trials after the first."""
     with cluster_of(1, 1) as cluster:
         process = search(layout, cluster.address, *SHORT, "--name", "node")
-        until(lambda: begun(layout, "node") >= 5)
+        until(lambda: len(finished(layout, "node")) >= 3 and len(at_work(layout, "node")) == 2)
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
     results = pd.read_csv(layout.runs / "node" / "results.csv")

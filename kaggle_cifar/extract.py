@@ -72,7 +72,7 @@ def extract_unlocked(layout: Layout, archive: Path, split: str) -> bool:
     if not archive.exists():
         raise UserError(
             f"{archive} is missing and {folder} is not extracted. Run `kaggle-cifar download`, "
-            "or `kaggle-cifar sample` for a small competition without Kaggle."
+            f"or `kaggle-cifar sample {archive.parent}` for a small competition without Kaggle."
         )
     extract_archive(archive, folder, manifest, expected_ids(layout, split))
     return True

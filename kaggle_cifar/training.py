@@ -402,7 +402,7 @@ class Training:
         while not self.is_done:
             if self.step == 0:
                 self.control.start_epoch(self.recipe, self.epoch)
-            if self.epoch == self.recipe.whitening_bias_epochs:
+            if 0 < self.epoch == self.recipe.whitening_bias_epochs:
                 self._train_step = self._compile_train_step()
             self._run_steps(stop_signal)
             self._end_epoch()

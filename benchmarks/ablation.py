@@ -35,7 +35,7 @@ PARTS = {
     "whitening filters": ["network_options.whitening=false"],
     "identity start": ["network_options.identity_start=false"],
     "64-fold rate of biases": ["sgd.bias_factor=1"],
-    "Nesterov's momentum": ["sgd.momentum=0"],
+    "Nesterov's momentum": ["sgd.momentum=0", "muon.momentum=0"],
     "L2": ["sgd.l2=0"],
     "label smoothing": ["label_smoothing=0"],
     "rise of the rate": ["schedule.peak=0"],
@@ -68,7 +68,8 @@ def main() -> None:
     print_row("nothing", whole, None)
     for part, changes in PARTS.items():
         if is_part(base, part):
-            variant = change_recipe(base, changes)
+            used = [change for change in changes if base.muon or not change.startswith("muon.")]
+            variant = change_recipe(base, used)
             without = [accuracies(layout, variant, seed) for seed in range(arguments.seeds)]
             print_row(part, without, whole)
 

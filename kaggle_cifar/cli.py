@@ -310,7 +310,7 @@ def train(
     from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
 
     refuse_contradictions(context)
-    if context.get_parameter_source("recipe") is ParameterSource.DEFAULT:
+    if recipe.name == recipes.DEFAULT:
         say(recipes.BETTER_THAN_DEFAULT)
     recipe = changed_recipe(recipe, changes)
     run_name = name or recipe.name + (f"-{time_budget / 60:g}m" if time_budget else "")
@@ -368,6 +368,11 @@ def refuse_contradictions(context: click.Context) -> None:
         if is_given(context, first) and is_given(context, second):
             names = f"--{first} and --{second}".replace("_", "-")
             raise click.UsageError(f"{names} exclude each other: {reason}.")
+    changed = {change.partition("=")[0] for change in context.params["changes"]}
+    for name in ("epochs", "mixed_precision"):
+        if is_given(context, name) and name in changed:
+            option = f"--{name}".replace("_", "-")
+            raise click.UsageError(f"{option} and --set {name}=… exclude each other: give one.")
     for name in ("accelerator", "predict", "detach"):
         if is_given(context, name) and not is_given(context, "on"):
             raise click.UsageError(f"--{name} belongs to a training with --on kaggle.")

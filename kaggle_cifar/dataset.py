@@ -1,8 +1,7 @@
-"""Images and labels by id to a training set; the validation split; batches for training."""
+"""Images and labels by id to a training set; the validation split."""
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from kaggle_cifar.pixels import read_images
 from kaggle_cifar.progress import progress_bar
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.tables import read_training_labels
-
-if TYPE_CHECKING:
-    pass
 
 VALIDATION_SHARE = 0.2
 READ_BATCH = 512  # images

@@ -4,6 +4,8 @@ All is judged on images that no run was trained on: those that all of them were 
 of the same recipe on different folds count as one, validated on the folds' images together.
 """
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,13 +96,22 @@ def describe_gain(
 
 def group(runs: Sequence[Run]) -> list[Member]:
     """Return the members of an ensemble of `runs`, in their order."""
-    members: dict[object, list[Run]] = {}
+    members: dict[str, list[Run]] = {}
     for run in runs:
-        recipe, options = run.read_recipe()
-        folded = options.validation.startswith("fold")
-        key = (recipe.name, options.seed, options.limit) if folded else run.name
-        members.setdefault(key, []).append(run)
+        members.setdefault(_key(run), []).append(run)
     return [Member("+".join(run.name for run in group), tuple(group)) for group in members.values()]
+
+
+def _key(run: Run) -> str:
+    """Return what runs have in common that differ in nothing but their fold."""
+    recipe, options = run.read_recipe()
+    if not options.validation.startswith("fold"):
+        return run.name
+    _, _, folds = options.validation.partition("of")
+    settings = {**dataclasses.asdict(recipe), **dataclasses.asdict(options), "validation": folds}
+    if options.time_budget:  # each fold's epochs are what the time allowed it
+        del settings["epochs"]
+    return json.dumps(settings, sort_keys=True)
 
 
 def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:

@@ -137,6 +137,19 @@ def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
     return tf.transpose(x) if transposed else x
 
 
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling in float16, which of several GPUs looks at the first one's gradients.
+
+    Here an overflow on any of them makes all leave out the step.
+    """
+
+    def check_finite(self, grads: list[tf.Tensor]) -> tf.Tensor:
+        """Return whether the gradients of all replicas are finite, bool ()."""
+        overflows = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, overflows) == 0
+
+
 class Lookahead:
     """Slow weights that the network's are drawn back to now and then, after airbench.
 

@@ -53,6 +53,10 @@ TIMED_STEPS = 3  # at least, to know the speed
 BUDGET_TIMED = 0.02  # of a time budget, to know it better
 BUDGET_USED = 0.95  # of what is left: machines slow down
 MEASURED_IMAGES = 10_000  # of the training images, evenly spread, at the end
+MEMORY_ADVICE = (
+    "Close other programs, choose a smaller recipe, or a smaller batch with --set batch_size=…, "
+    "which is another recipe."
+)
 
 
 class Interrupted(Exception):
@@ -94,7 +98,7 @@ def train_by_epochs(
     refuse_contradictions(recipe, options)
     started = time.monotonic()
     run = named_run(layout, name)
-    with lock(run.folder, "training"):
+    with lock(run.folder, "training"), telling_of_memory(recipe):
         recipe = fitted_before(run, recipe, options)
         if is_finished(run, recipe, options):
             remove_folder(run.folder / "checkpoint")
@@ -162,21 +166,23 @@ def is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     """
     if not run.recipe_file.exists():
         return False
-    there = {**_flat(run.read_recipe()[0]), **_flat(run.read_recipe()[1])}
-    asked = {**_flat(recipe), **_flat(options)}
-    differing = [key for key in asked if asked[key] != there[key]]
-    if differing:
-        differences = "; ".join(f"{key}: {there[key]}, now {asked[key]}" for key in differing)
+    there = run.read_recipe()
+    differences = _differences(there[0], recipe) + _differences(there[1], options)
+    if differences:
         raise UserError(
-            f"The run {run.folder} exists with other settings ({differences}). Choose another "
-            "--name, or give the settings it was started with to go on with it."
+            f"The run {run.folder} exists with other settings ({'; '.join(differences)}). "
+            "Choose another --name, or give the settings it was started with to go on with it."
         )
     return run.finished
 
 
-def _flat(settings: Recipe | RunOptions) -> dict[str, Any]:
-    values = dataclasses.asdict(settings)
-    return {"recipe" if key == "name" else key: value for key, value in values.items()}
+def _differences(there: Recipe | RunOptions, asked: Recipe | RunOptions) -> list[str]:
+    before, now = dataclasses.asdict(there), dataclasses.asdict(asked)
+    return [
+        f"{'recipe' if key == 'name' else key}: {before[key]}, now {value}"
+        for key, value in now.items()
+        if value != before[key]
+    ]
 
 
 def _refuse_changed_data(run: Run, digest: str) -> None:
@@ -233,7 +239,7 @@ class Training:
         networks.adapt(recipe.network, self.model, self.data.pixels)
         self.optimizer = optimizers.build(recipe)
         if keras.config.dtype_policy().compute_dtype == "float16":
-            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+            self.optimizer = optimizers.LossScale(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self.lookahead = optimizers.Lookahead(self.model.variables) if recipe.lookahead else None
 
@@ -264,7 +270,8 @@ class Training:
         arrays = {
             "totals": [np.asarray(self.totals)],
             "model": [variable.numpy() for variable in self.model.variables],
-            "optimizer": [variable.numpy() for variable in self.optimizer.variables],
+            "optimizer": [variable.numpy() for variable in self._optimizer_variables],
+            "loss_scale": [variable.numpy() for variable in self._loss_scale],
             "lookahead": [variable.numpy() for variable in self._slow_weights],
             "best_weights": self.best_weights,
         }
@@ -277,7 +284,9 @@ class Training:
         self.totals = arrays["totals"][0]
         self.best_weights = arrays.get("best_weights", [])
         _assign(self.model.variables, arrays["model"])
-        _assign(self.optimizer.variables, arrays["optimizer"])
+        _assign(self._optimizer_variables, arrays["optimizer"])
+        if self._loss_scale and "loss_scale" in arrays:  # found anew in another precision
+            _assign(self._loss_scale, arrays["loss_scale"])
         _assign(self._slow_weights, arrays.get("lookahead", []))
 
     def _save(self) -> None:
@@ -296,15 +305,32 @@ class Training:
         say(f"Going on with {self.run.name} at epoch {self.epoch + 1}, step {self.step + 1}.")
 
     @property
+    def _optimizer_variables(self) -> list[Any]:
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer).variables
+
+    @property
+    def _loss_scale(self) -> list[Any]:
+        """The state of float16's loss scale, which no other precision has."""
+        if not hasattr(self.optimizer, "dynamic_scale"):
+            return []
+        return [self.optimizer.dynamic_scale, self.optimizer.step_counter]
+
+    @property
     def _slow_weights(self) -> list[Any]:
         return self.lookahead.slow if self.lookahead else []
 
     # Before the first step
 
     def refuse_too_large(self) -> None:
-        """Raise a UserError where a batch of this recipe cannot fit into the memory."""
-        import psutil
+        """Raise a UserError where a batch of this recipe cannot fit into the memory.
 
+        A GPU's free memory is not known before it runs out: then `telling_of_memory` does it.
+        """
+        import psutil
+        import tensorflow as tf
+
+        if tf.config.list_physical_devices("GPU"):
+            return
         outputs = sum(math.prod(layer.output.shape[1:]) for layer in self.model.layers)
         # Each output is kept for the gradient, which is as large; 4 bytes a number.
         needed = 2 * 4 * outputs * min(self.recipe.batch_size, len(self.data))
@@ -312,9 +338,8 @@ class Training:
         if needed > free:
             raise UserError(
                 f"{self.recipe.name} needs about {needed / 2**30:.1f} GiB for a batch of "
-                f"{self.recipe.batch_size:,} images, and {free / 2**30:.1f} GiB are free. Close "
-                "other programs, choose a smaller recipe, or a smaller batch with "
-                "--set batch_size=…, which is another recipe."
+                f"{self.recipe.batch_size:,} images, and {free / 2**30:.1f} GiB are free. "
+                f"{MEMORY_ADVICE}"
             )
 
     def fit_into(self, seconds: float) -> None:
@@ -554,8 +579,8 @@ class Training:
             )
         if self.epoch < last:
             return variables
-        frozen = {id(variable) for variable in layers[0].variables}
-        return [variable for variable in variables if id(variable) not in frozen]
+        bias = getattr(layers[0], "bias", None)
+        return [variable for variable in variables if variable is not bias]
 
     def _penalty(self) -> "tf.Tensor":
         """Return the sum of the layers' regularisation losses."""
@@ -697,6 +722,22 @@ class Estimate:
             f"{speed:,.0f} images/s: about {duration(self._images / speed)} an epoch, "
             f"at most {duration(left)} to the end of epoch {self._epochs:.4g}."
         )
+
+
+@contextmanager
+def telling_of_memory(recipe: Recipe) -> Iterator[None]:
+    """Raise a UserError in place of what Python or TensorFlow raise when memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        import tensorflow as tf
+
+        if not isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+            raise
+        raise UserError(
+            f"{recipe.name} with a batch of {recipe.batch_size:,} images does not fit into the "
+            f"memory of this machine. {MEMORY_ADVICE}"
+        ) from error
 
 
 @contextmanager

@@ -57,6 +57,11 @@ def test_help_imports_nothing_heavy():
         (["train", "--folds", "5", "--validation", "none"], "--folds and --validation exclude"),
         (["train", "--folds", "5", "--seeds", "3"], "--seeds and --folds exclude"),
         (["train", "--epochs", "3", "--time-budget", "5m"], "--epochs and --time-budget exclude"),
+        (["train", "--epochs", "3", "--set", "epochs=5"], "--epochs and --set epochs=… exclude"),
+        (
+            ["train", "--mixed-precision", "--set", "mixed_precision=false"],
+            "--mixed-precision and --set mixed_precision=… exclude",
+        ),
         (["train", "--time-budget", "50"], "Write it like 50m, 1h30m or 90s"),
         (["train", "--validation", "fold6of5"], "a fold like fold1of10"),
         (["train", "airbench94", "--set", "sgd=null"], "--set: The settings 'sgd'"),

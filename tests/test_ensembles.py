@@ -16,7 +16,7 @@ from kaggle_cifar.ensembles import Comparison, compare, describe_gain, group, we
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import write_probabilities
 from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import write_json
+from kaggle_cifar.storage import read_json, write_json
 
 IMAGES = 60
 TEST_IDS = [*range(3, 90, 7), 100_000]
@@ -162,6 +162,27 @@ def test_the_folds_of_a_recipe_are_one_member_and_seeds_are_not(layout):
         tuple(others),
         (seeds[1],),
     ]
+
+
+def test_only_runs_that_differ_in_nothing_but_their_fold_are_one_member(layout):
+    short = dataclasses.replace(recipes.model1(), epochs=2)
+    one, other = (
+        write_run(layout, name, range(1, 34), "fold1of3", recipe=recipe)
+        for name, recipe in (("long", None), ("short", short))
+    )
+    assert [member.runs for member in group([one, other])] == [(one,), (other,)]
+    fifth = write_run(layout, "fifth", range(34, 54), "fold2of5")
+    assert len(group([one, fifth])) == 2
+
+
+def test_folds_in_a_time_budget_are_one_member_whatever_epochs_it_allowed_them(layout):
+    folds = write_folds(layout, "model1")
+    for epochs, run in enumerate(folds, 3):
+        content = read_json(run.recipe_file)
+        content["recipe"]["epochs"] = epochs / 2
+        content["options"]["time_budget"] = 60.0
+        write_json(run.recipe_file, content)
+    assert [member.runs for member in group(folds)] == [tuple(folds)]
 
 
 def test_folds_together_are_compared_on_every_image(layout):

@@ -1,6 +1,8 @@
 """The optimisers and Lookahead against their formulas, on the variables of a real network."""
 
 import dataclasses
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -111,7 +113,7 @@ def test_nesterov_without_l2_is_keras_sgd():
 
 @pytest.mark.parametrize(
     "wrap",
-    [lambda optimizer: optimizer, keras.optimizers.LossScaleOptimizer],
+    [lambda optimizer: optimizer, optimizers.LossScale],
     ids=["float32", "float16"],
 )
 def test_l2_is_coupled_and_batch_norms_biases_are_faster(network, wrap):
@@ -236,3 +238,42 @@ def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
     corners = ([0, peak, 1], [start, 1, end]) if rises else ([0, 1], [1, end])
     factor = Triangle(start, peak, end).factor(progress)
     assert factor == pytest.approx(np.interp(progress, *corners), abs=1e-9)
+
+
+# Two logical CPUs stand for two GPUs; they must be set up before TensorFlow starts.
+OVERFLOW = """
+import keras, numpy as np
+import tensorflow as tf
+from kaggle_cifar.optimizers import LossScale, NesterovSGD
+
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    variable = keras.Variable(np.ones(3, np.float32))
+    optimizer = LossScale(NesterovSGD(0.5, momentum=0.0, l2=0.0, bias_factor=1.0))
+    optimizer.build([variable])
+
+@tf.function
+def step(overflowing):
+    def replica_step():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        gradient = tf.where(tf.equal(replica, overflowing), np.inf, 1.0) * tf.ones(3)
+        optimizer.apply([gradient * optimizer.dynamic_scale], [variable])
+    strategy.run(replica_step)
+
+for overflowing in (0, 1):
+    scale = optimizer.dynamic_scale.numpy()
+    step(tf.constant(overflowing))
+    print(variable.numpy(), optimizer.dynamic_scale.numpy() / scale)
+step(tf.constant(-1))
+print(variable.numpy(), optimizer.step_counter.numpy())
+"""
+
+
+def test_an_overflow_on_any_of_several_devices_leaves_out_the_step():
+    printed = subprocess.run(
+        [sys.executable, "-c", OVERFLOW], check=True, capture_output=True, text=True
+    ).stdout
+    # Two devices, each with a gradient of 1: at the rate of 0.5 the variable falls by 1.
+    assert printed.splitlines() == ["[1. 1. 1.] 0.5", "[1. 1. 1.] 0.5", "[0. 0. 0.] 1"]

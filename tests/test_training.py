@@ -28,13 +28,13 @@ from kaggle_cifar.storage import write_json
 # early stopping with its best weights, dropout's seeds, a short last batch.
 RECIPE = dataclasses.replace(
     recipes.model3_tuned(),
-    batch_size=16,
+    batch_size=20,
     epochs=4,
     plateau=recipes.Plateau(factor=0.5, patience=1),
     exponential_decay=recipes.ExponentialDecay(start=2, rate=0.1),
 )
 OPTIONS = RunOptions(seed=3)
-IMAGES = 60  # 48 to train on: 3 steps an epoch
+IMAGES = 60  # 48 to train on: 20, 20 and 8 an epoch
 
 
 class Killed(BaseException):
@@ -304,6 +304,7 @@ def test_mixed_precision_trains_and_resumes(layout, monkeypatch, float32_again):
 TWO_DEVICES = """
 import dataclasses, json, sys
 from pathlib import Path
+import keras
 import tensorflow as tf
 from kaggle_cifar import recipes
 from kaggle_cifar.dataset import load_training_set
@@ -314,8 +315,9 @@ from kaggle_cifar.training import Training
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
+keras.config.set_dtype_policy(sys.argv[4])
 recipe = dataclasses.replace(
-    recipes.find_recipe(sys.argv[3]), name="shared", epochs=2, batch_size=16
+    recipes.find_recipe(sys.argv[3]), name="shared", epochs=2, batch_size=20
 )
 data = load_training_set(Layout(Path(sys.argv[1])))
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -327,14 +329,22 @@ for name, strategy in {"one": one, "two": two}.items():
 """
 
 
-@pytest.mark.parametrize("recipe", ["model1", "model3-tuned", "sgd.json", "muon.json"])
-def test_several_devices_share_each_batch(layout, tmp_path, recipe):
+@pytest.mark.parametrize(
+    ("recipe", "precision"),
+    [
+        ("model1", "float32"),
+        ("model3-tuned", "float32"),
+        ("sgd.json", "mixed_float16"),
+        ("muon.json", "float32"),
+    ],
+)
+def test_several_devices_share_each_batch(layout, tmp_path, recipe, precision):
     if recipe.endswith(".json"):
         muon = {"optimizer": "muon", "muon": recipes.Muon(0.1, 0.6)} if recipe[0] == "m" else {}
         small = small_airbench(whitening_bias_epochs=1, **muon)
         recipe = str(tmp_path / recipe)
         write_json(Path(recipe), dataclasses.asdict(small))
-    arguments = [str(layout.data), str(tmp_path), recipe]
+    arguments = [str(layout.data), str(tmp_path), recipe, precision]
     subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
     one, two = (Run(tmp_path / name).read_history() for name in ("one", "two"))
     if recipe == "model1":  # without dropout and batch statistics the course is the same
@@ -343,6 +353,33 @@ def test_several_devices_share_each_batch(layout, tmp_path, recipe):
     assert [row["epoch"] for row in two] == [1, 2]
     assert all(np.isfinite(row["val_loss"]) for row in two)
     assert Run(tmp_path / "two").finished
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
+)
+def test_a_training_goes_on_in_another_precision(layout, monkeypatch, float32_again, before, after):
+    """As on a machine whose GPU is a newer or an older one."""
+    import keras
+
+    start = training.start_tensorflow
+
+    def start_in(precision):
+        def start_there(_):
+            strategy = start()
+            keras.config.set_dtype_policy(precision)
+            return strategy
+
+        monkeypatch.setattr(training, "start_tensorflow", start_there)
+
+    start_in(before)
+    with monkeypatch.context() as patch:
+        kill_at(patch, (np, "savez"), 2)
+        with pytest.raises(Killed):
+            training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
+    start_in(after)
+    run = training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
+    assert run.read_metrics()["epochs"] == 4
 
 
 # The fast recipes: a schedule, Lookahead, augmentation, a layer that is frozen midway.
@@ -430,6 +467,22 @@ def test_the_whitening_bias_stands_still_after_its_epochs_and_the_filters_always
     assert (others[3] != others[2]).any()
 
 
+def test_first_filters_that_do_not_whiten_are_trained_when_the_bias_stands_still(
+    layout, monkeypatch
+):
+    def first_layer(self):
+        layer = self.model.get_layer("whitening")
+        return [np.array(variable) for variable in (layer.kernel, layer.bias)]
+
+    epochs = watch_epochs(monkeypatch, first_layer)
+    options = {"widths": [8, 8, 8], "whitening": False}
+    recipe = small_airbench(network_options=options, whitening_bias_epochs=0, lookahead=None)
+    training.train(layout, recipe, "plain-filters", OPTIONS)
+    filters, biases = zip(*epochs, strict=True)
+    assert (filters[1] != filters[0]).any()
+    np.testing.assert_array_equal(biases[-1], 0)
+
+
 def test_the_slow_weights_are_the_result(layout, monkeypatch):
     fast_and_slow = watch_epochs(
         monkeypatch,
@@ -498,6 +551,27 @@ def test_a_batch_that_fits_into_no_memory_is_refused_before_anything_is_written(
         training.train(layout, small_airbench(), "large", OPTIONS)
     assert "batch_size" in str(caught.value)
     assert not (layout.runs / "large").exists()
+
+
+@pytest.mark.parametrize("place", ["__init__", "run_epochs"])
+def test_memory_that_runs_out_is_told_in_a_sentence(layout, monkeypatch, place):
+    import tensorflow as tf
+
+    def run_out(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(training.Training, place, run_out)
+    with pytest.raises(UserError, match="10 images does not fit into the memory") as caught:
+        training.train(layout, small_airbench(), "exhausted", OPTIONS)
+    assert "batch_size" in str(caught.value)
+
+
+def test_a_recipe_whose_precision_was_changed_is_another(layout):
+    recipe = small_airbench(epochs=1)
+    training.train(layout, recipe, "precision", OPTIONS)
+    changed = dataclasses.replace(recipe, mixed_precision=not recipe.mixed_precision)
+    with pytest.raises(UserError, match="mixed_precision: "):
+        training.train(layout, changed, "precision", OPTIONS)
 
 
 # The time budget. An evaluation takes 0.1 s an image on these machines, a step 2 s.

@@ -44,6 +44,7 @@ TICKS = {
     600: "10 min",
     1800: "30 min",
     3600: "1 h",
+    10800: "3 h",
 }
 
 Speeds = tuple[float, float]  # images a second of training and of evaluation
@@ -207,18 +208,17 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
             textcoords="offset points",
             color=colour,
             va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )
     axes.axhline(TARGET, color=figures.INK, linewidth=0.8)
     axes.annotate(
         f"the student project: {TARGET:.2%}",
-        (0.99, TARGET),
-        xycoords=("axes fraction", "data"),
-        ha="right",
-        va="bottom",
+        (45, TARGET),
+        va="top",
         fontsize="small",
     )
     axes.set_xscale("log")
-    axes.set_xlim(min(TICKS), 3 * max(TICKS))
+    axes.set_xlim(min(TICKS), 1.4 * max(TICKS))
     axes.set_xticks(list(TICKS), list(TICKS.values()))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

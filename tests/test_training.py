@@ -193,7 +193,7 @@ def test_a_signal_saves_the_state_and_stops(layout, number, status):
 
 def test_the_same_name_with_another_recipe_is_refused_with_both(undisturbed, layout):
     other = dataclasses.replace(RECIPE, batch_size=32)
-    with pytest.raises(UserError, match="batch_size: 16, now 32"):
+    with pytest.raises(UserError, match="batch_size: 20, now 32"):
         training.train(layout, other, "undisturbed", OPTIONS)
     with pytest.raises(UserError, match="seed: 3, now 4"):
         training.train(layout, RECIPE, "undisturbed", RunOptions(seed=4))

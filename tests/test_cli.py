@@ -130,6 +130,17 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     assert options.time_budget == next((budgets[a] for a in arguments if a in budgets), None)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"), [([], True), (["model3-tuned"], True), (["airbench94"], False)]
+)
+def test_the_default_recipe_says_which_does_better(monkeypatch, capsys, arguments, told):
+    from kaggle_cifar import training
+
+    monkeypatch.setattr(training, "train", lambda *arguments: None)
+    cli.cli.main(["train", *arguments], standalone_mode=False)
+    assert ("airbench94 reaches 93 %" in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize("sweep", [[], ["--seeds", "1"]])
 def test_tensorboard_reaches_the_training(monkeypatch, sweep):
     from kaggle_cifar import sweeps, training

@@ -108,10 +108,12 @@ def _key(run: Run) -> str:
     if not options.validation.startswith("fold"):
         return run.name
     _, _, folds = options.validation.partition("of")
-    settings = {**dataclasses.asdict(recipe), **dataclasses.asdict(options), "validation": folds}
+    settings = dataclasses.asdict(recipe)
     if options.time_budget:  # each fold's epochs are what the time allowed it
         del settings["epochs"]
-    return json.dumps(settings, sort_keys=True)
+    # Apart, since both have a mixed_precision.
+    both = [settings, {**dataclasses.asdict(options), "validation": folds}]
+    return json.dumps(both, sort_keys=True)
 
 
 def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:

@@ -101,7 +101,9 @@ class Project:
         """Whether there is something that a step has begun and not finished."""
         folders = {self.folder / Path(pattern).parent for pattern in made}
         names = {path.name for folder in folders if folder.exists() for path in folder.iterdir()}
-        return any(name[0] == "." or name.endswith(".parts") for name in names - {".lock"})
+        return any(
+            name[0] == "." or name.endswith(".parts") for name in names - {".kaggle-cifar.lock"}
+        )
 
     def digests(self, made: tuple[str, ...]) -> dict[str, str]:
         """Return the SHA-1 of each file that stands under a final name, by path."""

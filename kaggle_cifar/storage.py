@@ -9,7 +9,7 @@ import shutil
 import types
 import typing
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import (
+    RESERVED,
+    read_record,
+    record_of,
+    regular_file,
+    remove_reserved,
+    reserved_path,
+)
 
-LOCK_NAME = ".lock"
+LOCK_NAME = f"{RESERVED}.lock"
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Layout:
 
 def partial_path(path: Path) -> Path:
     """Return the place beside `path` where its content grows until it is whole."""
-    return path.with_name(f".{path.name}.partial")
+    return reserved_path(path, "partial")
 
 
 @contextmanager
@@ -62,22 +70,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; move it to `path` when the block ends well.
 
     The content is on the disk before the name is. When the block raises, the partial file is
-    removed and whatever was at `path` before stays. One writer at a time: see `lock`.
+    removed and whatever was at `path` before stays. A link is followed: what it leads to is
+    written. One writer at a time: see `lock`. Whoever calls this knows that a file that is there
+    already is this program's own.
 
     Raises
     ------
+    ForeignPathError
+        When `path` leads to anything but a regular file.
     UserError
         When the disk is full or the folder cannot be written.
     """
+    path = regular_file(path)
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_reserved(partial)  # of a process that was killed
         yield partial
         sync(partial)
         partial.replace(path)
         sync(path.parent)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        remove_reserved(partial)
         if isinstance(error, OSError):
             raise explain_os_error(error, path) from error
         raise
@@ -97,6 +111,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_record(path: Path, kind: str, values: dict[str, Any]) -> None:
+    """Write a record to `path`, atomically, unless something else is there.
+
+    Raises
+    ------
+    ForeignPathError
+        When a file is there that is no record of that kind.
+    """
+    read_record(path, kind)
+    write_json(path, record_of(kind, values))
 
 
 def read_json(path: Path) -> Any:
@@ -176,20 +202,35 @@ def lock(folder: Path, activity: str) -> Iterator[None]:
     UserError
         When the folder cannot be written.
     """
+    with held(folder / LOCK_NAME, folder, activity):
+        try:
+            yield
+        finally:
+            remove_if_only_lock(folder)
+
+
+def lock_file(path: Path, activity: str) -> AbstractContextManager[None]:
+    """Hold one file for one process, as `lock` holds a folder."""
+    path = regular_file(path)
+    return held(reserved_path(path, "lock"), path, activity)
+
+
+@contextmanager
+def held(lock_path: Path, path: Path, activity: str) -> Iterator[None]:
+    """Hold `path` by a lock at `lock_path`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        holder = FileLock(folder / LOCK_NAME)
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        holder = FileLock(lock_path)
         holder.acquire(blocking=False)
     except Timeout:
         raise BusyError(
-            f"Another {activity} is at work in {folder}. Wait for it to end, then run this again."
+            f"Another {activity} is at work in {path}. Wait for it to end, then run this again."
         ) from None
     except OSError as error:
-        raise explain_os_error(error, folder) from error
+        raise explain_os_error(error, path) from error
     try:
         yield
     finally:
-        remove_if_only_lock(folder)
         holder.release()
 
 

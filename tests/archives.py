@@ -103,5 +103,5 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     return {
         path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes()
         for path in folder.rglob("*")
-        if path.name != ".lock"
+        if path.name != ".kaggle-cifar.lock"
     }

@@ -751,7 +751,7 @@ def test_a_kill_is_made_good_by_the_next_run(
     for split, count in (("train", 30), ("test", 40)):
         found = {path.name: path.read_bytes() for path in layout.images(split).iterdir()}
         assert found == {f"{i}.png": png(i) for i in range(1, count + 1)}
-    assert not [path for path in layout.data.glob(".*") if path.name != ".lock"]
+    assert not [path for path in layout.data.glob(".*") if path.name != ".kaggle-cifar.lock"]
 
 
 def test_the_command_line_tells_once_what_it_extracted(

@@ -58,7 +58,7 @@ def test_images_and_labels_come_in_the_competitions_layout(batches, layout, caps
     for image_id, image in enumerate(test_images, start=1):
         np.testing.assert_array_equal(Image.open(layout.images("test") / f"{image_id}.png"), image)
     # The labels of the test images are nowhere.
-    assert {path.name for path in layout.raw.iterdir() if path.name != ".lock"} == {
+    assert {path.name for path in layout.raw.iterdir() if path.name != ".kaggle-cifar.lock"} == {
         "source.json",
         "trainLabels.csv",
         "sampleSubmission.csv",

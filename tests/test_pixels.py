@@ -47,7 +47,7 @@ def caches(layout):
     """Return what is in the cache's folder, but for its lock."""
     if not layout.cache.exists():
         return []
-    return sorted(path.name for path in layout.cache.iterdir() if path.name != ".lock")
+    return sorted(path.name for path in layout.cache.iterdir() if path.name != ".kaggle-cifar.lock")
 
 
 def no_decoder(*_):

@@ -234,7 +234,9 @@ REPLACED = ("a part", "the cache", "the probabilities", "the CSV", "the CSV's re
 def results(layout, run):
     """Return all that predicting and writing the CSV made, by name."""
     folders = (run.folder, layout.cache, layout.submissions)
-    files = [path for folder in folders for path in folder.glob("*") if path.name != ".lock"]
+    files = [
+        path for folder in folders for path in folder.glob("*") if path.name != ".kaggle-cifar.lock"
+    ]
     return {path.name: path.read_bytes() for path in files if path.is_file()}
 
 
@@ -313,13 +315,16 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
     predict_and_write()
     ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
     assert ids == sorted(IDS)
-    assert not list(runs[0].folder.glob("**/.*.partial"))
+    assert not list(runs[0].folder.glob("**/.kaggle-cifar*.partial"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device without room")
-def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path):
+def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path, monkeypatch):
     # NumPy's own writing to a file raises an error that does not tell a full disk.
-    storage.partial_path(tmp_path / "part.npy").symlink_to("/dev/full")
+    write_bytes = Path.write_bytes
+    monkeypatch.setattr(
+        Path, "write_bytes", lambda path, content: write_bytes(Path("/dev/full"), content)
+    )
     with pytest.raises(UserError, match="The disk is full"):
         write_array(tmp_path / "part.npy", np.zeros((10_000, 10), np.float32))
     assert list(tmp_path.iterdir()) == []

@@ -91,7 +91,7 @@ def train(layout: Layout, recipe=RECIPE, options=OPTIONS, **changes) -> Run:
 def assert_same(run: Run, other: Run) -> None:
     """Assert that two runs are the same but for the time they took and the machine."""
     files = [{p.relative_to(r.folder) for p in r.folder.rglob("*")} for r in (run, other)]
-    hidden = {Path("remote.json"), Path(".lock")}
+    hidden = {Path("remote.json"), Path(".kaggle-cifar.lock")}
     assert files[0] - hidden == files[1] - hidden
     a, b = (r.load_model().get_weights() for r in (run, other))
     for left, right in zip(a, b, strict=True):

@@ -51,7 +51,7 @@ def snapshot(folder):
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name != ".kaggle-cifar.lock"
     }
 
 

@@ -174,6 +174,59 @@ def test_an_output_that_cannot_be_printed_is_a_sentence(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (1, 2), (0, 1, 2)], ids=str)
+def test_closed_standard_streams_are_no_fault(tmp_path, closed):
+    redirections = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    command = [sys.executable, "-m", "kaggle_cifar", "sample", str(tmp_path / "raw")]
+    shell = f'exec "$@" {redirections}'
+    result = subprocess.run(["bash", "-c", shell, "bash", *command], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
+    # What is printed got into none of the files.
+    first = (tmp_path / "raw" / "solution.csv").read_text().splitlines()[0]
+    assert first == "id,label,Usage"
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else as the tests were started
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupt())
+from kaggle_cifar.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("click", "runs"),
+        ("filelock", "runs"),
+        ("kaggle_cifar.recipes", "runs"),
+        ("numpy", "inspect"),
+        ("tensorflow", "inspect"),
+        ("keras.src", "inspect"),
+    ],
+)
+def test_an_interrupted_import_ends_without_a_traceback(tmp_path, module, command):
+    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT, module, *folders, command],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 130, result.stderr
+    assert "Stopped." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_terminal_of_few_letters_is_no_fault(tmp_path):
     result = run_cli("--runs-dir", str(tmp_path / "Läufe"), "runs", PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr

@@ -17,7 +17,13 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import is_extracted, publish, remove_leftovers, write_new_file
+from kaggle_cifar.extract import (
+    is_extracted,
+    publish,
+    remove_leftovers,
+    start_staging,
+    write_new_file,
+)
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.sample import encode_png, write_csv
 from kaggle_cifar.sevenzip import Member
@@ -25,8 +31,6 @@ from kaggle_cifar.storage import (
     Layout,
     explain_os_error,
     lock,
-    partial_path,
-    remove_folder,
     write_json,
 )
 
@@ -106,11 +110,9 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
     """Write images as PNGs with the ids from 1, and their manifest, as an extraction does."""
     folder, manifest = layout.images(split), layout.manifest(split)
-    staging = partial_path(folder)
     members: dict[int, Member] = {}
     try:
-        remove_leftovers(folder)
-        staging.mkdir(parents=True)
+        staging = start_staging(folder)
         with progress_bar(f"Writing {split} images", len(images), "images") as bar:
             for image_id, image in enumerate(images, start=1):
                 png = encode_png(image)
@@ -118,9 +120,9 @@ def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
                 members[image_id] = Member(len(png), zlib.crc32(png))
                 bar.update()
         made_from: dict[str, Any] = {"name": SOURCE["source"]}
-        publish(staging, folder, manifest, members, made_from)
+        publish(folder, manifest, members, made_from)
     except OSError as error:
         raise explain_os_error(error, folder) from error
     finally:
-        remove_folder(staging)
+        remove_leftovers(folder)
     say(f"Wrote {len(images):,} images to {folder}.")

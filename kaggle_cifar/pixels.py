@@ -148,7 +148,7 @@ def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:
         When the folder is missing.
     """
     require_folder(layout, split)
-    return [f"{layout.images(split)}/{image_id}.png" for image_id in ids]
+    return [f"{layout.images(split)}/{image_id}.png" for image_id in ids.tolist()]
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -273,10 +273,10 @@ def cache_path(layout: Layout, split: str, manifest: Manifest) -> Path:
         try:
             status = os.stat(path)  # noqa: PTH116 - 300,000 times
         except OSError:
-            digest.update(b"unreadable ")  # which whoever reads it is told
+            digest.update(b"unreadable ")  # an error only for who reads this very image
         else:
-            state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} "
-            digest.update(state.encode())
+            state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            digest.update(b"%d %d %d " % state)
     return layout.cache / f"{split}-{digest.hexdigest()[:16]}.npy"
 
 

@@ -297,6 +297,16 @@ def link(path, target):
     path.symlink_to(target, target_is_directory=True)
 
 
+def test_a_link_to_a_missing_folder_is_named(tmp_path):
+    link(tmp_path / "data", tmp_path / "missing")
+    message = "data is not a folder, or is a link to a folder that is missing"
+    with pytest.raises(UserError, match=message):
+        extract.extract(Layout(tmp_path / "data"))
+    with pytest.raises(UserError, match=message):
+        draw_sample(tmp_path / "data" / "raw", train_count=20, test_count=20)
+    assert not (tmp_path / "missing").exists()
+
+
 @pytest.mark.parametrize("target_exists", [True, False])
 def test_images_go_where_the_link_of_their_folder_points(layout, disk, target_exists):
     disk.mkdir()

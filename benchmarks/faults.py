@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,10 @@ import numpy as np
 from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract_archive
-from kaggle_cifar.ownership import RESERVED
 from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.ownership import MARK, RESERVED
 from kaggle_cifar.sample import draw_sample
+from kaggle_cifar.storage import LOCK_NAME
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import kaggle_server
@@ -103,17 +105,18 @@ class Project:
         """Whether there is something that a step has begun and not finished."""
         folders = {self.folder / Path(pattern).parent for pattern in made}
         names = {path.name for folder in folders if folder.exists() for path in folder.iterdir()}
-        return any(
-            name[0] == "." or name.endswith(".parts") for name in names - {".kaggle-cifar.lock"}
-        )
+        return any(name[0] == "." or name.endswith(".parts") for name in names - {LOCK_NAME, MARK})
 
     def digests(self, made: tuple[str, ...]) -> dict[str, str]:
-        """Return the SHA-1 of each file that stands under a final name, by path."""
-        return {
-            path.relative_to(self.folder).as_posix(): hashlib.sha1(path.read_bytes()).hexdigest()
-            for pattern in made
-            for path in files_in(self.folder, pattern)
-        }
+        """Return the SHA-1 of each file that stands under a final name, by path.
+
+        A cache's own name tells the times of its files, which differ in each project.
+        """
+        found = {}
+        for path in (path for pattern in made for path in files_in(self.folder, pattern)):
+            name = re.sub(r"-[0-9a-f]{16}(?=\.npy$)", "", path.relative_to(self.folder).as_posix())
+            found[name] = hashlib.sha1(path.read_bytes()).hexdigest()
+        return found
 
 
 def files_in(folder: Path, pattern: str) -> Iterator[Path]:

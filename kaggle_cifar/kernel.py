@@ -143,12 +143,13 @@ def digest(path: Path) -> str:
 def session(job: Job) -> int:
     """Train, and predict where that is asked for; return the exit status."""
     from kaggle_cifar.errors import UserError
+    from kaggle_cifar.progress import say
     from kaggle_cifar.training import Interrupted
 
     try:
         train_there(job, find_root(), Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
     except UserError as error:
-        print(f"Error: {error}", flush=True)
+        say(f"Error: {error}")
         return 1
     except Interrupted as stop:
         return 128 + stop.signal_number

@@ -233,6 +233,17 @@ def test_a_terminal_of_few_letters_is_no_fault(tmp_path):
     assert "L?ufe" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "arguments", [["check", "{}"], ["train", "{}.json"], ["--data-dir", "{}", "extract"], ["{}"]]
+)
+def test_an_error_escapes_control_characters(arguments):
+    hostile = "a\x1b[2J\u202eb\x9b"
+    result = run_cli(*(argument.format(hostile) for argument in arguments))
+    assert result.returncode in (1, 2)
+    assert "\\x1b[2J\\u202eb\\x9b" in result.stderr
+    assert not {"\x1b", "\u202e", "\x9b"} & set(result.stderr)
+
+
 def test_a_refused_training_leaves_no_folder(tmp_path):
     result = run_cli("--runs-dir", str(tmp_path / "runs"), "--data-dir", str(tmp_path), "train")
     assert result.returncode == 1

@@ -272,8 +272,9 @@ def resume(root: Path, name: str) -> None:
 
 def mounted_runs(inputs: Path, name: str) -> Iterator[Path]:
     """Yield the folders of a run below `inputs`, wherever Kaggle mounts a kernel's output."""
+    mounted = {str(inputs / place) for place in MOUNTS}  # a run may have the competition's name
     for folder, folders, files in os.walk(inputs, followlinks=True):
-        folders[:] = [sub for sub in folders if sub != competition.SLUG]
+        folders[:] = [sub for sub in folders if str(Path(folder, sub)) not in mounted]
         if Path(folder).name == name and "recipe.json" in files:
             yield Path(folder)
 

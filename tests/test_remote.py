@@ -623,3 +623,15 @@ def test_what_a_session_before_left_must_be_mounted(tmp_path):
     (tmp_path / "input").mkdir()
     with pytest.raises(UserError, match="is not among the inputs"):
         kernel.resume(tmp_path, "model1")
+
+
+@pytest.mark.parametrize("mount", kernel.MOUNTS)
+def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
+    inputs = tmp_path / "input"
+    (inputs / mount / SLUG).mkdir(parents=True)
+    (inputs / mount / SLUG / "recipe.json").write_text("of the competition")
+    left = inputs / "notebooks" / "ada" / "kaggle-cifar-cifar-10-0123" / SLUG
+    left.mkdir(parents=True)
+    (left / "recipe.json").write_text("of the run")
+    kernel.resume(tmp_path, SLUG)
+    assert (tmp_path / "working" / SLUG / "recipe.json").read_text() == "of the run"

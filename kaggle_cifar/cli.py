@@ -633,8 +633,9 @@ def main() -> None:
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
-        error.message = printable(error.message)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        complain(shown.getvalue().rstrip())
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         complain("Stopped. The same command goes on where it was.")

@@ -116,7 +116,7 @@ def say(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` with escapes like `\\x1b` for what a terminal would obey or hide.
+    """Return `text` with escapes, as in Python, for what a terminal would obey or hide.
 
     Names of files and the words of a server may hold control characters and marks that turn the
     direction of writing. Letters of every language, newlines and tabs stay.
@@ -128,6 +128,4 @@ def printable(text: str) -> str:
 
 def is_printable(character: str) -> bool:
     """Whether a character is shown as itself; any kind of space is."""
-    return (
-        character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
-    )
+    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"

@@ -25,7 +25,13 @@ BETTER_THAN_DEFAULT = (
 )
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
 WINDOWS_DEVICES = frozenset(
-    ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"))
+    (
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
+    )
 )
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 FLIPS = ("none", "random", "alternating")

@@ -57,7 +57,7 @@ def test_say_escapes_what_a_terminal_obeys_or_hides(capsys, character):
     assert capsys.readouterr().out == f"a{ascii(character)[1:-1]}b\n"
 
 
-@pytest.mark.parametrize("text", ["Läufe … ×", "שלום", "سلام", "画像", "a\u00a0b", "a\n\tb", "\\x1b"])
+@pytest.mark.parametrize("text", ["Läufe …", "שלום", "سلام", "画像", "a\u00a0b", "a\n\tb", "\\x1b"])
 def test_say_keeps_the_letters_of_every_language(capsys, text):
     progress.say(text)
     assert capsys.readouterr().out == f"{text}\n"

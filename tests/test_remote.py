@@ -124,7 +124,7 @@ def test_from_the_laptop_to_a_score(site, layout, local, capfd):
     assert pushed.request.competition_data_sources == [SLUG]
     assert json.loads((run.folder / "environment.json").read_text())["packages"]["kaggle-cifar"]
     assert pushed.slug in json.loads((run.folder / "remote.json").read_text())["kernel"]
-    assert not (layout.runs / ".remote" / "model1").exists()
+    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
 
     ids, probabilities = predict(layout, [run])  # without any test image here
     csv = layout.submissions / "model1.csv"
@@ -209,7 +209,7 @@ def test_a_refused_push_leaves_nothing_and_says_what_to_do(played, layout, refus
     with pytest.raises(UserError, match="did not take the training") as error:
         train(layout)
     assert words in str(error.value)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
     train(layout)
 
 
@@ -217,7 +217,7 @@ def test_a_push_that_is_refused_by_status_is_a_refusal_too(played, layout):
     played.api_faults["SaveKernel"] = [server.refuse(409, "The title is taken")]
     with pytest.raises(UserError, match="draws another name"):
         train(layout)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
 
 
 @pytest.mark.parametrize("fault", [server.drop, server.lose_answer, server.refuse(502)])
@@ -437,7 +437,7 @@ def test_killed_anywhere_it_goes_on(played, layout, local, monkeypatch, module, 
         train(layout)
     assert_weights_equal(train(layout), local[1])
     assert len(played.kernels.all) == 1
-    assert not (layout.runs / ".remote" / "model1").exists()
+    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
 
 
 def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, local, tmp_path):
@@ -502,7 +502,7 @@ def test_no_recipe_needs_a_local_file(name):
 def test_without_credentials_nothing_is_begun(clean_home, layout):
     with pytest.raises(UserError, match="No Kaggle credentials"):
         train(layout)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
 
 
 def test_a_run_that_was_begun_here_is_left_alone(played, layout, local):

@@ -113,6 +113,10 @@ def test_a_lock_deleted_while_it_is_taken_is_not_held_twice(tmp_path, monkeypatc
         return flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", delete_first)
-    with contextlib.suppress(storage.BusyError), storage.lock(tmp_path, "test"):
-        with path.open() as file, pytest.raises(BlockingIOError):
-            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (
+        contextlib.suppress(storage.BusyError),
+        storage.lock(tmp_path, "test"),
+        path.open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -31,7 +31,8 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.remote import bringing, script, sending
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.remote import bringing, following, script, sending, sessions
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import SOLUTION, draw_sample
 from kaggle_cifar.storage import Layout
@@ -237,6 +238,14 @@ def test_without_gpu_hours_nothing_is_sent(played, layout):
     assert played.count("SaveKernel") == 0
 
 
+def test_without_gpu_hours_and_their_return_nothing_is_sent(played, layout):
+    played.kernels.gpu_hours, played.kernels.quota_refresh = (29.9, 30.0), None
+    with pytest.raises(UserError, match=r"6 min 0 s of GPU time") as error:
+        train(layout)
+    assert "new hours on" not in str(error.value)
+    assert played.count("SaveKernel") == 0
+
+
 def test_a_quota_that_is_not_told_is_done_without(played, layout, capfd):
     played.kernels.gpu_hours = None
     train(layout)
@@ -332,6 +341,42 @@ def test_a_session_that_gets_nowhere_is_not_repeated(site, layout, monkeypatch):
 def test_an_output_that_is_cut_off_is_fetched_again(played, layout, local):
     played.get_faults = [server.cut_at(10_000), server.wrong_bytes, server.refuse(503)]
     assert_weights_equal(train(layout), local[1])
+
+
+def test_an_output_that_comes_compressed_is_decoded(played, layout, local):
+    played.get_faults = [server.compress] * 100
+    assert_weights_equal(train(layout), local[1])
+
+
+def test_what_a_user_put_beside_a_session_is_kept(played, layout, local):
+    train(layout, detach=True)
+    remote_run = sessions.remote_run(layout, "model1")
+    mine = [remote_run.folder / name for name in ("notes.txt", "output/mine", "kernel/mine")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert_weights_equal(train(layout), local[1])
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    left = {path for path in remote_run.folder.iterdir() if path.name != ".kaggle-cifar.lock"}
+    assert left == {remote_run.folder / name for name in ("notes.txt", "output", "kernel")}
+
+
+def test_a_foreign_session_file_is_kept(played, layout):
+    file = sessions.session_file(sessions.remote_run(layout, "model1"))
+    file.parent.mkdir(parents=True)
+    file.write_text('{"mine": 1}')
+    with pytest.raises(ForeignPathError) as error:
+        train(layout)
+    assert error.value.path == file
+    assert file.read_text() == '{"mine": 1}'
+    assert not played.requests
+
+
+def test_a_state_that_nobody_knows_is_named(played, layout, monkeypatch):
+    train(layout, detach=True)
+    monkeypatch.delitem(following.STATES, "QUEUED")
+    with pytest.raises(UserError, match="the state QUEUED, which this program does not know"):
+        train(layout)
 
 
 def assert_weights_equal(run: Run, other: Run) -> None:

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from kaggle_cifar import __version__, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.progress import say
+from kaggle_cifar.progress import printable, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import VALIDATION_SPLITS, RunOptions
 from kaggle_cifar.storage import Layout
@@ -519,7 +519,7 @@ def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json:
             pictures.append(classification.read_picture(image))
         except UserError as error:
             failures.append({"image": str(image), "error": str(error)})
-            click.echo(f"{error}", err=True)
+            complain(str(error))
     results = classification.classify(chosen, pictures) if pictures else []
     if as_json:
         parts = [*map(classification.as_json, results), *failures]
@@ -633,20 +633,27 @@ def main() -> None:
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        complain(shown.getvalue().rstrip())
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. The same command goes on where it was.", err=True)
+        complain("Stopped. The same command goes on where it was.")
         sys.exit(130)
     except UserError as error:
-        click.echo(f"Error: {error}", err=True)
+        complain(f"Error: {error}")
         sys.exit(1)
     except OSError as error:
         if error.filename is None:  # no file's, but that of standard output
             drop_output()
         what = error.filename or "the output could not be printed"
-        click.echo(f"Error: {what}: {error.strerror or error}.", err=True)
+        complain(f"Error: {what}: {error.strerror or error}.")
         sys.exit(1)
+
+
+def complain(message: str) -> None:
+    """Print a line to standard error."""
+    click.echo(printable(message), err=True)
 
 
 def drop_output() -> None:

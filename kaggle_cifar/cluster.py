@@ -25,7 +25,7 @@ TRIES = 4  # of a training whose process or node dies
 BUSY_SECONDS = 60.0  # until a process whose leader died has ended
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 120.0  # until a node answers, the start of a process there included
-TOKEN_FILE = Path.home() / ".ray" / "auth_token"
+TOKEN_FILE = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here

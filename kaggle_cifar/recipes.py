@@ -24,6 +24,15 @@ BETTER_THAN_DEFAULT = (
     "airbench94 reaches 93 % in a third: `kaggle-cifar train airbench94`."
 )
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
+WINDOWS_DEVICES = frozenset(
+    (
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
+    )
+)
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 FLIPS = ("none", "random", "alternating")
 
@@ -182,11 +191,7 @@ class Recipe:
     xla: bool = False  # on a GPU
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
-            raise UserError(
-                f"A recipe's name is a folder's name of letters, digits and . , = + - _, "
-                f"not {self.name!r}."
-            )
+        require_name("recipe", self.name)
         require_one_of("network", self.network, networks.names())
         require_one_of("optimizer", self.optimizer, OPTIMIZERS)
         require_share("label_smoothing", self.label_smoothing)
@@ -212,6 +217,33 @@ class Recipe:
     def precision(self) -> MixedPrecision:
         """When the recipe wants 16-bit activations, as `runtime.start_tensorflow` takes it."""
         return "where faster" if self.mixed_precision else "never"
+
+
+class InvalidNameError(UserError):
+    """A name of which no folder can be made on every system; `name` says which."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def require_name(kind: str, name: str) -> None:
+    """Raise an InvalidNameError unless a recipe or a run may have `name`.
+
+    Windows takes `nul`, and also `nul.txt`, for a device in every folder.
+    """
+    if not re.fullmatch(NAME, name):
+        raise InvalidNameError(
+            name,
+            f"A {kind}'s name begins with a letter or digit and has letters, digits and "
+            f". , = + - _, but {name!r} was given.",
+        )
+    if name.partition(".")[0].lower() in WINDOWS_DEVICES:
+        raise InvalidNameError(
+            name,
+            f"{name!r} cannot be the name of a {kind}: Windows reserves it for a device. "
+            "Choose another name.",
+        )
 
 
 def require_share(key: str, value: float) -> None:

@@ -1,7 +1,6 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import NAME, Recipe
+from kaggle_cifar.recipes import Recipe, require_name
 from kaggle_cifar.storage import Layout, from_json, read_json
 
 if TYPE_CHECKING:
@@ -177,14 +176,11 @@ def named_run(layout: Layout, name: str) -> Run:
 
     Raises
     ------
-    UserError
-        When the name could lead out of the folder of runs or into another run's.
+    InvalidNameError
+        When the name could lead out of the folder of runs or into another run's, or Windows
+        reserves it.
     """
-    if not re.fullmatch(NAME, name):
-        raise UserError(
-            f"A run's name begins with a letter or digit and has letters, digits and . , = + - _, "
-            f"but {name!r} was given."
-        )
+    require_name("run", name)
     return Run(layout.runs / name)
 
 

@@ -8,6 +8,7 @@ faults is used up by one request; then all is well again.
 import base64
 import gzip
 import hashlib
+import json
 import re
 import threading
 import time
@@ -162,6 +163,43 @@ def error_of_missing_length(status: int) -> Fault:
 def page_instead(handler: "Handler") -> None:
     """A short page with status 200, as a login page of a network would be."""
     handler.answer(200, b"<html>please log in</html>", {"Content-Type": "text/html"})
+
+
+def compress_part(handler: "Handler") -> None:
+    """Send a part of the compressed file when a part of the file was asked for."""
+    body = gzip.compress(handler.file_content(), 1)
+    start = handler.range_start()
+    headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+    handler.answer(206, body[start:], {**headers, "Content-Encoding": "gzip"})
+
+
+def cut_compressed(handler: "Handler") -> None:
+    """Send half of the compressed file."""
+    body = gzip.compress(handler.file_content(), 1)
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
+
+
+def encode_unasked(encoding: str) -> Fault:
+    """Send the file as it is, but call it encoded."""
+
+    def fault(handler: "Handler") -> None:
+        handler.answer(200, handler.file_content(), {"Content-Encoding": encoding})
+
+    return fault
+
+
+def answer_json(value: Any) -> Fault:
+    """Answer with this JSON, of whatever types."""
+
+    def fault(handler: "Handler") -> None:
+        handler.answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    return fault
 
 
 def lose_answer(handler: "Handler") -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from no_home import run_without_home
 
 from kaggle_cifar import cli
 
@@ -231,6 +232,39 @@ def test_a_terminal_of_few_letters_is_no_fault(tmp_path):
     result = run_cli("--runs-dir", str(tmp_path / "Läufe"), "runs", PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr
     assert "L?ufe" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "{}"], ["train", "{}.json"], ["--data-dir", "{}", "extract"], ["{}"]]
+)
+def test_an_error_escapes_control_characters(arguments):
+    hostile = "a\x1b[2J\u202eb\x9b"
+    result = run_cli(*(argument.format(hostile) for argument in arguments))
+    assert result.returncode in (1, 2)
+    assert "\\u202eb\\x9b" in result.stderr
+    assert not {"\x1b", "\u202e", "\x9b"} & set(result.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no passwd")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["doctor"],
+        ["download"],
+        ["inspect"],
+        ["train"],
+        ["train", "--on", "kaggle"],
+        ["search"],
+        ["predict"],
+        ["submit", "a.csv"],
+        ["report"],
+    ],
+)
+def test_no_command_needs_a_home(clean_home, tmp_path, command):
+    result = run_without_home(tmp_path, *command)
+    assert result.returncode == (0 if command == ["runs"] else 1)
+    assert "Traceback" not in result.stderr
 
 
 def test_a_refused_training_leaves_no_folder(tmp_path):

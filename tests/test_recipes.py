@@ -8,6 +8,8 @@ import pytest
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import change_recipe, find_recipe
+from kaggle_cifar.runs import named_run
+from kaggle_cifar.storage import Layout
 
 TUNED = recipes.model3_tuned()
 FAST = recipes.airbench94()
@@ -189,3 +191,21 @@ def test_any_value_can_be_changed_and_gives_a_name_for_a_folder(change, name, ke
 def test_an_impossible_change_says_what_is_possible(change, words):
     with pytest.raises(UserError, match=words):
         change_recipe(TUNED, [change])
+
+
+RESERVED_NAMES = ["con", "NUL", "Aux", "prn", "com1", "LPT9", "com¹", "nul.txt", "Con.model1.2"]
+
+
+@pytest.mark.parametrize("name", RESERVED_NAMES)
+def test_names_that_windows_reserves_are_refused(tmp_path, name):
+    with pytest.raises(recipes.InvalidNameError) as of_recipe:
+        dataclasses.replace(FAST, name=name)
+    with pytest.raises(recipes.InvalidNameError) as of_run:
+        named_run(Layout(runs=tmp_path), name)
+    assert of_recipe.value.name == of_run.value.name == name
+
+
+@pytest.mark.parametrize("name", ["console", "com", "com10", "nul-seed1", "my.nul", "auxiliary"])
+def test_names_like_those_that_windows_reserves_are_taken(tmp_path, name):
+    assert dataclasses.replace(FAST, name=name).name == name
+    assert named_run(Layout(runs=tmp_path), name).name == name

@@ -30,6 +30,7 @@ import numpy as np
 from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract_archive
+from kaggle_cifar.ownership import RESERVED
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.sample import draw_sample
 
@@ -93,8 +94,9 @@ class Project:
     def remove(self, made: tuple[str, ...]) -> None:
         """Remove the files that a step makes, those it hides, too."""
         for pattern in made:
-            hidden = Path(pattern).with_name(f".{Path(pattern).name}")
-            for path in {*self.folder.glob(pattern), *self.folder.glob(str(hidden))}:
+            prefixes = ("", ".", f"{RESERVED}.")
+            names = [Path(pattern).with_name(prefix + Path(pattern).name) for prefix in prefixes]
+            for path in {path for name in names for path in self.folder.glob(str(name))}:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def is_unfinished(self, made: tuple[str, ...]) -> bool:

@@ -256,6 +256,12 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
             f"No permission to write {path}. Make the folder writable or choose another "
             "(see the folder options in `kaggle-cifar --help`)."
         )
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        return UserError(
+            f"{path} could not be written: {error.filename} is not a folder, or is a link to a "
+            "folder that is missing. Make that folder or mount its disk, or choose another (see "
+            "the folder options in `kaggle-cifar --help`)."
+        )
     return UserError(f"{path} could not be written: {error.strerror or error}.")
 
 

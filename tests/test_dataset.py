@@ -13,6 +13,7 @@ from kaggle_cifar.dataset import (
     stratified_choice,
 )
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.pixels import BrokenImageError
 
 
 def test_training_images_stay_with_their_ids_and_labels(tmp_path):
@@ -74,6 +75,18 @@ def test_a_limited_set_is_the_same_from_files_and_from_the_cache(tmp_path):
     np.testing.assert_array_equal(from_cache.ids, from_files.ids)
     np.testing.assert_array_equal(from_cache.pixels, from_files.pixels)
     np.testing.assert_array_equal(from_cache.pixels, pixels[from_cache.ids - 1])
+
+
+def test_a_training_on_images_changed_since_the_cache_was_made_is_refused(tmp_path):
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 60)
+    write_manifest(layout, "train")
+    load_training_set(layout)
+    for image_id in range(21, 41):
+        Image.new("RGB", (32, 32)).save(layout.images("train") / f"{image_id}.png")
+    for limit in (None, 59):
+        with pytest.raises(BrokenImageError, match=r"train/2\d\.png is an image, but not the one"):
+            load_training_set(layout, limit)
 
 
 @given(

@@ -71,7 +71,7 @@ def choose_backend() -> None:
         if keras.backend.backend() != BACKEND:
             raise BackendError(keras.backend.backend())
         return
-    asked = os.environ.get("KERAS_BACKEND", BACKEND)
+    asked = os.environ.get("KERAS_BACKEND") or BACKEND
     if asked != BACKEND:
         message = f"KERAS_BACKEND is {asked!r}. This program needs {BACKEND}, and uses it."
         print(message, file=sys.stderr, flush=True)

@@ -54,8 +54,8 @@ def build(name: str, options: dict[str, Any], policy: str = "float32") -> "keras
         raise NetworkError(
             name,
             "build",
-            f"{inspect.signature(module.build)} cannot be built with {options}: {error}"
-            f"{_place(name, error)}.",
+            f"cannot be built with {options}: {error}{_place(name, error)}. It takes "
+            f"{inspect.signature(module.build)}.",
         ) from error
     _check(name, model)
     return model

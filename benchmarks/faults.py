@@ -30,8 +30,8 @@ import numpy as np
 from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract_archive
-from kaggle_cifar.ownership import RESERVED
 from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.ownership import RESERVED, reserved_path
 from kaggle_cifar.sample import draw_sample
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -239,7 +239,7 @@ def differences(
 def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[str], list[str]]:
     """Return the finished parts of a prediction, and what is wrong with them or was lost."""
     result = Path("runs") / RUN / "test_probabilities.npy"
-    files = sorted((killed.folder / result.with_suffix(".parts")).glob("[0-9]*.npy"))
+    files = sorted(reserved_path(killed.folder / result, "parts").glob("[0-9]*.npy"))
     names = {file.name for file in files}
     losses = []
     for file in files:

@@ -544,7 +544,7 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
     from kaggle_cifar.runs import find_run
 
     found = find_run(layout, run)
-    export(found, output or found.folder / "export")
+    export(layout, found, output or found.folder / "export")
 
 
 @cli.command()

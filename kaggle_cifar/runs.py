@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import require_own_folder
 from kaggle_cifar.recipes import Recipe, require_name
+from kaggle_cifar.runtime import dtype_policy
 from kaggle_cifar.storage import Layout, from_json, read_json
+from kaggle_cifar.weights import load_weights
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +88,13 @@ class Run:
         """Whether training has ended and all its files are there."""
         return self.metrics_file.exists()
 
+    def require_own_folder(self) -> None:
+        """Raise a UserError unless the folder is new, empty, or a run's."""
+        if self.recipe_file.exists():
+            self.read_recipe()
+        else:
+            require_own_folder(self.folder, "a run")
+
     def require_finished(self) -> None:
         """Raise a UserError unless training has ended and left its result."""
         if not self.finished:
@@ -145,24 +155,22 @@ class Run:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         return [{str(key): value for key, value in row.items()} for row in rows]
 
-    def load_model(self) -> "keras.Model":
+    def load_model(self, policy: str | None = None) -> "keras.Model":
         """Rebuild the network from the recipe and load its weights; no file is executed.
+
+        It computes as the Keras dtype policy says, by default in the recipe's precision on this
+        machine: every prediction of a run is made in the same one.
 
         Raises
         ------
         UserError
-            When the run is unfinished or the weights do not fit.
+            When the run is unfinished, or the weights are refused or do not fit.
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
-        model = networks.build(recipe.network, recipe.network_options)
-        try:
-            model.load_weights(self.weights_file)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{self.weights_file} does not hold weights of {recipe.network} "
-                f"({str(error).splitlines()[0]}). Delete the run {self.folder} and train it again."
-            ) from None
+        policy = policy or dtype_policy(recipe.precision)
+        model = networks.build(recipe.network, recipe.network_options, policy)
+        load_weights(model, self.weights_file)
         return model
 
     def weights_sha256(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from kaggle_cifar import networks
 from kaggle_cifar.batches import BatchSource
-from kaggle_cifar.checkpoint import load_checkpoint, save_checkpoint
+from kaggle_cifar.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
 from kaggle_cifar.dataset import TrainingSet, load_training_set, split_validation
@@ -31,13 +31,12 @@ from kaggle_cifar.inference import (
 from kaggle_cifar.progress import duration, progress_bar, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions, named_run
-from kaggle_cifar.runtime import describe_environment, start_tensorflow
+from kaggle_cifar.runtime import describe_environment, dtype_policy, start_tensorflow
 from kaggle_cifar.storage import (
     Layout,
     atomic_write,
     lock,
     read_json,
-    remove_folder,
     write_json,
     write_text,
 )
@@ -98,10 +97,11 @@ def train_by_epochs(
     refuse_contradictions(recipe, options)
     started = time.monotonic()
     run = named_run(layout, name)
+    run.require_own_folder()
     with lock(run.folder, "training"), telling_of_memory(recipe):
         recipe = fitted_before(run, recipe, options)
         if is_finished(run, recipe, options):
-            remove_folder(run.folder / "checkpoint")
+            remove_checkpoint(run.checkpoint_file)
             if tensorboard:
                 start_tensorflow()  # quiet
                 write_events(run.events_folder, run.read_history(), run.started)
@@ -132,12 +132,13 @@ def _prepare(
     layout: Layout, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
 ) -> tuple["Training", str]:
     """Start TensorFlow and read the data; return the training where it stands, the data's hash."""
-    strategy = start_tensorflow("always" if options.mixed_precision else recipe.precision)
+    strategy = start_tensorflow()
+    policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
     data = load_training_set(layout, options.limit)
     digest = _digest(data)
     _refuse_changed_data(run, digest)
     with strategy.scope():
-        return Training(run, recipe, options, data, strategy, tensorboard), digest
+        return Training(run, recipe, options, data, strategy, policy, tensorboard), digest
 
 
 def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
@@ -194,16 +195,17 @@ def _refuse_changed_data(run: Run, digest: str) -> None:
 
 
 def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) -> None:
-    """Write recipe.json and environment.json when the run starts."""
-    if run.recipe_file.exists():
-        return
-    write_json(run.folder / "environment.json", describe_environment())
-    content = {
-        "recipe": dataclasses.asdict(recipe),
-        "options": dataclasses.asdict(options),
-        "data_sha256": digest,
-    }
-    write_json(run.recipe_file, content)
+    """Write recipe.json, by which the folder is this program's own, then environment.json."""
+    if not run.recipe_file.exists():
+        content = {
+            "recipe": dataclasses.asdict(recipe),
+            "options": dataclasses.asdict(options),
+            "data_sha256": digest,
+        }
+        write_json(run.recipe_file, content)
+    environment_file = run.folder / "environment.json"
+    if not environment_file.exists():  # a kill may have come between the two
+        write_json(environment_file, describe_environment())
 
 
 def _digest(data: TrainingSet) -> str:
@@ -223,6 +225,7 @@ class Training:
         options: RunOptions,
         data: TrainingSet,
         strategy: "tf.distribute.Strategy",
+        policy: str = "float32",
         tensorboard: bool = False,
     ) -> None:
         import keras
@@ -235,10 +238,10 @@ class Training:
         self.data, self.validation = data.take(rows), data.take(validation_rows)
         self.source = BatchSource(self.data, recipe, options.seed)
         keras.utils.set_random_seed(options.seed)
-        self.model = networks.build(recipe.network, recipe.network_options)
+        self.model = networks.build(recipe.network, recipe.network_options, policy)
         networks.adapt(recipe.network, self.model, self.data.pixels)
         self.optimizer = optimizers.build(recipe)
-        if keras.config.dtype_policy().compute_dtype == "float16":
+        if keras.DTypePolicy(policy).compute_dtype == "float16":
             self.optimizer = optimizers.LossScale(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self.lookahead = optimizers.Lookahead(self.model.variables) if recipe.lookahead else None
@@ -644,7 +647,7 @@ class Training:
         draw_curves(self.history, self.run.name, folder / "figures" / "curves.png")
         metrics = self._measure()
         write_json(self.run.metrics_file, metrics)
-        remove_folder(self.run.checkpoint_file.parent)
+        remove_checkpoint(self.run.checkpoint_file)
         say(_result_line(self.run, metrics))
 
     @property

@@ -1,10 +1,15 @@
 """A training's history as the event files that TensorBoard reads."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.storage import atomic_write, remove_folder
+from kaggle_cifar.ownership import MARK, RESERVED, read_record
+from kaggle_cifar.storage import atomic_write, write_record
+
+PREFIX = "events.out.tfevents."
+FILE_NAME = re.compile(rf"{re.escape(PREFIX)}\d{{6,}}")
 
 
 def write_events(folder: Path, history: list[dict[str, Any]], started: float) -> None:
@@ -14,21 +19,35 @@ def write_events(folder: Path, history: list[dict[str, Any]], started: float) ->
     and the seconds of training up to its end, however often the training was interrupted.
 
     An epoch has a file of its own, so that a TensorBoard that looks on never meets a changed or a
-    deleted one. They are written without `tf.summary.scalar`, which wants the package tensorboard.
+    deleted one. Files that this program did not write stay. They are written without `tf.summary.scalar`, which wants the package tensorboard.
 
     Raises
     ------
     UserError
         When a file cannot be written.
     """
-    if len(history) == 1:  # begun anew: what lies there is another training's
-        remove_folder(folder)
+    if len(history) == 1 and (files := own_files(folder)):
+        # A training that begins: the files there are another's.
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        write_record(folder / MARK, "tensorboard", {"files": []})
     seconds = 0.0
     for row in history:
         seconds += row["seconds"]
-        path = folder / f"events.out.tfevents.{row['epoch']:06}"
+        path = folder / f"{PREFIX}{row['epoch']:06}"
         if not path.exists():
+            # Noted first: a kill in between leaves no file that nobody knows.
+            files = [*own_files(folder), path.name]
+            write_record(folder / MARK, "tensorboard", {"files": files})
             write_epoch(path, row, started + seconds)
+
+
+def own_files(folder: Path) -> list[str]:
+    """Return the names of the event files in a folder that this program wrote."""
+    files = read_record(folder / MARK, "tensorboard").get("files")
+    if not isinstance(files, list):
+        return []
+    return [name for name in files if isinstance(name, str) and FILE_NAME.fullmatch(name)]
 
 
 def write_epoch(path: Path, row: dict[str, Any], wall_time: float) -> None:
@@ -46,7 +65,8 @@ def write_epoch(path: Path, row: dict[str, Any], wall_time: float) -> None:
             summary=tf.compat.v1.Summary(value=values), step=row["epoch"], wall_time=wall_time
         ),
     )
-    whole = path.with_name("epoch")  # TensorBoard would read whatever has "tfevents" in its name
+    # Of another name at first: TensorBoard reads whatever has "tfevents" in its name.
+    whole = path.with_name(f"{RESERVED}.epoch")
     try:
         with atomic_write(whole) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
             for event in events:

@@ -133,6 +133,11 @@ class Run:
         return self.folder / "recipe.json"
 
     @property
+    def environment_file(self) -> Path:
+        """The machine that the training began on, and its versions."""
+        return self.folder / "environment.json"
+
+    @property
     def weights_file(self) -> Path:
         """The recipe's result."""
         return self.folder / "model.weights.h5"
@@ -221,7 +226,7 @@ class Run:
 
     def read_environment(self) -> dict[str, Any]:
         """Return what environment.json says of the machine; raises as `read_description`."""
-        return _read_values(self.folder / "environment.json", ENVIRONMENT)
+        return _read_values(self.environment_file, ENVIRONMENT)
 
     def read_metrics(self) -> dict[str, Any]:
         """Return the figures of a finished run.

@@ -149,14 +149,14 @@ def spoil(run, name, content=None):
     ("name", "content", "sentence", "still_there"),
     [
         ("history.csv", None, "has no epochs", "judged"),
-        ("history.csv", "torn", "is torn or not a run's history", "judged"),
+        ("history.csv", "torn", "the column epoch is missing", "judged"),
         ("validation_probabilities.npy", None, "nothing is known of single", "metrics"),
         ("validation_probabilities.npy", "x", "does not hold probabilities", "metrics"),
         ("environment.json", None, "environment.json is missing", "judged"),
         ("environment.json", "{", "environment.json is not valid JSON", "judged"),
         ("metrics.json", None, "The run is not finished: 4 of 4 epochs", "history"),
-        ("metrics.json", "[]", "does not hold a run's figures", "judged"),
-        ("recipe.json", "[1]", "does not hold an object", "judged"),
+        ("metrics.json", "[]", "it must be an object", "judged"),
+        ("recipe.json", "[1]", "it must be an object", "judged"),
         ("recipe.json", '{"recipe": 3}', "test_probabilities.npy is missing", "judged"),
     ],
 )
@@ -331,12 +331,12 @@ def test_runs_are_compared_though_one_is_unfinished(layout, capsys):
     runs = [write_run(layout, name) for name in "ab"]
     runs[1].metrics_file.unlink()
     report(layout, runs)
-    words = words_of(layout.runs / "a-and-b" / "report.html")
+    words = words_of(layout.runs / "a~b" / "report.html")
     assert "b : The run is not finished" in words
     assert "Fewer than two of the runs have validation probabilities" in words
     assert "4 of 4, unfinished" in words
     assert "a  " in capsys.readouterr().out
-    assert "a-and-b" in words_of(layout.runs / "index.html")
+    assert "a~b" in words_of(layout.runs / "index.html")
 
 
 def test_predictions_of_the_test_images_are_compared(layout):

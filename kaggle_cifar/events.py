@@ -19,7 +19,8 @@ def write_events(folder: Path, history: list[dict[str, Any]], started: float) ->
     and the seconds of training up to its end, however often the training was interrupted.
 
     An epoch has a file of its own, so that a TensorBoard that looks on never meets a changed or a
-    deleted one. Files that this program did not write stay. They are written without `tf.summary.scalar`, which wants the package tensorboard.
+    deleted one. They are written without `tf.summary.scalar`, which wants the package tensorboard.
+    Files that this program did not write stay as they are.
 
     Raises
     ------

@@ -14,13 +14,24 @@ import click
 from click.core import ParameterSource
 
 from kaggle_cifar import __version__, recipes
+from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.progress import printable, say
+from kaggle_cifar.progress import duration, printable, say
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import VALIDATION_SPLITS, RunOptions
+from kaggle_cifar.runs import (
+    LARGEST_SEED,
+    LONGEST_BUDGET,
+    VALIDATION_SPLITS,
+    RunOptions,
+    is_validation,
+)
 from kaggle_cifar.storage import Layout
 
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, LARGEST_SEED)
+EPOCHS = click.IntRange(1, recipes.MOST_EPOCHS)
+LIMIT = click.IntRange(len(CLASS_NAMES), TRAIN_COUNT)
+MOST_RUNS = 1000  # of a search or of one recipe's seeds
 WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
 
 
@@ -71,13 +82,15 @@ class Duration(click.ParamType):
         """Return the seconds, or end with a usage error."""
         if isinstance(value, float):
             return value
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", value)
+        parts = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", value)
         seconds = sum(
             int(part or 0) * unit
             for part, unit in zip(parts.groups() if parts else (), (3600, 60, 1), strict=False)
         )
         if not seconds:
             self.fail(f"{value!r} is no time. Write it like 50m, 1h30m or 90s.", param, context)
+        if seconds > LONGEST_BUDGET:
+            self.fail(f"{value!r} is more than {duration(LONGEST_BUDGET)}.", param, context)
         return float(seconds)
 
 
@@ -88,8 +101,7 @@ class ValidationSplit(click.ParamType):
 
     def convert(self, value: Any, param: Any, context: Any) -> str:
         """Return the split's name, or end with a usage error."""
-        fold = re.fullmatch(r"fold(\d+)of(\d+)", value)
-        if value not in VALIDATION_SPLITS and not (fold and 1 <= int(fold[1]) <= int(fold[2]) > 1):
+        if not is_validation(value):
             splits = ", ".join(VALIDATION_SPLITS)
             self.fail(f"{value!r} is not one of {splits} or a fold like fold1of10.", param, context)
         return str(value)
@@ -232,11 +244,13 @@ def inspect(layout: Layout, seed: int) -> None:
 @cli.command()
 @click.argument("recipe", type=RecipeName(), default=recipes.DEFAULT)
 @click.option("--name", help="Name of the run.  [default: the recipe, with the seed if given]")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's number.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random.  [default: 0]")
-@click.option("--seeds", type=click.IntRange(min=1), help="N runs, of the seeds 0 to N - 1.")
-@click.option("--folds", type=click.IntRange(min=2), help="N runs, each judged on another part.")
+@click.option("--epochs", type=EPOCHS, help="Instead of the recipe's number.")
+@click.option("--limit", type=LIMIT, help="Use N images, each class in its share.")
+@click.option("--seed", type=SEED, help="Of all that is random.  [default: 0]")
+@click.option("--seeds", type=click.IntRange(1, MOST_RUNS), help="N runs, of the seeds 0 to N - 1.")
+@click.option(
+    "--folds", type=click.IntRange(2, TRAIN_COUNT), help="N runs, each judged on another part."
+)
 @click.option(
     "--set",
     "changes",
@@ -556,11 +570,11 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
     show_default=True,
     help="As the student project drew from its grid, by chance, or by what was learnt (TPE).",
 )
-@click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 5; or 16]")
+@click.option("--trials", type=click.IntRange(1, MOST_RUNS), help="How many.  [default: 5; or 16]")
 @click.option("--space", "space_file", type=PATH, help="A JSON file of your own space.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each trial that is not stopped.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of choosing and training.")
+@click.option("--epochs", type=EPOCHS, help="Of each trial that is not stopped.")
+@click.option("--limit", type=LIMIT, help="Use N images, each class in its share.")
+@click.option("--seed", type=SEED, default=0, help="Of choosing and training.")
 @click.option("--time-budget", type=Duration(), help="Stop the trials after a time like 2h30m.")
 @click.option("--name", default="search", show_default=True, help="Name of the search's folder.")
 @cluster_options

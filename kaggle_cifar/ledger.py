@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import standard_error
 from kaggle_cifar.outline import Outline, has_validation, read_outline
 from kaggle_cifar.progress import duration
@@ -18,12 +19,18 @@ HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters"
 
 
 def describe_runs(layout: Layout) -> str:
-    """Return the table of runs, the spread of those that differ in the seed only, what is torn."""
+    """Return the table of runs, the spread of those that differ in the seed only, the damage."""
     runs = [read_outline(run) for run in all_runs(layout)]
-    rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
-    if not rows:
-        return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
     missing = [sentence for run in runs for sentence in run.missing]
+    try:
+        remote = remote_sessions(layout)
+    except UserError as error:
+        remote = []
+        missing.append(str(error))
+    rows = [*map(run_row, runs), *(remote_row(*session) for session in remote)]
+    if not rows:
+        none = f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
+        return "\n".join([none, *missing])
     return "\n".join([table(HEADER, rows), *seed_sweeps(runs), *missing])
 
 
@@ -34,8 +41,7 @@ def describe_standing(runs: Sequence[Run]) -> str:
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:
     """Return the cells of a run that is trained on Kaggle."""
-    recipe, _ = run.read_recipe()
-    return (run.name, recipe.name, f"{session.state} on Kaggle", "", "", "")
+    return (run.name, read_outline(run).recipe_name, f"{session.state} on Kaggle", "", "", "")
 
 
 def run_row(run: Outline) -> Sequence[str]:
@@ -61,7 +67,7 @@ def best_so_far(history: list[dict[str, Any]]) -> str:
 def validation_accuracy(metrics: dict[str, Any]) -> str:
     """Return a finished run's validation accuracy with its standard error."""
     if not has_validation(metrics):
-        return "none: trained on all" if metrics else ""
+        return "none: trained on all" if metrics.get("validation_images") == 0 else ""
     accuracy = metrics["validation_accuracy"]
     return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
 

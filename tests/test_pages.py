@@ -18,7 +18,7 @@ from kaggle_cifar.report import report
 from kaggle_cifar.submission import update_record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGES = ("index.html", "good/report.html", "good-and-bad/report.html")
+PAGES = ("index.html", "good/report.html", "good~bad/report.html")
 NARROW, WIDE = 360, 1400  # pixels
 
 

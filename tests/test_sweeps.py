@@ -11,6 +11,8 @@ from small_data import layout_in, write_training_data
 from small_runs import write_run
 
 from kaggle_cifar import cli, ledger, recipes, sweeps
+from kaggle_cifar.dataset import SplitError
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
@@ -58,6 +60,23 @@ def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
         assert run.read_metrics()["train_images"] == 50 - len(own)
     accuracy = np.mean(rows["probabilities"].argmax(axis=1) == rows["id"] % 10)
     assert f"out-of-fold accuracy {accuracy:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "limit"), [(51, None), (5000, 20), (21, 20)])
+def test_folds_without_images_are_refused_before_any_is_trained(layout, count, limit):
+    with pytest.raises(SplitError) as caught:
+        sweeps.train_folds(layout, RECIPE, "too-many", RunOptions(limit=limit), count)
+    assert caught.value.images == (limit or 50)
+    assert not list(layout.runs.glob("too-many*"))
+
+
+def test_a_foreign_file_of_the_folds_name_is_refused(layout):
+    path = layout.runs / "mine-2folds.npy"
+    path.write_text("mine")
+    with pytest.raises(UserError):
+        sweeps.train_folds(layout, RECIPE, "mine", RunOptions(), 2)
+    assert path.read_text() == "mine"
+    assert not (layout.runs / "mine-fold1of2").exists()
 
 
 def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):

@@ -1,21 +1,24 @@
 """All that a run's folder tells, whatever is missing in it."""
 
 import dataclasses
+import functools
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.fields import TEXTS, check_values
 from kaggle_cifar.inference import VIEWS, read_probabilities
 from kaggle_cifar.outline import Outline, read_object, read_outline
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import VALIDATION_SPLITS, Run
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_record
+from kaggle_cifar.submission import read_record, record_path
 from kaggle_cifar.tables import labels_of
 
 
@@ -33,7 +36,12 @@ class Findings(Outline):
 def read_run(layout: Layout, run: Run) -> Findings:
     """Return what is there of a run; nothing is computed anew and nothing raised."""
     found = read_summary(layout, run)
-    found.environment = found.attempt(lambda: read_object(run.folder / "environment.json"), {})
+    if not run.finished:
+        found.missing.append(
+            f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
+            f"epochs are done. `{training_command(found)}` goes on with it."
+        )
+    found.environment = found.attempt(run.read_environment, {})
     if run.finished and not found.history:
         found.missing.append(
             f"{run.history_file} has no epochs, so there are no curves. Only training again under "
@@ -53,12 +61,11 @@ def read_run(layout: Layout, run: Run) -> Findings:
 def read_summary(layout: Layout, run: Run) -> Findings:
     """Return what the small files tell of a run: enough for a line about it."""
     found = Findings(**vars(read_outline(run)))
-    if not run.finished:
-        found.missing.append(
-            f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
-            f"epochs are done. `{training_command(found)}` goes on with it."
-        )
-    found.submissions = found.attempt(lambda: read_submissions(layout, run), [])
+    nothing: dict[str, Any] = {}
+    for csv in sorted(layout.submissions.glob("*.csv")):
+        record = found.attempt(functools.partial(read_submission, csv), nothing)
+        if run.name in record.get("runs", []):
+            found.submissions.append({"file": csv.name, **record})
     return found
 
 
@@ -124,11 +131,18 @@ def read_test(run: Run, views: str) -> np.ndarray | None:
     return np.sort(read_probabilities(file), order="id")
 
 
-def read_submissions(layout: Layout, run: Run) -> list[dict[str, Any]]:
-    """Return the records of the CSV files that the run predicted, alone or with others."""
-    files = sorted(layout.submissions.glob("*.csv"))
-    records = [{"file": file.name, **read_record(file)} for file in files]
-    return [record for record in records if run.name in record.get("runs", [])]
+def read_submission(csv: Path) -> dict[str, Any]:
+    """Return the record of a CSV that `predict` wrote.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, or has values that no record has.
+    """
+    record, faults = check_values(read_record(csv), {"runs": TEXTS})
+    if faults:
+        raise UserError(f"{record_path(csv)} is damaged: {'; '.join(faults)}. Restore the file.")
+    return record
 
 
 # -- how to make it again

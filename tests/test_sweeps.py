@@ -14,7 +14,7 @@ from kaggle_cifar import cli, ledger, recipes, sweeps
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 from kaggle_cifar.training import train
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)

@@ -264,35 +264,26 @@ class Reading:
         text = decode(path, tables.read_bytes(path, HOW_TO_GET_ONE), self.doubts)
         if text.count("\r") != text.count("\r\n"):
             self.doubts.add("lines end with CR alone (the old Mac's)")
-        rows = self.without_blank_lines(self.parse(text))
-        number, header = next(rows, (0, []))
-        columns = self.read_header(number, header)
-        for number, row in rows:
-            self.take_row(number, row, columns)
+        rows = self.parse(text)
+        columns = self.read_header(*next(rows, (0, [])))
+        self.take_rows(rows, columns)
 
     def parse(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the number of its last line."""
+        """Yield each row that has content, with the number of its last line."""
         reader = csv.reader(io.StringIO(text, newline=""))
+        blank: list[int] = []
         try:
             for row in reader:
+                if len(row) < 2 and not "".join(row).strip():
+                    blank.append(reader.line_num)
+                    continue
+                if blank:  # those at the end of the file are in order
+                    for number in blank:
+                        self.doubts.add("blank lines", f"line {number}")
+                    blank.clear()
                 yield reader.line_num, row
         except csv.Error as error:
             self.faults.add(f"line {reader.line_num} is not CSV ({error})")
-
-    def without_blank_lines(
-        self, rows: Iterator[tuple[int, list[str]]]
-    ) -> Iterator[tuple[int, list[str]]]:
-        """Yield the rows that have content; blank lines before the last of them are doubtful."""
-        blank: list[int] = []
-        for number, row in rows:
-            if len(row) < 2 and not "".join(row).strip():
-                blank.append(number)
-                continue
-            if blank:
-                for line in blank:
-                    self.doubts.add("blank lines", f"line {line}")
-                blank.clear()
-            yield number, row
 
     def read_header(self, number: int, header: list[str]) -> Columns:
         """Return which columns there are, noting a wrong or missing header."""
@@ -306,24 +297,27 @@ class Reading:
             return Columns(names.index("id"), names.index("label"), len(names))
         elif LABELS & set(names):
             self.faults.add(f"the header is missing; the first line must be '{HEADER}'")
-            self.take_row(number, header, Columns())
+            self.take_rows(iter([(number, header)]), Columns())
         else:
             self.faults.add(f"the header is {shown}; it must be '{HEADER}'")
         return Columns()
 
-    def take_row(self, number: int, row: list[str], columns: Columns) -> None:
-        """Take a row's id and label, noting what is wrong with it."""
-        self.rows += 1
-        if columns.usual and len(row) == 2 and row[1] in LABELS and is_plain(row[0]):
-            id_text, label = row
-        else:
-            id_text, label = self.examine_row(number, row, columns)
-            if not is_plain(id_text):
-                return
-        image_id = int(id_text)
-        if self.lines.setdefault(image_id, number) != number:
-            self.faults.add("ids doubled", f"line {number}: {image_id}")
-        self.labels.setdefault(image_id, label)
+    def take_rows(self, rows: Iterator[tuple[int, list[str]]], columns: Columns) -> None:
+        """Take each row's id and label, noting what is wrong with it."""
+        labels, lines, usual = self.labels, self.lines, columns.usual
+        for number, row in rows:
+            self.rows += 1
+            if usual and len(row) == 2 and row[1] in LABELS and is_plain(row[0]):
+                id_text, label = row
+            else:
+                id_text, label = self.examine_row(number, row, columns)
+                if not is_plain(id_text):
+                    continue
+            image_id = int(id_text)
+            if lines.setdefault(image_id, number) != number:
+                self.faults.add("ids doubled", f"line {number}: {image_id}")
+            else:
+                labels[image_id] = label
 
     def examine_row(self, number: int, row: list[str], columns: Columns) -> tuple[str, str]:
         """Note all that is wrong with a row; return its id and label as far as it has them."""

@@ -7,6 +7,7 @@ sent of an earlier content of the CSV, or sent again, stays in the list `earlier
 import enum
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from kaggle_cifar import ownership, storage, tables
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.ownership import RESERVED, ForeignPathError, regular_file
+from kaggle_cifar.recipes import NAME
 from kaggle_cifar.storage import Layout
 
 KIND = "submission"
@@ -194,7 +196,7 @@ def _is_time(value: Any) -> bool:
 
 def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(name, str) and name.isprintable() for name in value
+        isinstance(name, str) and len(name) < 256 and re.fullmatch(NAME, name) for name in value
     )
 
 

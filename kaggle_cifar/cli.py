@@ -410,7 +410,7 @@ def is_given(context: click.Context, name: str) -> bool:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--tta", is_flag=True, help="See each image in six views: better, six times slower.")
 @click.option("--weighted", is_flag=True, help="Weigh the runs by what validation says of them.")
-@click.option("--output", type=PATH, help="The CSV.  [default: submissions/<runs>.csv]")
+@click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
 @click.pass_obj
 def predict(
     layout: Layout, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
@@ -427,18 +427,18 @@ def predict(
     from kaggle_cifar.ensembles import describe_gain, weigh
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.runs import chosen_runs
-    from kaggle_cifar.submission import write_submission
+    from kaggle_cifar.submission import choose_output, origin_of, write_submission
 
     chosen = chosen_runs(layout, runs)
     names = [run.name for run in chosen]
     views = "tta" if tta else "plain"
+    path = choose_output(layout, names, views, weighted, output)
     weights = weigh(layout, chosen, views) if weighted else None
     if len(chosen) > 1:
         say(describe_gain(layout, chosen, views, weights))
     ids, probabilities = predict(layout, chosen, views, weights)
-    stem = "+".join(names) + ("-tta" if tta else "") + ("-weighted" if weighted else "")
-    path = output or layout.submissions / f"{stem}.csv"
-    write_submission(path, ids, probabilities.argmax(axis=1), names)
+    origin = origin_of(chosen, views, weights)
+    write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
 
 
 @cli.command()
@@ -446,7 +446,11 @@ def predict(
 @click.option("--solution", type=PATH, help="A CSV id,label,Usage: tell the accuracy by it.")
 @click.pass_obj
 def check(layout: Layout, csv: Path, solution: Path | None) -> None:
-    """Tell whether Kaggle will accept CSV: every fault is named, exit status 1 if there is one."""
+    """Check whether Kaggle will accept CSV.
+
+    It names every fault for which Kaggle refuses a file, with exit status 1, and warns of all for
+    which Kaggle may refuse it.
+    """
     from kaggle_cifar import submission, tables
 
     result = submission.check(csv, tables.expected_ids(layout))
@@ -468,16 +472,18 @@ def check(layout: Layout, csv: Path, solution: Path | None) -> None:
 @click.argument("csv", type=PATH)
 @click.option("-m", "--message", help="Shown beside the submission.  [default: the file's name]")
 @click.option("--wait", is_flag=True, help="Wait for the scores and record them.")
+@click.option("--again", is_flag=True, help="Submit a file that was or may have been submitted.")
 @click.pass_obj
-def submit(layout: Layout, csv: Path, message: str | None, wait: bool) -> None:
-    """Check CSV and submit it; what Kaggle answers is kept beside it as JSON.
+def submit(layout: Layout, csv: Path, message: str | None, wait: bool, again: bool) -> None:
+    """Check CSV, submit it once, and record Kaggle's answer in a JSON file beside it.
 
-    A file that was submitted already is not submitted again: with --wait, its scores are
-    fetched.
+    A content that was submitted already is not submitted again: with --wait, its scores are
+    fetched. If it is unknown whether Kaggle got it, the command looks for it in Kaggle's list.
+    Only --again submits it once more.
     """
     from kaggle_cifar.submitting import submit
 
-    submit(csv, layout, message, WAIT_SECONDS if wait else None)
+    submit(csv, layout, message, WAIT_SECONDS if wait else None, again=again)
 
 
 @cli.command()

@@ -201,7 +201,11 @@ def readable_by_others(credentials: Credentials) -> str:
 
 
 @contextlib.contextmanager
-def guard(on_bytes: Callable[[int], None] | None = None, network: bool = True) -> Iterator[None]:
+def guard(
+    on_bytes: Callable[[int], None] | None = None,
+    network: bool = True,
+    timeout: tuple[float, float] = TIMEOUT,
+) -> Iterator[None]:
     """Hold the client to what it leaves open, as long as the block lasts.
 
     The client builds a session for every request and gives most of them no timeout, appends the
@@ -226,7 +230,7 @@ def guard(on_bytes: Callable[[int], None] | None = None, network: bool = True) -
             adapter.max_retries = adapter.max_retries.new(total=UPLOAD_RETRIES)
         if request.method == "GET":  # a compressed answer has another length than its file
             request.headers["Accept-Encoding"] = "identity"
-        response = send(adapter, request, **{**options, "timeout": TIMEOUT})
+        response = send(adapter, request, **{**options, "timeout": timeout})
         if request.method == "GET":
             refuse_wrong_answer(request, response)
             let_decode(response)
@@ -308,9 +312,12 @@ def call(
     *arguments: Any,
     doing: str,
     attempts: int = ATTEMPTS,
+    timeout: tuple[float, float] = TIMEOUT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Return what a function of the client returns, guarded and tried again where that helps.
+
+    `timeout` holds the seconds to connect, and without a byte.
 
     Raises
     ------
@@ -319,7 +326,7 @@ def call(
     """
     for attempt in range(1, attempts + 1):
         try:
-            with guard():
+            with guard(timeout=timeout):
                 return function(*arguments)
         except (Exception, SystemExit) as error:
             delay = None if never_reached(error) else retry_delay(error, attempt)

@@ -13,7 +13,7 @@ from kaggle_cifar.remote import remote_sessions
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_record
+from kaggle_cifar.submission_record import MAYBE_SENT, all_entries, state_of
 
 HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
 
@@ -100,26 +100,24 @@ def mean_and_spread(accuracies: Sequence[float]) -> str:
 
 
 def describe_submissions(layout: Layout) -> str:
-    """Return the table of submissions made: the validation accuracy beside Kaggle's scores."""
+    """Return the table of submissions, and a sentence for each record that cannot be read."""
     header = ("submission", "validation", "public", "private", "status", "submitted (UTC)")
-    rows = [
-        submission_row(layout, csv.stem, record)
-        for csv in sorted(layout.submissions.glob("*.csv"))
-        if (record := read_record(csv)).get("submitted_at")
-    ]
-    return table(header, rows) if rows else ""
+    entries, problems = all_entries(layout.submissions)
+    rows = [submission_row(layout, entry) for entry in entries if state_of(entry) in MAYBE_SENT]
+    return "\n".join([*([table(header, rows)] if rows else []), *problems])
 
 
-def submission_row(layout: Layout, name: str, record: dict[str, Any]) -> Sequence[str]:
+def submission_row(layout: Layout, entry: dict[str, Any]) -> Sequence[str]:
     """Return a submission's cells; a single run's validation accuracy, several runs' mean."""
-    runs = [read_outline(Run(layout.runs / run)).metrics for run in record.get("runs", [])]
+    runs = [read_outline(Run(layout.runs / run)).metrics for run in entry.get("runs", [])]
     accuracies = [metrics["validation_accuracy"] for metrics in runs if has_validation(metrics)]
     validation = f"{statistics.mean(accuracies):.4f}" if accuracies else ""
     if len(accuracies) > 1:
         validation += f" (mean of {len(accuracies)})"
-    scores = (record.get("public_score") or "", record.get("private_score") or "")
-    submitted_at = record["submitted_at"].replace("T", " ").partition("+")[0]
-    return (name, validation, *scores, (record.get("status") or "").lower(), submitted_at)
+    scores = (entry.get("public_score") or "", entry.get("private_score") or "")
+    submitted_at = (entry.get("submitted_at") or "").replace("T", " ").partition("+")[0]
+    name = entry["file"].removesuffix(".csv")
+    return (name, validation, *scores, state_of(entry).lower(), submitted_at)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

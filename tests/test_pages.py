@@ -15,7 +15,7 @@ from small_runs import write_run, write_test_probabilities
 
 from kaggle_cifar.inspection import inspect
 from kaggle_cifar.report import report
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("index.html", "good/report.html", "good~bad/report.html")

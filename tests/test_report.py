@@ -22,7 +22,7 @@ from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_run, read_summary, training_command
 from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.storage import lock, write_json, write_text
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 from kaggle_cifar.training import train
 
 FIGURES = {

@@ -16,7 +16,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 from kaggle_cifar.training import train
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
@@ -172,4 +172,38 @@ def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
     accuracy = seeds[0].read_metrics()["validation_accuracy"]
     assert [row.split() for row in rows] == [
         ["one", f"{accuracy:.4f}", "0.84620", "0.84100", "complete", "2026-11-23", "09:00:00"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"kaggle-cifar": "submission", "status": "COMPLETE", "submitted_at": 7}',
+        '{"kaggle-cifar": "submission", "runs": ["one',
+        "[]",
+    ],
+)
+def test_a_broken_record_of_a_submission_hides_no_other(tmp_path, content):
+    layout = layout_in(tmp_path)
+    for name in ("broken", "whole"):
+        layout.submissions.mkdir(exist_ok=True)
+        (layout.submissions / f"{name}.csv").write_text("id,label\n")
+    update_record(layout.submissions / "whole.csv", status="COMPLETE", public_score="0.5")
+    (layout.submissions / "broken.json").write_text(content)
+    (layout.submissions / "foreign.json").write_text("{}")  # beside no CSV: of no interest
+    _, row, problem = ledger.describe_submissions(layout).splitlines()
+    assert row.split()[:2] == ["whole", "0.5"]
+    assert str(layout.submissions / "broken.json") in problem
+
+
+def test_what_was_submitted_before_stays_in_the_table(tmp_path):
+    layout = layout_in(tmp_path)
+    csv = layout.submissions / "moved-away.csv"
+    csv.parent.mkdir(exist_ok=True)
+    earlier = [{"status": "COMPLETE", "public_score": "0.1"}]
+    update_record(csv, status="UNKNOWN", earlier=earlier)
+    _, *rows = ledger.describe_submissions(layout).splitlines()
+    assert [row.split() for row in rows] == [
+        ["moved-away", "0.1", "complete"],
+        ["moved-away", "unknown"],
     ]

@@ -17,7 +17,11 @@ def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None)
         for part in found
         if (part.run.folder / "report.html").exists()
     }
-    records = {record["file"]: record for part in found for record in part.submissions}
+    records = {
+        (record["file"], record.get("submitted_at")): record
+        for part in found
+        for record in part.submissions
+    }
     return render(
         "index.html",
         title="Runs",

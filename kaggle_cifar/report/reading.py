@@ -1,24 +1,21 @@
 """All that a run's folder tells, whatever is missing in it."""
 
 import dataclasses
-import functools
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.fields import TEXTS, check_values
 from kaggle_cifar.inference import VIEWS, read_probabilities
 from kaggle_cifar.outline import Outline, read_object, read_outline
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import VALIDATION_SPLITS, Run
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_record, record_path
+from kaggle_cifar.submission_record import all_entries
 from kaggle_cifar.tables import labels_of
 
 
@@ -61,11 +58,9 @@ def read_run(layout: Layout, run: Run) -> Findings:
 def read_summary(layout: Layout, run: Run) -> Findings:
     """Return what the small files tell of a run: enough for a line about it."""
     found = Findings(**vars(read_outline(run)))
-    nothing: dict[str, Any] = {}
-    for csv in sorted(layout.submissions.glob("*.csv")):
-        record = found.attempt(functools.partial(read_submission, csv), nothing)
-        if run.name in record.get("runs", []):
-            found.submissions.append({"file": csv.name, **record})
+    entries, problems = all_entries(layout.submissions)
+    found.submissions = [entry for entry in entries if run.name in entry.get("runs", [])]
+    found.missing += problems
     return found
 
 
@@ -129,20 +124,6 @@ def read_test(run: Run, views: str) -> np.ndarray | None:
     if weights and run.weights_file.exists() and weights != run.weights_sha256():
         raise UserError(f"{file} was predicted by weights that are no longer there. {again}")
     return np.sort(read_probabilities(file), order="id")
-
-
-def read_submission(csv: Path) -> dict[str, Any]:
-    """Return the record of a CSV that `predict` wrote.
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, or has values that no record has.
-    """
-    record, faults = check_values(read_record(csv), {"runs": TEXTS})
-    if faults:
-        raise UserError(f"{record_path(csv)} is damaged: {'; '.join(faults)}. Restore the file.")
-    return record
 
 
 # -- how to make it again

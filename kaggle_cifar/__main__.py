@@ -1,5 +1,6 @@
 """The entry point, which takes Ctrl-C from its first lines on, before slow imports."""
 
+import contextlib
 import os
 import signal
 from typing import Any
@@ -13,6 +14,7 @@ def main() -> None:
     if is_usual:  # a background job may have to ignore it
         signal.signal(signal.SIGINT, end_at_once)
     open_closed_streams()
+    provide_home()
     from kaggle_cifar import cli
 
     interrupts: list[int] = []
@@ -52,6 +54,23 @@ def open_closed_streams() -> None:
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def provide_home() -> None:
+    """Give libraries a home for this process if the system knows none for its user.
+
+    Keras and the kaggle client would make a folder named `~` in the working folder.
+    """
+    if os.path.expanduser("~") != "~":  # noqa: PTH111 - `Path.home` raises
+        return
+    import atexit
+    import shutil
+    import tempfile
+
+    with contextlib.suppress(OSError):  # then libraries must do with what they find
+        home = tempfile.mkdtemp(prefix="kaggle-cifar-home-")
+        os.environ["HOME"] = home
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from PIL import Image
 from small_data import layout_in, write_manifest, write_training_data
 
 from kaggle_cifar.dataset import (
+    SplitError,
     load_training_set,
     split_validation,
     stratified_choice,
@@ -138,5 +139,16 @@ def test_every_row_is_validated_in_just_one_fold(labels, folds):
 
 def test_more_folds_than_images_are_refused():
     labels = np.repeat(np.arange(10), 2)
-    with pytest.raises(UserError, match="21 folds of 20 images leave none for fold21of21"):
+    with pytest.raises(SplitError) as caught:
         split_validation(labels, "fold21of21")
+    assert caught.value.images == 20
+
+
+@pytest.mark.parametrize(
+    ("count", "validation"),
+    [(1, "last20"), (47, "stratified"), (1, "stratified"), (1, "fold1of2"), (1, "fold2of2")],
+)
+def test_a_split_that_leaves_a_part_empty_is_refused(count, validation):
+    with pytest.raises(SplitError) as caught:
+        split_validation(np.arange(count) % 10, validation)
+    assert caught.value.images == count

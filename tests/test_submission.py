@@ -467,7 +467,7 @@ def test_what_kaggle_may_refuse_is_a_warning(
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"id,label"), "a gzip file"),
+        (gzip.compress(b"id,label", mtime=0), "a gzip file"),
         (b"PK\x03\x04\x14\x00\x1b[31m", "a zip archive or an Excel workbook"),
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
         (b"\x93NUMPY\x01\x00", "a NumPy array"),

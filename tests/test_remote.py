@@ -30,8 +30,8 @@ from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABEL
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract
 from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.prediction import predict
 from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.prediction import predict
 from kaggle_cifar.remote import bringing, following, script, sending, sessions
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import SOLUTION, draw_sample

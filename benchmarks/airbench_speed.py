@@ -21,7 +21,7 @@ from kaggle_cifar import recipes
 from kaggle_cifar.dataset import load_training_set
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.runtime import dtype_policy, start_tensorflow
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
 
@@ -39,14 +39,15 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default="data")
     arguments = parser.parse_args()
     recipe = recipes.find_recipe(arguments.recipe)
-    strategy = start_tensorflow(recipe.precision)
+    strategy = start_tensorflow()
+    policy = dtype_policy(recipe.precision)
     try:
         count = STEPS_A_ROUND * recipe.batch_size
         data = load_training_set(Layout(arguments.data_dir), limit=count)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images: {error}")
     options = RunOptions(validation="none")
-    training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
+    training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
     # The steps of all but the first epochs, where the whitening's bias is trained, too.
     training.epoch = recipe.whitening_bias_epochs or 0
     training._train_step = training._compile_train_step()

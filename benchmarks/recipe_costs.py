@@ -27,7 +27,7 @@ from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import duration
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions, find_run
-from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.runtime import dtype_policy, start_tensorflow
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import EVALUATION_BATCH, Training
 
@@ -95,9 +95,9 @@ def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
 
 def stopwatch(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     """Return the function that measures our own training."""
-    strategy = start_tensorflow(recipe.precision)
+    strategy, policy = start_tensorflow(), dtype_policy(recipe.precision)
     options = RunOptions(validation="none")
-    training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
+    training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
 
     def measure_once() -> Speeds:
         step = training._time_steps(SECONDS_A_ROUND)

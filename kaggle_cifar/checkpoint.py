@@ -1,5 +1,6 @@
 """The state of an unfinished training in one file, so that it is never half of two states."""
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.storage import atomic_write
+from kaggle_cifar.ownership import regular_file, remove_reserved
+from kaggle_cifar.storage import atomic_write, partial_path
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], arrays: dict[str, list[np.ndarray]]) -> None:
@@ -16,6 +18,15 @@ def save_checkpoint(path: Path, state: dict[str, Any], arrays: dict[str, list[np
     flat = {f"{name}/{i}": array for name, group in arrays.items() for i, array in enumerate(group)}
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, state=np.array(json.dumps(state)), **flat)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove what `save_checkpoint` wrote to `path`, and its folder unless it holds more."""
+    regular_file(path)  # a folder of that name is refused
+    path.unlink(missing_ok=True)
+    remove_reserved(partial_path(path))
+    with contextlib.suppress(OSError):  # it holds more, is a link, or was never made
+        path.parent.rmdir()
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SIZE
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import compile_forward
+from kaggle_cifar.inference import compile_forward, require_finite
 from kaggle_cifar.runs import Run
 from kaggle_cifar.runtime import start_tensorflow
 
@@ -115,7 +115,7 @@ def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
-    """Return what a run takes the pictures for.
+    """Return what a run takes the pictures for, in the precision in which it predicts.
 
     Raises
     ------
@@ -130,9 +130,11 @@ def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
         np.asarray(forward(pixels[start : start + BATCH_SIZE]))
         for start in range(0, len(pixels), BATCH_SIZE)
     ]
+    found = np.concatenate(parts)
+    require_finite(found, run.weights_file)
     return [
         Classified(picture, probabilities)
-        for picture, probabilities in zip(pictures, np.concatenate(parts), strict=True)
+        for picture, probabilities in zip(pictures, found, strict=True)
     ]
 
 

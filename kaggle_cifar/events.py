@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.storage import atomic_write, remove_folder
+from kaggle_cifar.ownership import RESERVED
+from kaggle_cifar.storage import atomic_write
+
+# TensorBoard reads each file whose name has "tfevents" in it, and writes none with this ending.
+FILES = "events.out.tfevents.*.kaggle-cifar"
 
 
 def write_events(folder: Path, history: list[dict[str, Any]], started: float) -> None:
@@ -21,12 +25,13 @@ def write_events(folder: Path, history: list[dict[str, Any]], started: float) ->
     UserError
         When a file cannot be written.
     """
-    if len(history) == 1:  # begun anew: what lies there is another training's
-        remove_folder(folder)
+    if len(history) == 1:  # the files that are there are of a training before this one
+        for path in folder.glob(FILES):
+            path.unlink()
     seconds = 0.0
     for row in history:
         seconds += row["seconds"]
-        path = folder / f"events.out.tfevents.{row['epoch']:06}"
+        path = folder / FILES.replace("*", f"{row['epoch']:06}")
         if not path.exists():
             write_epoch(path, row, started + seconds)
 
@@ -46,7 +51,7 @@ def write_epoch(path: Path, row: dict[str, Any], wall_time: float) -> None:
             summary=tf.compat.v1.Summary(value=values), step=row["epoch"], wall_time=wall_time
         ),
     )
-    whole = path.with_name("epoch")  # TensorBoard would read whatever has "tfevents" in its name
+    whole = path.with_name(f"{RESERVED}.epoch")  # a name that TensorBoard does not read
     try:
         with atomic_write(whole) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
             for event in events:

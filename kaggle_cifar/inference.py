@@ -73,6 +73,24 @@ def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
     return tf.nn.softmax(outputs) if gives_logits(model) else outputs
 
 
+class NotFiniteError(UserError):
+    """Probabilities are NaN or infinite; `path` is the file that they come from."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        super().__init__(
+            f"{path} gives {count:,} images probabilities that are not numbers. Restore it, or "
+            "delete it and make it again."
+        )
+        self.path, self.count = path, count
+
+
+def require_finite(probabilities: np.ndarray, path: Path) -> None:
+    """Raise a NotFiniteError that names `path` unless all of float32 (n, 10) are numbers."""
+    wrong = ~np.isfinite(probabilities).all(axis=-1)
+    if wrong.any():
+        raise NotFiniteError(path, int(wrong.sum()))
+
+
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:
     """Write ids int64 (n,) and probabilities float32 (n, 10) as one structured array."""
     rows = np.empty(len(ids), PROBABILITIES)
@@ -107,15 +125,30 @@ def read_probabilities(path: Path) -> np.ndarray:
     Raises
     ------
     UserError
+        When the file is damaged, holds something else, or a probability that is not a number.
+        Nothing in it is executed.
+    """
+    rows = read_array(path, PROBABILITIES)
+    require_finite(rows["probabilities"], path)
+    return rows
+
+
+def read_array(path: Path, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """Return the array (n, *shape) of that type that is kept at `path`.
+
+    Raises
+    ------
+    UserError
         When the file is damaged or holds something else. Nothing in it is executed.
     """
     try:
-        rows = np.load(path, allow_pickle=False)
-        if rows.dtype != PROBABILITIES:
-            raise ValueError(f"its rows are {rows.dtype}")
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            rows = np.lib.format.read_array(file, allow_pickle=False)
+        if rows.dtype != dtype or not rows.ndim or rows.shape[1:] != shape:
+            raise ValueError(f"it is {rows.dtype} {rows.shape}")
+    except Exception as error:  # damaged files make NumPy raise nearly everything
         raise UserError(
-            f"{path} does not hold probabilities by id ({error}). Delete it and run "
-            "`kaggle-cifar predict` again."
+            f"{path} does not hold probabilities ({error}). Restore it. If they are of the test "
+            "images, delete it and run `kaggle-cifar predict` again."
         ) from None
     return rows

@@ -22,11 +22,12 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import (
     is_extracted,
     publish,
-    refuse_foreign_folder,
     remove_leftovers,
+    require_own_images,
+    start_staging,
     write_new_file,
 )
-from kaggle_cifar.ownership import ForeignPathError, read_record, regular_file, remove_reserved
+from kaggle_cifar.ownership import ForeignPathError, read_record, regular_file
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.sample import encode_png
 from kaggle_cifar.sevenzip import Member
@@ -34,7 +35,6 @@ from kaggle_cifar.storage import (
     Layout,
     explain_os_error,
     lock,
-    partial_path,
     write_record,
     write_text,
 )
@@ -65,7 +65,7 @@ def download_from_keras(layout: Layout) -> None:
             say(f"{layout.data} holds the public CIFAR-10 already: left as it is.")
             return
         for split in ("train", "test"):
-            refuse_foreign_folder(layout.images(split), layout.manifest(split))
+            require_own_images(layout.images(split), layout.manifest(split))
         train_images, train_labels, test_images = load()
         # First, so that nothing is ever unmarked.
         write_record(source_file(layout), SOURCE_KIND, SOURCE)
@@ -139,11 +139,9 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
     """Write images as PNGs with the ids from 1, and their manifest, as an extraction does."""
     folder, manifest = layout.images(split), layout.manifest(split)
-    staging = partial_path(folder)
     members: dict[int, Member] = {}
     try:
-        remove_leftovers(folder)
-        staging.mkdir(parents=True)
+        staging = start_staging(folder)
         with progress_bar(f"Writing {split} images", len(images), "images") as bar:
             for image_id, image in enumerate(images, start=1):
                 png = encode_png(image)
@@ -151,9 +149,9 @@ def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
                 members[image_id] = Member(len(png), zlib.crc32(png))
                 bar.update()
         made_from: dict[str, Any] = {"name": SOURCE["source"]}
-        publish(staging, folder, manifest, members, made_from)
+        publish(folder, manifest, members, made_from)
     except OSError as error:
         raise explain_os_error(error, folder) from error
     finally:
-        remove_reserved(staging)
+        remove_leftovers(folder)
     say(f"Wrote {len(images):,} images to {folder}.")

@@ -47,14 +47,19 @@ class GELU(keras.layers.Layer):
 
     TensorFlow computes them and their gradient in some fifteen passes, which cost a small network
     on a CPU as much as a third of its convolutions. With `fused` set to false, the layer is made
-    of TensorFlow's plain operations, which other programs can read.
+    of operations that ONNX has too. TensorFlow's own are not: they use Erfc.
     """
 
     fused = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return x * P(X <= x) of each input, X being standard normal."""
-        return _fused_gelu(inputs) if self.fused and _xla_works() else tf.nn.gelu(inputs)
+        return _fused_gelu(inputs) if self.fused and _xla_works() else _plain_gelu(inputs)
+
+
+def _plain_gelu(inputs: tf.Tensor) -> tf.Tensor:
+    x = tf.cast(inputs, tf.float32)
+    return tf.cast(0.5 * x * (1 + tf.math.erf(x / math.sqrt(2))), inputs.dtype)
 
 
 @tf.custom_gradient

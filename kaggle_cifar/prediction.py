@@ -13,21 +13,18 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import (
     compile_forward,
+    read_array,
     read_probabilities,
+    require_finite,
     write_array,
     write_probabilities,
 )
+from kaggle_cifar.ownership import regular_file, remove_reserved, reserved_path
 from kaggle_cifar.pixels import image_paths, read_images, require_folder
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runs import Run
 from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import (
-    Layout,
-    lock,
-    read_json,
-    remove_folder,
-    write_json,
-)
+from kaggle_cifar.storage import Layout, lock, read_json, write_json
 from kaggle_cifar.tables import submission_ids
 
 BATCH_SIZE = 500  # images
@@ -84,6 +81,11 @@ def test_probabilities(
     """Return one run's probabilities float32 (n, 10), from its folder where they are there.
 
     Without the images, those that were made elsewhere count, if they are of these ids.
+
+    Raises
+    ------
+    NotFiniteError
+        When the network or a kept file gives a probability that is not a number.
     """
     run.require_finished()
     key = {"weights_sha256": run.weights_sha256(), "views": views, "test_images_sha256": images}
@@ -91,17 +93,18 @@ def test_probabilities(
     with lock(run.folder, "prediction"):
         kept = kept_probabilities(result, key)
         if kept is not None and np.array_equal(kept["id"], ids):
-            remove_folder(_parts_folder(result))
+            remove_reserved(_parts_folder(result))
             say(f"{run.name}: the predictions are there already, {result}.")
             return kept["probabilities"]
         require_folder(layout, "test")
+        regular_file(result)  # a folder of that name is refused
         result.unlink(missing_ok=True)
         parts = _start_parts(result, key)
         _predict_parts(layout, run, ids, views, parts)
-        probabilities = np.concatenate([np.load(file) for file in _part_files(parts, len(ids))])
+        probabilities = np.concatenate([_read_part(file) for file in _part_files(parts, len(ids))])
         write_json(_key_file(result), key)
         write_probabilities(result, ids, probabilities)
-        remove_folder(parts)
+        remove_reserved(parts)
     return probabilities
 
 
@@ -123,20 +126,26 @@ def _read_key(file: Path) -> Any:
 
 
 def _parts_folder(result: Path) -> Path:
-    return result.with_suffix(".parts")
+    return reserved_path(result, "parts")
 
 
 def _start_parts(result: Path, key: dict[str, str | None]) -> Path:
     """Return the folder of finished parts, emptied unless they belong to `key`."""
     folder = _parts_folder(result)
     if _read_key(folder / "key.json") != key:
-        remove_folder(folder)
+        remove_reserved(folder)
         write_json(folder / "key.json", key)
     return folder
 
 
 def _part_files(folder: Path, count: int) -> list[Path]:
     return [folder / f"{start:06d}.npy" for start in range(0, count, PART_SIZE)]
+
+
+def _read_part(file: Path) -> np.ndarray:
+    probabilities = read_array(file, np.dtype(np.float32), (len(CLASS_NAMES),))
+    require_finite(probabilities, file)
+    return probabilities
 
 
 def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder: Path) -> None:
@@ -146,8 +155,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     first = min(done * PART_SIZE, len(ids))
     if first == len(ids):
         return
-    recipe, _ = run.read_recipe()
-    start_tensorflow(recipe.precision)
+    start_tensorflow()
     forward = compile_forward(run.load_model(), views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
@@ -155,6 +163,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
         batches = read_images(layout, "test", ids, BATCH_SIZE)
         for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
+            require_finite(part[-1], run.weights_file)
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:
                 write_array(files[done], np.concatenate(part))

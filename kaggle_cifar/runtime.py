@@ -10,27 +10,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kaggle_cifar import __version__
+from kaggle_cifar.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
+BACKEND = "tensorflow"
 MixedPrecision = Literal["never", "where faster", "always"]
 
 
-def start_tensorflow(
-    mixed_precision: MixedPrecision = "never",
-) -> "tf.distribute.Strategy":
+class BackendError(UserError):
+    """Keras was imported with a backend that this program cannot use; `backend` names it."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(
+            f"Keras was imported with the backend {backend} before this program could choose "
+            f"{BACKEND}. Start Python again with KERAS_BACKEND={BACKEND} in the environment."
+        )
+        self.backend = backend
+
+
+def start_tensorflow() -> "tf.distribute.Strategy":
     """Import and configure TensorFlow; return the strategy over this machine's devices.
 
     Several GPUs work as one (`MirroredStrategy`), each with memory that grows as needed. On a
-    CPU all operations are deterministic; on a GPU that would cost much speed. With
-    `mixed_precision`, activations are bfloat16 where the hardware multiplies it fast (NVIDIA's
-    compute capability 8.0 and up) and on a CPU, float16 on older GPUs.
+    CPU all operations are deterministic; on a GPU that would cost much speed.
+
+    Raises
+    ------
+    BackendError
+        When Keras was imported with another backend before.
     """
+    choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, at import
     with _native_chatter_dropped():
-        import keras
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
@@ -40,11 +54,44 @@ def start_tensorflow(
         tf.zeros(1)  # creates the devices, which chat too
     if not gpus:
         tf.config.experimental.enable_op_determinism()
-    mixed = mixed_precision == "always" or (
-        mixed_precision == "where faster" and _is_faster_in_16_bits(gpus)
-    )
-    keras.config.set_dtype_policy(_dtype_policy(gpus) if mixed else "float32")
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def choose_backend() -> None:
+    """Make Keras use TensorFlow, whatever the environment or Keras' configuration say.
+
+    Raises
+    ------
+    BackendError
+        When Keras was imported with another backend before.
+    """
+    if "keras" in sys.modules:
+        import keras
+
+        if keras.backend.backend() != BACKEND:
+            raise BackendError(keras.backend.backend())
+        return
+    asked = os.environ.get("KERAS_BACKEND") or BACKEND
+    if asked != BACKEND:
+        message = f"KERAS_BACKEND is {asked!r}. This program needs {BACKEND}, and uses it."
+        print(message, file=sys.stderr, flush=True)
+    os.environ["KERAS_BACKEND"] = BACKEND  # it counts before ~/.keras/keras.json
+
+
+def dtype_policy(mixed_precision: MixedPrecision) -> str:
+    """Return the name of the Keras policy in which networks compute on this machine.
+
+    In 16 bits, activations are bfloat16 on a CPU and on GPUs that multiply it fast (NVIDIA's
+    compute capability 8.0 and up), float16 on older GPUs.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if mixed_precision == "always" or (
+        mixed_precision == "where faster" and _is_faster_in_16_bits(gpus)
+    ):
+        return _policy_of_16_bits(gpus)
+    return "float32"
 
 
 @contextmanager
@@ -62,7 +109,7 @@ def _native_chatter_dropped() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _dtype_policy(gpus: list[Any]) -> str:
+def _policy_of_16_bits(gpus: list[Any]) -> str:
     if all(capability >= (8, 0) for capability in _compute_capabilities(gpus)):
         return "mixed_bfloat16"
     return "mixed_float16"

@@ -15,10 +15,15 @@ import numpy as np
 
 from kaggle_cifar import networks
 from kaggle_cifar.batches import BatchSource
-from kaggle_cifar.checkpoint import load_checkpoint, save_checkpoint
+from kaggle_cifar.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
-from kaggle_cifar.dataset import TrainingSet, load_training_set, split_validation
+from kaggle_cifar.dataset import (
+    TrainingSet,
+    check_split,
+    load_training_set,
+    split_validation,
+)
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.events import write_events
 from kaggle_cifar.figures import draw_curves
@@ -31,13 +36,12 @@ from kaggle_cifar.inference import (
 from kaggle_cifar.progress import duration, progress_bar, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.runs import Run, RunOptions, named_run
-from kaggle_cifar.runtime import describe_environment, start_tensorflow
+from kaggle_cifar.runtime import describe_environment, dtype_policy, start_tensorflow
 from kaggle_cifar.storage import (
     Layout,
     atomic_write,
     lock,
     read_json,
-    remove_folder,
     write_json,
     write_text,
 )
@@ -50,7 +54,8 @@ LOOK_INTERVAL = 1.0  # seconds between looks at the running loss, which wait for
 ESTIMATE_AFTER = 10.0  # seconds of training until its speed is told
 EVALUATION_BATCH = 500  # images
 TIMED_STEPS = 3  # at least, to know the speed
-BUDGET_TIMED = 0.02  # of a time budget, to know it better
+BUDGET_TIMED = 0.02  # of a time budget, or of the whole training, to know it better
+LONGEST_TIMED = 30.0  # seconds
 BUDGET_USED = 0.95  # of what is left: machines slow down
 MEASURED_IMAGES = 10_000  # of the training images, evenly spread, at the end
 MEMORY_ADVICE = (
@@ -76,6 +81,8 @@ def train(
 
     Raises
     ------
+    ForeignPathError
+        When the run's folder has something in it that is no run.
     UserError
         When the data is not as it must be, the run exists with another recipe, options or data,
         or the loss diverges.
@@ -98,10 +105,11 @@ def train_by_epochs(
     refuse_contradictions(recipe, options)
     started = time.monotonic()
     run = named_run(layout, name)
+    run.require_own_folder()
     with lock(run.folder, "training"), telling_of_memory(recipe):
         recipe = fitted_before(run, recipe, options)
         if is_finished(run, recipe, options):
-            remove_folder(run.folder / "checkpoint")
+            remove_checkpoint(run.checkpoint_file)
             if tensorboard:
                 start_tensorflow()  # quiet
                 write_events(run.events_folder, run.read_history(), run.started)
@@ -132,12 +140,14 @@ def _prepare(
     layout: Layout, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
 ) -> tuple["Training", str]:
     """Start TensorFlow and read the data; return the training where it stands, the data's hash."""
-    strategy = start_tensorflow("always" if options.mixed_precision else recipe.precision)
+    check_split(layout, options.limit, options.validation)
+    strategy = start_tensorflow()
+    policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
     data = load_training_set(layout, options.limit)
     digest = _digest(data)
     _refuse_changed_data(run, digest)
     with strategy.scope():
-        return Training(run, recipe, options, data, strategy, tensorboard), digest
+        return Training(run, recipe, options, data, strategy, policy, tensorboard), digest
 
 
 def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
@@ -194,16 +204,16 @@ def _refuse_changed_data(run: Run, digest: str) -> None:
 
 
 def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) -> None:
-    """Write recipe.json and environment.json when the run starts."""
-    if run.recipe_file.exists():
-        return
-    write_json(run.folder / "environment.json", describe_environment())
-    content = {
-        "recipe": dataclasses.asdict(recipe),
-        "options": dataclasses.asdict(options),
-        "data_sha256": digest,
-    }
-    write_json(run.recipe_file, content)
+    """Write recipe.json, by which the folder is this program's own, then environment.json."""
+    if not run.recipe_file.exists():
+        content = {
+            "recipe": dataclasses.asdict(recipe),
+            "options": dataclasses.asdict(options),
+            "data_sha256": digest,
+        }
+        write_json(run.recipe_file, content)
+    if not run.environment_file.exists():
+        write_json(run.environment_file, describe_environment())
 
 
 def _digest(data: TrainingSet) -> str:
@@ -223,6 +233,7 @@ class Training:
         options: RunOptions,
         data: TrainingSet,
         strategy: "tf.distribute.Strategy",
+        policy: str = "float32",
         tensorboard: bool = False,
     ) -> None:
         import keras
@@ -235,10 +246,10 @@ class Training:
         self.data, self.validation = data.take(rows), data.take(validation_rows)
         self.source = BatchSource(self.data, recipe, options.seed)
         keras.utils.set_random_seed(options.seed)
-        self.model = networks.build(recipe.network, recipe.network_options)
+        self.model = networks.build(recipe.network, recipe.network_options, policy)
         networks.adapt(recipe.network, self.model, self.data.pixels)
         self.optimizer = optimizers.build(recipe)
-        if keras.config.dtype_policy().compute_dtype == "float16":
+        if keras.DTypePolicy(policy).compute_dtype == "float16":
             self.optimizer = optimizers.LossScale(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self.lookahead = optimizers.Lookahead(self.model.variables) if recipe.lookahead else None
@@ -352,9 +363,10 @@ class Training:
         UserError
             When not even a step fits.
         """
+        say(f"Timing the first steps of {self.recipe.name}, to fit it into {duration(seconds)}.")
         state, arrays = self._state()
         started = time.monotonic()
-        step = self._time_steps(BUDGET_TIMED * seconds)
+        step = self._time_steps(min(BUDGET_TIMED * seconds, LONGEST_TIMED))
         evaluation = self._time_evaluation()
         self._set_state(state, arrays)
         measured = min(MEASURED_IMAGES, len(self.data)) + 7 * len(self.validation)
@@ -376,7 +388,11 @@ class Training:
         )
 
     def _time_steps(self, enough: float) -> float:
-        """Return the seconds of a step, measured for some seconds after compiling it."""
+        """Return the seconds of a step, measured for `enough` seconds after compiling it.
+
+        A part of the training's own steps is enough, too.
+        """
+        enough_steps = max(TIMED_STEPS, BUDGET_TIMED * self.total_steps)
         batches = self.source.batches(0, 0, self.source.steps).repeat()
         totals, count, started = self.totals, -1, 0.0
         for batch in self.strategy.experimental_distribute_dataset(batches):
@@ -385,7 +401,9 @@ class Training:
             count += 1
             if count == 0:
                 started = time.monotonic()
-            elif count >= TIMED_STEPS and time.monotonic() - started > enough:
+            if count >= enough_steps:
+                break
+            if count >= TIMED_STEPS and time.monotonic() - started > enough:
                 break
         return (time.monotonic() - started) / count
 
@@ -402,7 +420,7 @@ class Training:
     @property
     def total_steps(self) -> int:
         """The number of steps of the whole training, unless it stops early."""
-        return math.ceil(round(self.recipe.epochs * self.source.steps, 6))
+        return max(1, math.ceil(round(self.recipe.epochs * self.source.steps, 6)))
 
     @property
     def steps_done(self) -> int:
@@ -644,7 +662,7 @@ class Training:
         draw_curves(self.history, self.run.name, folder / "figures" / "curves.png")
         metrics = self._measure()
         write_json(self.run.metrics_file, metrics)
-        remove_folder(self.run.checkpoint_file.parent)
+        remove_checkpoint(self.run.checkpoint_file)
         say(_result_line(self.run, metrics))
 
     @property

@@ -28,9 +28,10 @@ from ray.tune.search.optuna import OptunaSearch
 
 from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_share
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED, remove_reserved
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.spaces import Draw, Setting, Space
-from kaggle_cifar.storage import BusyError, Layout, read_json, remove_folder, write_json
+from kaggle_cifar.storage import BusyError, Layout, read_json, write_json
 from kaggle_cifar.training import train_by_epochs
 
 METRIC = "val_accuracy"
@@ -59,8 +60,8 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where Tune keeps what it needs while it runs."""
-        return self.layout.runs / self.name / "tune"
+        """Where Tune keeps what it needs while it runs; removed afterwards."""
+        return self.layout.runs / self.name / f"{RESERVED}.tune"
 
     @property
     def journal(self) -> Path:
@@ -186,7 +187,7 @@ def run_trials(
     were stopped are unfinished runs.
     """
     quiet()
-    remove_folder(plan.folder)
+    remove_reserved(plan.folder)
     begun = read_journal(plan.journal)
     plan = dataclasses.replace(
         plan, ended=frozenset(name for name, trial in begun.items() if trial["ended"])
@@ -203,7 +204,7 @@ def run_trials(
         name = reached.get("run", Path(result.path).name)
         error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
         errors[name] = reached.get("error", error)
-    remove_folder(plan.folder)
+    remove_reserved(plan.folder)
     trials = read_journal(plan.journal)
     return {
         name: (plan.space.read(trials[name]["config"]), errors.get(name))

@@ -6,8 +6,10 @@ faults is used up by one request; then all is well again.
 """
 
 import base64
+import csv
 import gzip
 import hashlib
+import io
 import json
 import re
 import threading
@@ -31,6 +33,7 @@ SECRETS = (KEY, TOKEN, SIGNATURE, base64.b64encode(f"{USERNAME}:{KEY}".encode())
 CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 LABELS = set(CLASSES.split(","))
 PAGE_SIZE = 20
+DELAY_HEADER = "X-Answered-After"  # the seconds that a late answer took
 
 Fault = Callable[["Handler"], None]
 
@@ -48,6 +51,11 @@ class KaggleSite:
     pause: float = 0.0  # seconds before each MiB of a file
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
+    clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], Any] | None = None  # before late answers; by default really
+    list_lag: float = 0.0  # seconds until a submission is listed
+    listed: dict[str, Any] = field(default_factory=dict)  # what the list says instead of the truth
+
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
     put_faults: list[Fault] = field(default_factory=list)  # uploads
@@ -209,6 +217,28 @@ def lose_answer(handler: "Handler") -> None:
     handler.close_connection = True
 
 
+def refuse_afterwards(status: int) -> Fault:
+    """Do what was asked, but answer with an error, as a proxy does that lost its patience."""
+
+    def fault(handler: "Handler") -> None:
+        handler.mute = True
+        handler.dispatch_api()
+        handler.mute = False
+        handler.answer_error(status, "gone")
+
+    return fault
+
+
+def answer_late(seconds: float) -> Fault:
+    """Do what was asked, and answer after some time."""
+
+    def fault(handler: "Handler") -> None:
+        handler.delay = seconds
+        handler.dispatch_api()
+
+    return fault
+
+
 # -- the server
 
 
@@ -217,6 +247,7 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     site: KaggleSite
     mute = False
+    delay = 0.0
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -266,7 +297,11 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self.mute:
             return
+        if self.delay:
+            (self.site.wait or self.site.closing.wait)(self.delay)
         self.send_response(status)
+        self.send_header(DELAY_HEADER, str(self.delay))
+        self.delay = 0.0
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
@@ -453,6 +488,7 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
                 "file_name": self.site.upload_names[request.blob_file_tokens],
                 "description": request.submission_description,
                 "date": datetime.now(UTC).replace(tzinfo=None),
+                "made_at": self.site.clock(),
                 "polls": 0,
             }
         )
@@ -498,7 +534,12 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     def list_submissions(self) -> None:
         if not self.is_known(self.parsed("ApiListSubmissionsRequest")):
             return
-        newest_first = [self.submission(entry) for entry in reversed(self.site.submissions)]
+        latest = self.site.clock() - self.site.list_lag
+        newest_first = [
+            self.submission(entry | self.site.listed)
+            for entry in reversed(self.site.submissions)
+            if entry["made_at"] <= latest
+        ]
         self.answer_object(self.made("ApiListSubmissionsResponse", submissions=newest_first))
 
     def get_submission_limits(self) -> None:
@@ -511,13 +552,14 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
 def score(content: bytes, solution: dict[int, tuple[str, str]]) -> tuple[str, str]:
     """Return the public and private score as the site shows them, or say why there is none."""
     try:
-        lines = content.decode("ascii").splitlines()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("The file is not plain text") from None
-    if not lines or lines[0] != "id,label":
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if not rows or not {"id", "label"} <= rows[0].keys():
         raise ValueError("Column names must be id,label")
-    labels = dict(line.split(",", 1) for line in lines[1:] if "," in line)
-    if len(lines) - 1 != len(solution) or labels.keys() != {str(key) for key in solution}:
+    labels = {row["id"]: row["label"] for row in rows}
+    if len(rows) != len(solution) or labels.keys() != {str(key) for key in solution}:
         raise ValueError("The ids are not those of the solution")
     if unknown := set(labels.values()) - LABELS:
         raise ValueError(f"Unknown label {min(unknown)}")

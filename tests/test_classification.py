@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -11,13 +12,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import layout_in, write_training_data
+from small_data import layout_in, small_airbench, write_test_data, write_training_data
 
-from kaggle_cifar import cli, recipes, training
+from kaggle_cifar import cli, prediction, recipes, runs, training
 from kaggle_cifar.classification import classify, read_picture
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.runs import RunOptions
+from kaggle_cifar.inference import NotFiniteError, compile_forward, read_probabilities
+from kaggle_cifar.runs import Run, RunOptions
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -181,6 +182,32 @@ def test_the_competitions_own_images_get_the_probabilities_of_the_run(project):
     results = classify(run, [read_picture(file) for file in files])
     found = np.stack([result.probabilities for result in results])
     np.testing.assert_allclose(found, rows["probabilities"], atol=1e-5)
+
+
+def test_classify_computes_as_predict_does(project, tmp_path, monkeypatch):
+    layout = dataclasses.replace(project[0], runs=tmp_path)
+    recipe = small_airbench(epochs=1)
+    monkeypatch.setattr(runs, "dtype_policy", lambda precision: "mixed_bfloat16")
+    run = training.train(layout, recipe, "sixteen-bits", RunOptions())
+    pixels = write_test_data(layout, range(1, 9))
+    ids, predicted = prediction.predict(layout, [run])
+    files = [layout.images("test") / f"{image_id}.png" for image_id in ids]
+    found = np.stack([r.probabilities for r in classify(run, [read_picture(f) for f in files])])
+    np.testing.assert_array_equal(found, predicted)
+    in_32_bits = np.asarray(compile_forward(run.load_model("float32"))(pixels))
+    assert np.abs(found - in_32_bits).max() > 1e-5
+
+
+def test_a_network_that_gives_no_numbers_classifies_nothing(project, tmp_path):
+    layout, run = project
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(run.folder, copy.folder)
+    model = run.load_model()
+    model.layers[-1].bias.assign(np.full(10, np.nan))
+    model.save_weights(copy.weights_file)
+    with pytest.raises(NotFiniteError) as caught:
+        classify(copy, [read_picture(layout.images("train") / "1.png")])
+    assert caught.value.path == copy.weights_file
 
 
 def test_the_likeliest_classes_stand_first_with_bars(project):

@@ -1,5 +1,6 @@
 """The command line itself: help, names, exit statuses."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -67,6 +68,13 @@ def test_help_imports_nothing_heavy():
         (["train", "--validation", "fold6of5"], "a fold like fold1of10"),
         (["train", "airbench94", "--set", "sgd=null"], "--set: The settings 'sgd'"),
         (["train", "--set", "epochs"], "KEY=VALUE"),
+        (["train", "--seed", "4294967296"], "--seed"),
+        (["train", "--epochs", "1000001"], "--epochs"),
+        (["train", "--limit", "9"], "--limit"),
+        (["train", "--time-budget", "9" * 400 + "h"], "--time-budget"),
+        (["train", "--time-budget", "1001h"], "is more than 1000 h"),
+        (["train", "--set", "epochs=Infinity"], "epochs must be"),
+        (["train", "--set", "plateau.factor=NaN"], "plateau.factor must be"),
         (["train", "nowhere.json"], "nowhere.json is missing"),
         (["trian"], "No such command"),
         (["check"], "CSV"),
@@ -159,6 +167,41 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_predict_refuses_an_output_before_any_work(monkeypatch, tmp_path):
+    from kaggle_cifar import prediction, runs, submission_record
+
+    run = runs.Run(tmp_path / "runs" / "model1")
+    monkeypatch.setattr(runs, "chosen_runs", lambda *_: [run])
+    monkeypatch.setattr(prediction, "predict", lambda *_: pytest.fail("it began to work"))
+    arguments = ["--runs-dir", str(tmp_path / "runs"), "predict", "--output"]
+    for output in (run.folder / "metrics.csv", tmp_path / "s.json"):
+        with pytest.raises(submission_record.CsvNameError) as caught:
+            cli.cli.main([*arguments, str(output)], standalone_mode=False)
+        assert caught.value.path == output
+
+
+def test_again_reaches_the_submission(monkeypatch):
+    from kaggle_cifar import submitting
+
+    asked = []
+    monkeypatch.setattr(submitting, "submit", lambda *_, **options: asked.append(options))
+    for options in ([], ["--again"]):
+        cli.cli.main(["submit", "s.csv", *options], standalone_mode=False)
+    assert asked == [{"again": False}, {"again": True}]
+
+
+@pytest.mark.parametrize("command", ["check", "submit"])
+def test_a_file_that_is_no_csv_is_named_in_one_line(tmp_path, command):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "packed.csv").write_bytes(gzip.compress(os.urandom(5_000)))
+    for name, kind in (("pipe.csv", "a named pipe"), ("packed.csv", "a gzip file")):
+        result = run_cli("--data-dir", str(tmp_path), command, str(tmp_path / name))
+        assert result.returncode == 1
+        assert result.stdout == ""
+        assert result.stderr.startswith(f"Error: {tmp_path / name} is {kind}")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

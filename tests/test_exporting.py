@@ -1,67 +1,293 @@
-"""An exported model gives elsewhere what the run gives here."""
+"""An exported model gives elsewhere what the run gives here, and nothing is replaced for it."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from small_data import layout_in, write_training_data
+from small_runs import write_run
 
-from kaggle_cifar import exporting, recipes, training
+from kaggle_cifar import exporting, networks, ownership, recipes, runs, storage
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import compile_forward
-from kaggle_cifar.runs import RunOptions
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.runs import Run
+from kaggle_cifar.runtime import dtype_policy
 
-# Without this package: only what an exported model may ask for.
+# Without this package: only what an exported model may ask for. Arguments: the pixels, then
+# folders with an export each, into which the probabilities are written.
 USE_SAVED_MODEL = """
 import sys, numpy as np, tensorflow as tf
-model = tf.saved_model.load(sys.argv[1] + "/saved_model")
-np.save(sys.argv[3], model.serve(np.load(sys.argv[2])).numpy())
+for folder in sys.argv[2:]:
+    model = tf.saved_model.load(folder + "/saved_model")
+    np.save(folder + "/of-saved_model.npy", model.serve(np.load(sys.argv[1])).numpy())
 assert "kaggle_cifar" not in sys.modules
 """
 USE_ONNX = """
 import sys, numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1] + "/model.onnx")
-np.save(sys.argv[3], session.run(None, {session.get_inputs()[0].name: np.load(sys.argv[2])})[0])
+for folder in sys.argv[2:]:
+    session = onnxruntime.InferenceSession(folder + "/model.onnx")
+    [pixels] = session.get_inputs()
+    [probabilities] = session.run(None, {pixels.name: np.load(sys.argv[1])})
+    np.save(folder + "/of-onnx.npy", probabilities)
+assert not {"kaggle_cifar", "tensorflow"} & set(sys.modules)
 """
 
 
+def network_of(recipe):
+    """Return all of a recipe that its export depends on."""
+    return recipe.network, json.dumps(recipe.network_options), recipe.precision
+
+
+# A recipe for each network: some recipes differ in their training only.
+EXPORTED = {network_of(recipe()): recipe() for recipe in recipes.RECIPES.values()}
+
+
+def write_untrained_run(layout, recipe, **options) -> Run:
+    run = write_run(layout, recipe.name, recipe=recipe, **options)
+    networks.build(recipe.network, recipe.network_options).save_weights(run.weights_file)
+    return run
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def project(tmp_path_factory):
     layout = layout_in(tmp_path_factory.mktemp("exporting"))
     write_training_data(layout, 40)
-    return {
-        name: training.train(
-            layout, dataclasses.replace(recipes.find_recipe(name), epochs=1), name, RunOptions()
-        )
-        for name in ("model1", "model3")
-    }
+    return layout
 
 
-@pytest.mark.parametrize("name", ["model1", "model3"])  # logits, and probabilities of its own
-@pytest.mark.parametrize("program", [USE_SAVED_MODEL, USE_ONNX], ids=["saved_model", "onnx"])
-def test_an_exported_model_gives_the_same_probabilities(runs, tmp_path, name, program):
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    np.save(tmp_path / "pixels.npy", pixels)
-    folder = runs[name].folder / "export"
-    exporting.export(runs[name], folder)
-    arguments = [folder, tmp_path / "pixels.npy", tmp_path / "probabilities.npy"]
-    subprocess.run([sys.executable, "-c", program, *map(str, arguments)], check=True)
-    expected = compile_forward(runs[name].load_model())(pixels)
-    np.testing.assert_allclose(np.load(arguments[2]), expected, atol=1e-5)
+@pytest.fixture(scope="module")
+def model1(project):
+    return write_untrained_run(project, recipes.model1())
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exports(project, pixels, tmp_path_factory):
+    """The run and the folder of each network's export, used by programs without this package."""
+    exported = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "COMPARED", 5)
+        for recipe in EXPORTED.values():
+            run = write_untrained_run(project, recipe)
+            exported[recipe.name] = run, tmp_path_factory.mktemp("exports") / recipe.name
+            exporting.export(project, *exported[recipe.name])
+    file = tmp_path_factory.mktemp("pixels") / "pixels.npy"
+    np.save(file, pixels)
+    folders = [str(folder) for _, folder in exported.values()]
+    for program in (USE_SAVED_MODEL, USE_ONNX):
+        subprocess.run([sys.executable, "-c", program, str(file), *folders], check=True)
+    return exported
+
+
+@pytest.mark.parametrize("recipe", [recipe.name for recipe in EXPORTED.values()])
+@pytest.mark.parametrize("form", ["saved_model", "onnx"])
+def test_export_of_every_recipe_agrees_elsewhere(exports, pixels, recipe, form):
+    run, folder = exports[recipe]
+    expected = np.asarray(compile_forward(run.load_model("float32"))(pixels))
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(np.load(folder / f"of-{form}.npy"), expected, atol=1e-5)
     assert (folder / "classes.txt").read_text().split() == list(CLASS_NAMES)
 
 
-def test_without_the_onnx_package_the_rest_is_exported(runs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
-    exporting.export(runs["model1"], tmp_path / "export")
-    assert {path.name for path in (tmp_path / "export").iterdir()} == {"saved_model", "classes.txt"}
+def test_export_lists_only_what_loads(project, model1, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "export"
+    monkeypatch.setattr(
+        exporting, "load_onnx", lambda path: lambda images: np.full((len(images), 10), 0.1)
+    )
+    with pytest.raises(exporting.ExportError) as caught:
+        exporting.export(project, model1, folder)
+    assert caught.value.reasons.keys() == {"model.onnx"}
+    assert ownership.foreign_names(folder) == ["classes.txt", "saved_model"]
+    assert "model.onnx" not in capsys.readouterr().out
+
+
+def test_export_refuses_an_operation_that_onnx_lacks(project, model1, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    gelu = tf.nn.gelu  # it uses Erfc
+    with_softmax = exporting.with_probabilities
+
+    def with_gelu(model):
+        import keras
+
+        model = with_softmax(model)
+        return keras.Model(model.input, keras.layers.Lambda(gelu)(model.output))
+
+    monkeypatch.setattr(exporting, "with_probabilities", with_gelu)
+    for installed in (True, False):
+        if not installed:
+            hide(monkeypatch, "onnxruntime")
+        with pytest.raises(exporting.ExportError) as caught:
+            exporting.export(project, model1, tmp_path / "export")
+        assert "Erfc" in caught.value.reasons["model.onnx"]
+        assert ownership.foreign_names(tmp_path / "export") == ["classes.txt", "saved_model"]
+
+
+def hide(monkeypatch, package):
+    find_spec = exporting.importlib.util.find_spec
+    monkeypatch.setattr(
+        exporting.importlib.util,
+        "find_spec",
+        lambda name, *parents: None if name == package else find_spec(name, *parents),
+    )
+
+
+def test_without_the_onnx_package_the_rest_is_exported(
+    project, model1, tmp_path, monkeypatch, capsys
+):
+    hide(monkeypatch, "tf2onnx")
+    exporting.export(project, model1, tmp_path / "export")
+    assert ownership.foreign_names(tmp_path / "export") == ["classes.txt", "saved_model"]
     assert "tf2onnx" in capsys.readouterr().out
 
 
-def test_a_folder_that_cannot_be_written_is_named(runs, tmp_path):
+def test_export_tells_how_many_images_differ_from_predict(project, tmp_path, monkeypatch, capsys):
+    recipe = dataclasses.replace(
+        recipes.airbench94(), name="sixteen", network_options={"widths": [8, 8, 8]}
+    )
+    run = write_untrained_run(project, recipe)
+    hide(monkeypatch, "tf2onnx")
+    monkeypatch.setattr(exporting, "dtype_policy", lambda precision: "mixed_bfloat16")
+    exporting.export(project, run, tmp_path / "export")
+    assert "bfloat16" in (told := capsys.readouterr().out)
+    assert "of 8 validation images get another class" in told
+    for path in project.images("train").iterdir():
+        path.rename(path.with_suffix(".hidden"))
+    try:
+        exporting.export(project, run, tmp_path / "export")
+    finally:
+        for path in project.images("train").iterdir():
+            path.rename(path.with_suffix(".png"))
+    assert f"of {exporting.COMPARED} random images" in capsys.readouterr().out
+
+
+def test_classify_and_predict_use_one_precision(project, monkeypatch):
+    """Both load the network without naming a precision."""
+    run = write_untrained_run(project, recipes.airbench94())
+    monkeypatch.setattr(runs, "dtype_policy", lambda precision: f"policy {precision}")
+    policies = []
+    monkeypatch.setattr(networks, "build", lambda *arguments: policies.append(arguments[2]))
+    monkeypatch.setattr(runs, "load_weights", lambda *arguments: None)
+    run.load_model()
+    assert policies == ["policy where faster"]
+    assert dtype_policy("never") == "float32"
+
+
+# The folder
+
+
+def contents(folder):
+    """Return all that is below a folder: the bytes of files, where links lead."""
+    return {
+        path.relative_to(folder).as_posix(): path.readlink()
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in folder.rglob("*")
+    }
+
+
+def no_model(*arguments):
+    raise AssertionError("the folder was not refused before the model was loaded")
+
+
+PLACES = ["data", "data/new", "runs", "runs/model1", "runs/new", "submissions/new", ".", ".."]
+
+
+@pytest.mark.parametrize("output", [*PLACES, "documents", "file", "link", "submissions"])
+def test_export_refuses_a_folder_of_something_else(tmp_path, monkeypatch, output):
+    home = tmp_path / "home"
+    project = home / "project"
+    layout = layout_in(project)
+    write_training_data(layout, 10)
+    run = write_untrained_run(layout, recipes.model1())
+    (project / "documents").mkdir()
+    (project / "documents" / "thesis.txt").write_text("the only copy")
+    (project / "file").write_text("a file")
+    (project / "link").symlink_to("documents")
+    layout.submissions.mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(Run, "load_model", no_model)
+    before = contents(home)
+    with pytest.raises(ForeignPathError) as caught:
+        exporting.export(layout, run, project / output)
+    assert caught.value.path.resolve() == (project / output).resolve()
+    assert contents(home) == before
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """An export without ONNX, checked on a few images."""
+    hide(monkeypatch, "tf2onnx")
+    monkeypatch.setattr(exporting, "COMPARED", 5)
+
+
+def test_export_replaces_an_export(project, model1, tmp_path, quick):
+    folder = tmp_path / "export"
+    folder.mkdir()  # empty
+    exporting.export(project, model1, folder)
+    marked = (folder / ownership.MARK).read_text()
+    (folder / "saved_model" / "fingerprint.pb").unlink()
+    exporting.export(project, model1, folder)
+    assert (folder / "saved_model" / "fingerprint.pb").exists()
+    assert json.loads(marked)[ownership.KIND] == exporting.KIND
+    assert {path.name for path in tmp_path.iterdir()} <= {"export", ".kaggle-cifar.export.lock"}
+
+
+def test_export_refuses_an_export_with_a_foreign_file(project, model1, tmp_path, quick):
+    folder = tmp_path / "export"
+    exporting.export(project, model1, folder)
+    (folder / "saved_model" / "notes.txt").write_text("mine")
+    before = contents(folder)
+    with pytest.raises(ForeignPathError):
+        exporting.export(project, model1, folder)
+    assert contents(folder) == before
+
+
+def test_export_keeps_a_file_that_comes_meanwhile(project, model1, tmp_path, quick, monkeypatch):
+    folder = tmp_path / "export"
+    write_models = exporting.write_models
+
+    def and_another(*arguments):
+        folder.mkdir()
+        (folder / "notes.txt").write_text("mine")
+        return write_models(*arguments)
+
+    monkeypatch.setattr(exporting, "write_models", and_another)
+    with pytest.raises(ForeignPathError):
+        exporting.export(project, model1, folder)
+    assert contents(folder) == {"notes.txt": b"mine"}
+
+
+def test_export_goes_where_a_link_leads(project, model1, tmp_path, quick):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "export")
+    exporting.export(project, model1, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "export" / "classes.txt").exists()
+
+
+def test_two_exports_to_one_folder_do_not_mix(project, model1, tmp_path, quick):
+    folder = tmp_path / "export"
+    with (
+        storage.held(ownership.reserved_path(folder, "lock"), folder, "export"),
+        pytest.raises(storage.BusyError),
+    ):
+        exporting.export(project, model1, folder)
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(project, model1, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file/export could not be written"):
-        exporting.export(runs["model1"], tmp_path / "file" / "export")
+        exporting.export(project, model1, tmp_path / "file" / "export")

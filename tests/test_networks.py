@@ -222,8 +222,102 @@ def test_an_option_that_a_network_has_not_is_a_sentence():
         ("airbench", {"widths": "wide"}),
         ("model3", {"widths": [8]}),
     ):
-        with pytest.raises(UserError, match=rf"The network {name}\(.*cannot be built with"):
+        with pytest.raises(UserError, match=rf"The network {name} cannot be built with"):
             networks.build(name, options)
+
+
+def write_network(tmp_path, monkeypatch, name, content):
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    return tmp_path / f"{name}.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("no_syntax", "x = 1\ndef build(:\n", 2),
+        ("no_import", "import nothing_of_that_name\n", 1),
+        ("no_name", "\n\nx = undefined\n", 3),
+        ("no_text", "x = '\0'\n", None),
+        ("no_build", "x = 1\n", None),
+    ],
+)
+def test_a_faulty_network_file_is_named(tmp_path, monkeypatch, name, content, line):
+    file = write_network(tmp_path, monkeypatch, name, content)
+    with pytest.raises(networks.NetworkError) as caught:
+        networks.build(name, {})
+    assert (caught.value.network, caught.value.fault) == (name, "file")
+    assert str(file) in str(caught.value)
+    assert line is None or f"line {line})" in str(caught.value)
+
+
+def test_a_network_that_fails_while_it_is_built_is_named(tmp_path, monkeypatch):
+    content = "def build():\n    return undefined\n\ndef adapt(model, pixels):\n    model.x\n"
+    file = write_network(tmp_path, monkeypatch, "fails", content)
+    with pytest.raises(networks.NetworkError) as caught:
+        networks.build("fails", {})
+    assert caught.value.fault == "build"
+    assert f"({file}, line 2)" in str(caught.value)
+    with pytest.raises(networks.NetworkError) as caught:
+        networks.adapt("fails", None, None)
+    assert caught.value.fault == "adapt"
+
+
+OWN_NETWORK = """
+import keras
+
+def build(shape=(32, 32, 3), takes="uint8", units=10, name="logits", gives="float32", kind="Model"):
+    inputs = keras.Input(shape, dtype=takes)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    outputs = keras.layers.Dense(units, dtype=gives, name=name)(x)
+    if kind == "Sequential":
+        return keras.Sequential([inputs, *keras.Model(inputs, outputs).layers[1:]])
+    if kind == "two outputs":
+        return keras.Model(inputs, [outputs, x])
+    return keras.Model(inputs, outputs) if kind == "Model" else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"shape": [28, 28, 3]}, "input shape"),
+        ({"takes": "float32"}, "input dtype"),
+        ({"units": 7}, "output shape"),
+        ({"name": "dense"}, "output name"),
+        ({"gives": "float16"}, "output dtype"),
+        ({"kind": "Sequential"}, "kind"),
+        ({"kind": "two outputs"}, "kind"),
+        ({"kind": "None"}, "kind"),
+    ],
+)
+def test_a_network_that_gives_something_else_is_refused(tmp_path, monkeypatch, options, fault):
+    write_network(tmp_path, monkeypatch, "own_network", OWN_NETWORK)
+    assert networks.build("own_network", {}).count_params() == (3072 + 1) * 10
+    with pytest.raises(networks.NetworkError) as caught:
+        networks.build("own_network", options)
+    assert (caught.value.network, caught.value.fault) == ("own_network", fault)
+
+
+def test_a_network_whose_output_follows_the_policy_is_refused(tmp_path, monkeypatch):
+    write_network(tmp_path, monkeypatch, "own_output", OWN_NETWORK)
+    networks.build("own_output", {"gives": None})
+    with pytest.raises(networks.NetworkError) as caught:
+        networks.build("own_output", {"gives": None}, "mixed_bfloat16")
+    assert caught.value.fault == "output dtype"
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_policy_is_of_one_network_only(failing):
+    options = {"depth": 3} if failing else {}
+    try:
+        model = networks.build("model1", options, "mixed_bfloat16")
+    except UserError:
+        assert failing
+    else:
+        assert model.layers[2].compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+    assert networks.build("model1", {}).layers[2].compute_dtype == "float32"
 
 
 def test_flops_are_those_counted_by_hand():

@@ -17,10 +17,11 @@ from small_data import layout_in, write_manifest, write_test_data, write_trainin
 from kaggle_cifar import prediction, recipes, storage, training
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities, write_array
+from kaggle_cifar.inference import NotFiniteError, read_probabilities, write_array
+from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
-from kaggle_cifar.storage import lock, write_text
-from kaggle_cifar.submission import write_submission
+from kaggle_cifar.storage import lock, lock_file, write_text
+from kaggle_cifar.submission import origin_of, write_submission
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -140,11 +141,11 @@ def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills
             with pytest.raises(Killed):
                 prediction.predict(layout, runs[:1])
         assert not result.exists()
-    done = len(list((runs[0].folder / "test_probabilities.parts").glob("*.npy")))
+    done = len(list(reserved_path(result, "parts").glob("*.npy")))
     assert done == sum(kills) - len(kills)  # what was finished is not computed again
     prediction.predict(layout, runs[:1])
     assert result.read_bytes() == whole
-    assert not (runs[0].folder / "test_probabilities.parts").exists()
+    assert not reserved_path(result, "parts").exists()
 
 
 def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
@@ -204,8 +205,9 @@ def test_every_id_comes_once_and_in_order_for_any_size(
     layout, run, pixels = unprepared
     if not keep_cache:
         shutil.rmtree(layout.cache, ignore_errors=True)
-    run.probabilities_file("test", "plain").unlink(missing_ok=True)
-    shutil.rmtree(run.folder / "test_probabilities.parts", ignore_errors=True)
+    result = run.probabilities_file("test", "plain")
+    result.unlink(missing_ok=True)
+    remove_reserved(reserved_path(result, "parts"))
     chosen = np.random.default_rng(seed).permutation(IDS)[:count].tolist()
     write_text(layout.raw / SAMPLE_SUBMISSION, "id,label\n" + "".join(f"{i},cat\n" for i in chosen))
     networks = [FakeNetwork(kill_at), FakeNetwork()]
@@ -213,7 +215,7 @@ def test_every_id_comes_once_and_in_order_for_any_size(
         patch.setattr(prediction, "BATCH_SIZE", batch_size)
         patch.setattr(prediction, "PART_SIZE", batch_size * batches_a_part)
         patch.setattr(Run, "load_model", lambda _: None)
-        patch.setattr(prediction, "start_tensorflow", lambda _: None)
+        patch.setattr(prediction, "start_tensorflow", lambda: None)
         for network in networks:
             patch.setattr(prediction, "compile_forward", lambda *_, network=network: network)
             with contextlib.suppress(Killed):
@@ -228,7 +230,7 @@ def test_every_id_comes_once_and_in_order_for_any_size(
 
 
 SMALL_PARTS = ("kaggle_cifar.prediction:BATCH_SIZE=4", "kaggle_cifar.prediction:PART_SIZE=8")
-REPLACED = ("a part", "the cache", "the probabilities", "the CSV", "the CSV's record")
+REPLACED = ("a part", "the cache", "the probabilities", "the CSV's record", "the CSV")
 
 
 def results(layout, run):
@@ -253,9 +255,8 @@ def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
     def predict_and_write(layout):
         run = Run(layout.runs / runs[0].name)
         ids, probabilities = prediction.predict(layout, [run])
-        write_submission(
-            layout.submissions / "run0.csv", ids, probabilities.argmax(axis=1), [run.name]
-        )
+        csv, origin = layout.submissions / "run0.csv", origin_of([run], "plain", None)
+        write_submission(csv, ids, probabilities.argmax(axis=1), [run.name], **origin)
         return results(layout, run)
 
     expected = predict_and_write(undisturbed)
@@ -279,7 +280,7 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
         prediction.predict(layout, runs[:1])
     csv = layout.submissions / "run0.csv"
     with (
-        lock(csv.with_name(".run0.csv.writing"), "writing"),
+        lock_file(csv, "writing"),
         pytest.raises(UserError, match="Another writing of this CSV"),
     ):
         write_submission(csv, np.arange(3), np.arange(3), ["run0"])
@@ -310,8 +311,7 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
         patch.setattr(storage, "sync", full_disk)
         with pytest.raises(UserError, match="The disk is full"):
             predict_and_write()
-    found = [path.name for path in layout.submissions.glob("*")]
-    assert not [name for name in found if name.startswith(".")]
+    assert not list(layout.submissions.glob(".kaggle-cifar*.partial"))
     predict_and_write()
     ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
     assert ids == sorted(IDS)
@@ -341,8 +341,63 @@ def test_a_missing_test_image_is_named(copied):
 def test_foreign_weights_are_named_and_nothing_is_executed(copied):
     layout, runs, _ = copied
     runs[0].weights_file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(UserError, match=r"model\.weights\.h5 does not hold weights of model3"):
+    with pytest.raises(UserError, match=r"model\.weights\.h5 does not hold weights"):
         prediction.predict(layout, runs[:1])
+
+
+def test_probabilities_that_are_not_numbers_are_refused(copied):
+    layout, runs, _ = copied
+    prediction.predict(layout, runs[:1])
+    result = runs[0].probabilities_file("test", "plain")
+    rows = read_probabilities(result)
+    rows["probabilities"][3, 5] = np.nan
+    np.save(result, rows)
+    with pytest.raises(NotFiniteError) as caught:
+        prediction.predict(layout, runs[:1])
+    assert (caught.value.path, caught.value.count) == (result, 1)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(copied):
+    layout, runs, _ = copied
+    model = runs[0].load_model()
+    model.layers[-1].bias.assign(np.full(10, np.nan))
+    model.save_weights(runs[0].weights_file)
+    with pytest.raises(NotFiniteError) as caught:
+        prediction.predict(layout, runs[:1])
+    assert caught.value.path == runs[0].weights_file
+    assert not runs[0].probabilities_file("test", "plain").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"torn", b"PK\x03\x04 torn", np.zeros((3, 10)), np.full((44, 10), np.nan, np.float32)],
+    ids=["empty", "torn", "zip", "another", "not numbers"],
+)
+def test_a_damaged_part_is_named(copied, monkeypatch, content):
+    layout, runs, _ = copied
+    result = runs[0].probabilities_file("test", "plain")
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction, "write_probabilities", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            prediction.predict(layout, runs[:1])
+    [part] = reserved_path(result, "parts").glob("*.npy")
+    if isinstance(content, bytes):
+        part.write_bytes(content)
+    else:
+        np.save(part, content)
+    with pytest.raises(UserError) as caught:
+        prediction.predict(layout, runs[:1])
+    assert str(part) in str(caught.value)
+
+
+def test_prediction_keeps_foreign_files_of_a_run(copied):
+    layout, runs, _ = copied
+    folder = runs[0].folder / "test_probabilities.parts"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    prediction.predict(layout, runs[:1])
+    prediction.predict(layout, runs[:1])
+    assert (folder / "mine.txt").read_text() == "mine"
 
 
 def test_an_unfinished_run_or_one_without_weights_is_refused(copied):

@@ -8,6 +8,7 @@ from small_data import layout_in, write_training_data
 from kaggle_cifar import search, spaces, training
 from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
 
@@ -87,6 +88,18 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
         assert picture.width > 800
     with pytest.raises(UserError, match="no finished run"):
         newest_finished_run(layout)  # a trial is not what one predicts with by default
+
+
+@pytest.mark.parametrize("file", ["results.csv", "recipe.json", "search.json", "tune/mine.txt"])
+def test_a_folder_that_is_no_search_is_refused(layout, file):
+    path = layout.runs / "search" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(ForeignPathError) as caught:
+        search_in_turn(layout, 1)
+    assert caught.value.path == layout.runs / "search"
+    assert path.read_text() == "{}"
+    assert not (layout.runs / "search-trial1").exists()
 
 
 def test_a_search_with_other_options_is_refused(layout):

@@ -18,9 +18,10 @@ from PIL import Image
 from small_data import layout_in, small_airbench, write_training_data
 
 from kaggle_cifar import networks, recipes, training
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.dataset import SplitError, load_training_set
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.ownership import ForeignPathError, foreign_names
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.storage import write_json
 
@@ -241,6 +242,56 @@ def test_a_torn_or_foreign_recipe_is_named(layout, content):
         training.train(layout, RECIPE, "foreign", OPTIONS)
 
 
+@pytest.mark.parametrize("foreign", ["a file", "a folder", "a file of the name"])
+def test_training_refuses_a_foreign_folder(layout, tmp_path, monkeypatch, foreign):
+    folder = tmp_path / "Documents"
+    if foreign == "a file of the name":
+        folder.write_text("the only copy")
+    else:
+        thesis = folder / "thesis"
+        thesis.parent.mkdir()
+        thesis.write_text("the only copy") if foreign == "a file" else thesis.mkdir()
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    elsewhere = dataclasses.replace(layout, runs=tmp_path)
+    with pytest.raises(ForeignPathError) as caught:
+        training.train(elsewhere, RECIPE, "Documents", OPTIONS)
+    assert caught.value.path == folder
+    assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_training_keeps_foreign_files_of_its_folders(layout, monkeypatch):
+    recipe = dataclasses.replace(recipes.model1(), epochs=2)
+    with monkeypatch.context() as patch:
+        kill_at(patch, (np, "savez"), 2)
+        with pytest.raises(Killed):
+            training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)
+    run = Run(layout.runs / "shared")
+    run.checkpoint_file.unlink()  # it begins again
+    foreign = [
+        run.folder / "checkpoint" / "notes.txt",
+        run.folder / "tensorboard" / "epoch",
+        run.folder / "tensorboard" / "events.out.tfevents.000001.laptop.7.v2",
+        run.folder / "mine.txt",
+    ]
+    for path in foreign:
+        path.write_text("mine")
+    training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)
+    training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)  # finished
+    assert [path.read_text() for path in foreign] == ["mine"] * 4
+    assert foreign_names(run.folder / "checkpoint") == ["notes.txt"]
+
+
+def test_a_run_is_marked_before_anything_else(layout, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at(patch, (training, "describe_environment"), 1)
+        with pytest.raises(Killed):
+            training.train(layout, small_airbench(epochs=1), "marked", OPTIONS)
+    folder = layout.runs / "marked"
+    assert foreign_names(folder) == ["recipe.json"]
+    training.train(layout, small_airbench(epochs=1), "marked", OPTIONS)
+    assert (folder / "environment.json").exists()
+
+
 def test_a_loss_that_is_no_number_stops_the_run(layout):
     diverging = dataclasses.replace(RECIPE, learning_rate=1e30)
     with pytest.raises(UserError, match="has diverged"):
@@ -281,16 +332,7 @@ def test_two_trainings_of_one_name_do_not_mix(layout):
         training.train(layout, RECIPE, "twice", OPTIONS)
 
 
-@pytest.fixture
-def float32_again():
-    """Take back what mixed precision sets for the whole process."""
-    yield
-    import keras
-
-    keras.config.set_dtype_policy("float32")
-
-
-def test_mixed_precision_trains_and_resumes(layout, monkeypatch, float32_again):
+def test_mixed_precision_trains_and_resumes(layout, monkeypatch):
     options = RunOptions(mixed_precision=True)
     whole = training.train(layout, RECIPE, "mixed", options)
     with monkeypatch.context() as patch:
@@ -300,14 +342,23 @@ def test_mixed_precision_trains_and_resumes(layout, monkeypatch, float32_again):
     assert result_of(training.train(layout, RECIPE, "mixed-killed", options)) == result_of(whole)
 
 
+def test_mixed_precision_leaves_other_networks_alone(layout, undisturbed):
+    import keras
+
+    recipe = dataclasses.replace(recipes.model1(), epochs=1)
+    training.train(layout, recipe, "sixteen-bits", RunOptions(mixed_precision=True))
+    assert keras.config.dtype_policy().name == "float32"
+    for layer in undisturbed.load_model().layers:
+        assert layer.compute_dtype in ("float32", "uint8")
+
+
 # Two logical CPUs stand for two GPUs; they must be set up before TensorFlow starts.
 TWO_DEVICES = """
 import dataclasses, json, sys
 from pathlib import Path
-import keras
 import tensorflow as tf
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.dataset import SplitError, load_training_set
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
@@ -315,7 +366,6 @@ from kaggle_cifar.training import Training
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
-keras.config.set_dtype_policy(sys.argv[4])
 recipe = dataclasses.replace(
     recipes.find_recipe(sys.argv[3]), name="shared", epochs=2, batch_size=20
 )
@@ -323,7 +373,8 @@ data = load_training_set(Layout(Path(sys.argv[1])))
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for name, strategy in {"one": one, "two": two}.items():
     with strategy.scope():
-        training = Training(Run(Path(sys.argv[2], name)), recipe, RunOptions(), data, strategy)
+        run = Run(Path(sys.argv[2], name))
+        training = Training(run, recipe, RunOptions(), data, strategy, sys.argv[4])
     list(training.run_epochs(lambda: None))
     training.finish()
 """
@@ -358,26 +409,14 @@ def test_several_devices_share_each_batch(layout, tmp_path, recipe, precision):
 @pytest.mark.parametrize(
     ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
 )
-def test_a_training_goes_on_in_another_precision(layout, monkeypatch, float32_again, before, after):
+def test_a_training_goes_on_in_another_precision(layout, monkeypatch, before, after):
     """As on a machine whose GPU is a newer or an older one."""
-    import keras
-
-    start = training.start_tensorflow
-
-    def start_in(precision):
-        def start_there(_):
-            strategy = start()
-            keras.config.set_dtype_policy(precision)
-            return strategy
-
-        monkeypatch.setattr(training, "start_tensorflow", start_there)
-
-    start_in(before)
+    monkeypatch.setattr(training, "dtype_policy", lambda _: before)
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
             training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
-    start_in(after)
+    monkeypatch.setattr(training, "dtype_policy", lambda _: after)
     run = training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
     assert run.read_metrics()["epochs"] == 4
 
@@ -679,6 +718,80 @@ def test_steps_and_evaluations_are_really_timed(layout, monkeypatch):
     run = training.train(layout, small_airbench(epochs=50), "timed", options)
     # One step to compile and three to time leave 80 s: 15 steps of 5 s in 95 % of it.
     assert run.read_recipe()[0].epochs == 15 / 4
+
+
+def count_timed_steps(layout, monkeypatch, seconds, **changes):
+    """Return how many steps are timed for an ample budget where a step takes `seconds`."""
+    monkeypatch.setattr(training, "time", clock := Clock())
+    monkeypatch.setattr(training.Training, "run_epochs", no_epochs)
+    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    done = []
+
+    def step(batch, totals):
+        clock.now += seconds
+        done.append(clock.now)
+        assert len(done) < 1000, "timed without end"
+        return totals
+
+    monkeypatch.setattr(training.Training, "_compile_train_step", lambda self: step)
+    options = RunOptions(time_budget=1000 * 3600.0)
+    training.train(layout, small_airbench(**changes), f"ample-{seconds}", options)
+    return len(done)
+
+
+def test_the_timing_ends_early_where_the_whole_training_is_short(layout, monkeypatch, capsys):
+    assert count_timed_steps(layout, monkeypatch, 0.01) == 1 + training.TIMED_STEPS  # of 14
+    assert "Timing the first steps of small" in capsys.readouterr().out
+
+
+def test_the_timing_of_a_long_training_takes_half_a_minute(layout, monkeypatch):
+    steps = count_timed_steps(layout, monkeypatch, 1.0, epochs=1000)
+    assert steps == pytest.approx(1 + training.LONGEST_TIMED, abs=1)
+
+
+def test_a_training_has_at_least_one_step(layout):
+    run = training.train(layout, small_airbench(epochs=1e-9), "one-step", OPTIONS)
+    assert run.read_metrics()["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 1.5),
+        ("limit", 0),
+        ("limit", 2.5),
+        ("time_budget", float("nan")),
+        ("time_budget", float("inf")),
+        ("time_budget", -1.0),
+        ("validation", "fold0of3"),
+        ("validation", "fold3of2"),
+        ("validation", "some"),
+    ],
+)
+def test_an_impossible_option_is_refused_by_its_name(key, value):
+    with pytest.raises(recipes.SettingError) as caught:
+        RunOptions(**{key: value})
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize("validation", ["stratified", "fold21of21"])
+def test_a_split_without_images_leaves_no_run(layout, validation):
+    with pytest.raises(SplitError) as caught:
+        training.train(layout, RECIPE, "split", RunOptions(limit=20, validation=validation))
+    assert caught.value.images == 20
+    assert not (layout.runs / "split").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(layout):
+    folder = layout.runs / "mine"
+    folder.mkdir(parents=True)
+    (folder / "history.csv").write_text("mine")
+    with pytest.raises(ForeignPathError) as caught:
+        training.train(layout, RECIPE, "mine", OPTIONS)
+    assert caught.value.path == folder
+    assert [path.name for path in folder.iterdir() if path.name[0] != "."] == ["history.csv"]
 
 
 def test_the_budget_of_a_run_that_began_without_is_refused(fast, layout):

@@ -1,16 +1,32 @@
 """The networks: one file each, named as recipes name it, with a function `build`."""
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.runtime import choose_backend
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+OUTPUT_NAMES = ("logits", "probabilities")
+
+
+class NetworkError(UserError):
+    """A network cannot be used; `network` names it, and `fault` says which part is wrong."""
+
+    def __init__(self, network: str, fault: str, message: str) -> None:
+        super().__init__(f"The network {network} {message}")
+        self.network, self.fault = network, fault
 
 
 def names() -> list[str]:
@@ -18,31 +34,52 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def build(name: str, options: dict[str, Any]) -> "keras.Model":
+def build(name: str, options: dict[str, Any], policy: str = "float32") -> "keras.Model":
     """Return a fresh network: uint8 (batch, 32, 32, 3) in, float32 (batch, 10) out.
 
-    Its output layer is named "logits" or "probabilities", after what it gives.
+    Its output layer is named "logits" or "probabilities", after what it gives. Its layers compute
+    as the Keras dtype policy says, see `runtime.dtype_policy`.
 
     Raises
     ------
-    UserError
-        When the network has no such options, or cannot be built with their values.
+    NetworkError
+        When the network's file is faulty, it has no such options, it cannot be built with their
+        values, or it takes or gives something else.
     """
     module = _module(name)
     try:
-        return module.build(**options)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"The network {name}{inspect.signature(module.build)} cannot be built with {options}: "
-            f"{error}."
-        ) from None
+        with _default_policy(policy):
+            model = module.build(**options)
+    except Exception as error:  # the file may be the user's own, and raise anything
+        raise NetworkError(
+            name,
+            "build",
+            f"cannot be built with {options}: {error}{_place(name, error)}. It takes "
+            f"{inspect.signature(module.build)}.",
+        ) from error
+    _check(name, model)
+    return model
 
 
 def adapt(name: str, model: "keras.Model", pixels: "np.ndarray") -> None:
-    """Set what a network takes from the training images uint8 (n, 32, 32, 3), if it does."""
+    """Set what a network takes from the training images uint8 (n, 32, 32, 3), if it does.
+
+    Raises
+    ------
+    NetworkError
+        When the function `adapt` of the network's file fails.
+    """
     module = _module(name)
-    if hasattr(module, "adapt"):
+    if not hasattr(module, "adapt"):
+        return
+    try:
         module.adapt(model, pixels)
+    except Exception as error:  # see `build`
+        raise NetworkError(
+            name,
+            "adapt",
+            f"cannot be adapted to the images: {error}{_place(name, error)}.",
+        ) from error
 
 
 def gives_logits(model: "keras.Model") -> bool:
@@ -69,4 +106,75 @@ def flops(model: "keras.Model") -> int:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+    choose_backend()
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except Exception as error:  # see `build`
+        raise NetworkError(
+            name,
+            "file",
+            f"cannot be loaded: {type(error).__name__}: {getattr(error, 'msg', error)}"
+            f"{_place(name, error)}. Correct the file and run this again.",
+        ) from error
+    if not callable(getattr(module, "build", None)):
+        raise NetworkError(
+            name, "file", f"has no function `build` in {module.__file__}. Write one that makes it."
+        )
+    return module
+
+
+def _place(name: str, error: Exception) -> str:
+    """Return where in the network's file an error was raised."""
+    spec = importlib.util.find_spec(f"{__name__}.{name}")
+    file = spec.origin if spec else None
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename or file}, line {error.lineno or 1})"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
+    return f" ({file}, line {lines[-1]})" if lines else ""
+
+
+@contextmanager
+def _default_policy(policy: str) -> Iterator[None]:
+    """Let layers made in this context compute as `policy` says, and no others."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _check(name: str, model: Any) -> None:
+    """Raise a NetworkError unless a model takes pixels and says what it gives."""
+    import keras
+
+    takes: Any = getattr(model, "input", None)
+    gives: Any = getattr(model, "output", None)
+    single = isinstance(takes, keras.KerasTensor) and isinstance(gives, keras.KerasTensor)
+    if not single or not hasattr(model, "output_names"):
+        raise NetworkError(
+            name,
+            "kind",
+            f"is built as {type(model).__name__}, but `build` must return keras.Model(inputs, "
+            "outputs) with one input and one output.",
+        )
+    for fault, found, expected in (
+        ("input shape", takes.shape, [(None, *IMAGE_SHAPE)]),
+        ("input dtype", takes.dtype, ["uint8"]),
+        ("output name", model.output_names[0], OUTPUT_NAMES),
+        ("output shape", gives.shape, [(None, len(CLASS_NAMES))]),
+        ("output dtype", gives.dtype, ["float32"]),
+    ):
+        if found not in expected:
+            raise NetworkError(
+                name,
+                fault,
+                f"has the {fault} {found}, but {' or '.join(map(str, expected))} was expected. "
+                "Change its function `build`.",
+            )

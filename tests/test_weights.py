@@ -1,0 +1,140 @@
+"""A file of weights is read by itself: nothing that it refers to is."""
+
+import h5py
+import numpy as np
+import pytest
+
+from kaggle_cifar import networks, weights
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError
+
+PLACE = "layers/dense/vars/0"
+
+
+@pytest.fixture
+def model():
+    return networks.build("model1", {})
+
+
+@pytest.fixture
+def path(model, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+@pytest.fixture
+def secret(path, tmp_path):
+    """A file of another user's with all that a dataset of the weights could show."""
+    with h5py.File(path) as file:
+        shape = file[PLACE].shape
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["layers"] = np.full(shape, 7.0, np.float32)
+    return secret
+
+
+def external_link(file, secret):
+    file[PLACE] = h5py.ExternalLink(str(secret), "/layers")
+
+
+def soft_link(file, secret):
+    file[PLACE] = h5py.SoftLink("/layers/dense/vars/1")
+
+
+def soft_link_through_another(file, secret):
+    file["other"] = h5py.ExternalLink(str(secret), "/")
+    file[PLACE] = h5py.SoftLink("/other/layers")
+
+
+def external_data(file, secret):
+    shape = h5py.File(secret)["layers"].shape
+    external = [(str(secret), 0, h5py.h5f.UNLIMITED)]
+    file.create_dataset(PLACE, shape, np.float32, external=external)
+
+
+def virtual_data(file, secret):
+    shape = h5py.File(secret)["layers"].shape
+    layout = h5py.VirtualLayout(shape, np.float32)
+    layout[:] = h5py.VirtualSource(str(secret), "layers", shape)
+    file.create_virtual_dataset(PLACE, layout)
+
+
+def link_of_a_group(file, secret):
+    del file["layers/dense"]
+    file["layers/dense"] = h5py.ExternalLink(str(secret), "/")
+
+
+KINDS = [
+    (external_link, PLACE),
+    (soft_link, PLACE),
+    (soft_link_through_another, "other"),
+    (external_data, PLACE),
+    (virtual_data, PLACE),
+    (link_of_a_group, "layers/dense"),
+]
+
+
+@pytest.mark.parametrize(("refer", "name"), KINDS)
+def test_weights_that_refer_to_another_file_are_refused(
+    model, path, secret, monkeypatch, refer, name
+):
+    with h5py.File(path, "a") as file:
+        del file[PLACE]
+        refer(file, secret)
+    before = [weight.numpy() for weight in model.variables]
+    monkeypatch.setattr(model, "load_weights", lambda path: pytest.fail("loaded"))
+    with pytest.raises(weights.LinkedWeightsError) as caught:
+        weights.load_weights(model, path)
+    assert (caught.value.path, caught.value.name) == (path, f"/{name}")
+    for weight, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_groups_that_contain_each_other_are_walked_once(model, path):
+    with h5py.File(path, "a") as file:
+        file["layers/again"] = file["layers"]
+        file["layers/root"] = file["/"]
+    weights.refuse_links(path)
+
+
+def test_weights_are_those_that_were_saved(model, path):
+    other = networks.build("model1", {})
+    weights.load_weights(other, path)
+    for weight, expected in zip(other.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_damaged_weights_are_a_sentence(model, path):
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    # The metadata lies in the first bytes and the last: there every second change matters.
+    places = [*rng.integers(0, 4096, 60), *rng.integers(len(whole) - 4096, len(whole), 20)]
+    for place in places:
+        content = bytearray(whole)
+        content[place : place + 8] = rng.bytes(8)
+        path.write_bytes(content)
+        try:
+            weights.load_weights(model, path)
+        except UserError as error:
+            assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"cos\nsystem\n(S'false'\ntR.", b"\x89HDF\r\n\x1a\n"])
+def test_a_file_that_is_no_weights_is_a_sentence(model, path, content):
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        weights.load_weights(model, path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_in_place_of_weights_is_a_sentence(model, path):
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ForeignPathError):
+        weights.load_weights(model, path)
+
+
+def test_weights_of_another_network_are_a_sentence(path):
+    with pytest.raises(UserError, match="does not hold weights of this network"):
+        weights.load_weights(networks.build("model2", {}), path)

@@ -50,8 +50,8 @@ Contents = Iterator[tuple[int, memoryview]]
 class DamagedArchiveError(DamagedDownloadError):
     """An archive that is not, or not wholly, what the competition serves."""
 
-    def __init__(self, fault: str, remedy: str = REMEDY) -> None:
-        super().__init__(fault, remedy)
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault, REMEDY)
 
 
 class UnsupportedMethodError(UserError):

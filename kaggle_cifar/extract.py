@@ -31,7 +31,7 @@ from kaggle_cifar.parallel import THREADS, in_order
 from kaggle_cifar.pixels import Manifest, read_manifest
 from kaggle_cifar.png import UndecodableError, is_plain_png, require_decodable
 from kaggle_cifar.progress import progress_bar, say
-from kaggle_cifar.sevenzip import Contents, DamagedArchiveError, Member, identity, open_images
+from kaggle_cifar.sevenzip import Contents, Member, identity, open_images
 from kaggle_cifar.storage import Layout, atomic_write, explain_os_error, lock, partial_path
 
 RECORD = "extraction"  # the kind of record beside a manifest
@@ -39,7 +39,7 @@ CHECKED = 128  # images that a thread checks at once
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-class BrokenMemberError(DamagedArchiveError):
+class BrokenMemberError(UserError):
     """An archive is intact, but one of its images does not decode; `member` says which."""
 
     def __init__(self, archive: Path, member: str, what: str) -> None:
@@ -47,9 +47,9 @@ class BrokenMemberError(DamagedArchiveError):
         super().__init__(
             f"{archive} holds {member}, which {what}. Expected a PNG that decodes to "
             f"{competition.IMAGE_SIZE} x {competition.IMAGE_SIZE} RGB pixels. Its checksum is "
-            "right, so the archive was packed with this file. Nothing was extracted. Delete the "
-            "archive and run `kaggle-cifar download`. If the new archive is the same, the image "
-            "is broken at its source."
+            "right, so the archive was packed with this file. Nothing was extracted. "
+            "Delete the archive and run `kaggle-cifar download`. If the new archive is the same, "
+            "the image is broken at its source."
         )
 
 

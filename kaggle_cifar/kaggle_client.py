@@ -204,7 +204,7 @@ def readable_by_others(credentials: Credentials) -> str:
 def guard(
     on_bytes: Callable[[int], None] | None = None,
     network: bool = True,
-    timeout: tuple[float, float] = TIMEOUT,
+    timeout: tuple[float, float] | None = None,
 ) -> Iterator[None]:
     """Hold the client to what it leaves open, as long as the block lasts.
 
@@ -230,7 +230,7 @@ def guard(
             adapter.max_retries = adapter.max_retries.new(total=UPLOAD_RETRIES)
         if request.method == "GET":  # a compressed answer has another length than its file
             request.headers["Accept-Encoding"] = "identity"
-        response = send(adapter, request, **{**options, "timeout": timeout})
+        response = send(adapter, request, **{**options, "timeout": timeout or TIMEOUT})
         if request.method == "GET":
             refuse_wrong_answer(request, response)
             let_decode(response)
@@ -312,12 +312,12 @@ def call(
     *arguments: Any,
     doing: str,
     attempts: int = ATTEMPTS,
-    timeout: tuple[float, float] = TIMEOUT,
+    timeout: tuple[float, float] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Return what a function of the client returns, guarded and tried again where that helps.
 
-    `timeout` holds the seconds to connect, and without a byte.
+    `timeout` holds the seconds to connect, and without a byte; by default they are `TIMEOUT`.
 
     Raises
     ------
@@ -331,8 +331,9 @@ def call(
         except (Exception, SystemExit) as error:
             delay = None if never_reached(error) else retry_delay(error, attempt)
             if delay is None or attempt == attempts:
-                raise explain(error, doing) from error
-            say(f"{doing}: {reason_in_short(error)}. The next try comes in {delay:.0f} s.")
+                raise explain(error, doing, timeout) from error
+            reason = reason_in_short(error, timeout)
+            say(f"{doing}: {reason}. The next try comes in {delay:.0f} s.")
             sleep(delay)
     raise ValueError(f"attempts must be at least 1, not {attempts}")
 
@@ -421,7 +422,9 @@ def proxy_refused(error: BaseException) -> bool:
     )
 
 
-def explain(error: BaseException, doing: str) -> UserError:
+def explain(
+    error: BaseException, doing: str, timeout: tuple[float, float] | None = None
+) -> UserError:
     """Return the sentence for an error of the client; it holds no credential and no signed link."""
     import requests
 
@@ -440,7 +443,7 @@ def explain(error: BaseException, doing: str) -> UserError:
             "pip install --upgrade kaggle"
         )
     elif isinstance(error, requests.RequestException):
-        reason = ". ".join(explain_connection(error))
+        reason = ". ".join(explain_connection(error, timeout or TIMEOUT))
     elif isinstance(error, ValueError | KeyError | AttributeError | TypeError):
         reason = (
             "the installed kaggle client does not understand Kaggle's answer "
@@ -452,7 +455,7 @@ def explain(error: BaseException, doing: str) -> UserError:
     return UserError(f"{doing} failed: {reason}.")
 
 
-def reason_in_short(error: BaseException) -> str:
+def reason_in_short(error: BaseException, timeout: tuple[float, float] | None = None) -> str:
     """Return what happened, without what to do, for an error after which a call is repeated."""
     import requests
 
@@ -464,7 +467,7 @@ def reason_in_short(error: BaseException) -> str:
     if isinstance(error, WrongRangeError):
         return f"the server sent a wrong part of the file ({error})"
     if isinstance(error, requests.RequestException):
-        return explain_connection(error)[0]
+        return explain_connection(error, timeout or TIMEOUT)[0]
     return f"{type(error).__name__}: {redact(str(error))}"
 
 
@@ -519,7 +522,9 @@ def said_by_kaggle(error: BaseException) -> str:
     return f' ("{redact(str(message)).rstrip(".")}")' if message else ""
 
 
-def explain_connection(error: "requests.RequestException") -> tuple[str, str]:
+def explain_connection(
+    error: "requests.RequestException", timeout: tuple[float, float]
+) -> tuple[str, str]:
     """Return why there is no connection, and what to do; never the URL, which may be signed."""
     import requests
 
@@ -538,9 +543,9 @@ def explain_connection(error: "requests.RequestException") -> tuple[str, str]:
             "its own",
         )
     if isinstance(error, requests.ConnectTimeout):
-        return f"{host} did not answer within {TIMEOUT[0]:.0f} s", "Check the network"
+        return f"{host} did not answer within {timeout[0]:.0f} s", "Check the network"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        silent = f"{host} sent nothing for {TIMEOUT[1]:.0f} s"
+        silent = f"{host} sent nothing for {timeout[1]:.0f} s"
         return silent, "Check the network and run this again"
     if never_reached(error):
         return f"{host} could not be reached", "Check the network"

@@ -16,6 +16,7 @@ from typing import Any
 
 import kaggle_server as server
 import pytest
+import requests
 from archives import images, pack, png, random_archive
 from click.testing import CliRunner
 from kaggle_server import KaggleSite
@@ -611,6 +612,11 @@ def test_a_stalled_connection_times_out(
     assert_whole(layout, kaggle_site)
 
 
+def test_the_timeout_that_is_told_is_the_one_that_was_used() -> None:
+    error = kaggle_client.explain(requests.ReadTimeout(), "Sending", (10.0, 600.0))
+    assert "sent nothing for 600 s" in str(error)
+
+
 def test_stalls_without_end_become_a_sentence(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1009,6 +1015,19 @@ def test_a_damaged_archive_is_found_by_extracting_it(
     assert "train.7z came damaged and was removed" in capfd.readouterr().out
     assert_whole(layout, extractable)
     assert len(list(layout.images("train").iterdir())) == 30
+
+
+def test_an_intact_archive_with_a_broken_image_is_kept(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    members = images("train", range(1, 31)) | {"train/7.png": png(7)[:-20]}
+    extractable.files["train.7z"] = pack(tmp_path / "broken.7z", members).read_bytes()
+    download_and_extract(layout, sleeper)
+    assert_whole(layout, extractable)
+    assert extractable.count("GET train.7z") == 1
+    with pytest.raises(extract.BrokenMemberError) as caught:
+        extract.extract(layout)
+    assert caught.value.member == "train/7.png"
 
 
 def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(

@@ -323,7 +323,7 @@ def what_happened(error: BaseException) -> str:
     if status := status_of(error):
         return f"the answer was HTTP {status}"
     if isinstance(error, requests.Timeout):
-        return f"no answer came within {duration(PATIENT[1])}"
+        return f"no answer came within {PATIENT[1] / 60:.0f} minutes"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "the connection broke before the answer"
     return "the answer was not one of Kaggle's"
@@ -345,7 +345,7 @@ def find(
         When it is not listed.
     """
     token = record_value(path, "token")
-    within = f" for up to {duration(seconds)}" if seconds else ""
+    within = f" for up to {seconds / 60:.0f} minutes" if seconds else ""
     say(
         f"It is unknown whether Kaggle has {path}: {reason}. Looking for it in Kaggle's list"
         f"{within}. Nothing is sent again meanwhile."

@@ -103,12 +103,12 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def polls(self, seconds: float) -> Iterator[float]:
-        """Yield the seconds that are left, with longer and longer pauses, while there are any."""
+    def polls(self, seconds: float) -> Iterator[None]:
+        """Yield once, and again after longer and longer pauses until the seconds are over."""
         deadline = self.clock() + seconds
         pause = FIRST_POLL
         while True:
-            yield deadline - self.clock()
+            yield
             if self.clock() + pause > deadline:
                 return
             self.sleep(pause)
@@ -145,9 +145,9 @@ def submit(
     """
     refuse_public_data(layout)
     require_csv_path(path)
+    refuse_faults(path, layout)
     patience = Patience(sleep, clock)
     with storage.lock_file(path, "submission"):
-        refuse_faults(path, layout)
         api = open_client()
         record = submit_once(api, path, layout, message or path.name, again, patience)
         if state_of(record) is State.ERROR:
@@ -323,7 +323,7 @@ def what_happened(error: BaseException) -> str:
     if status := status_of(error):
         return f"the answer was HTTP {status}"
     if isinstance(error, requests.Timeout):
-        return f"no answer came within {duration(PATIENT[1])}"
+        return f"no answer came within {PATIENT[1] / 60:.0f} minutes"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "the connection broke before the answer"
     return "the answer was not one of Kaggle's"
@@ -345,7 +345,7 @@ def find(
         When it is not listed.
     """
     token = record_value(path, "token")
-    within = f" for up to {duration(seconds)}" if seconds else ""
+    within = f" for up to {seconds / 60:.0f} minutes" if seconds else ""
     say(
         f"It is unknown whether Kaggle has {path}: {reason}. Looking for it in Kaggle's list"
         f"{within}. Nothing is sent again meanwhile."

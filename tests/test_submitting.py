@@ -141,6 +141,12 @@ def test_a_csv_with_faults_is_refused(
     assert kaggle_site.requests == []
 
 
+def test_a_missing_csv_leaves_nothing(layout: Layout, csv: Path, clock: Clock) -> None:
+    with pytest.raises(UserError, match="is missing"):
+        submit(csv.parent / "new" / "none.csv", layout, clock)
+    assert list(csv.parent.iterdir()) == [csv]
+
+
 @pytest.mark.parametrize(
     ("content", "is_doubtful"),
     [

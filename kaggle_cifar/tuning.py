@@ -7,6 +7,7 @@ trial goes on in whichever process opens its run folder next.
 import dataclasses
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,8 +167,27 @@ class Watcher(tune.Callback):
 
 
 def read_journal(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the trials that a search has begun, by name: "config", and whether they "ended"."""
-    return read_json(file) if file.exists() else {}
+    """Return the trials that a search has begun, by name: "config", and whether they "ended".
+
+    Raises
+    ------
+    UserError
+        When the file holds anything else.
+    """
+    trials = read_json(file) if file.exists() else {}
+    is_whole = isinstance(trials, dict) and all(
+        re.search(r"trial\d+$", name)
+        and isinstance(trial, dict)
+        and isinstance(trial.get("config"), dict)
+        and isinstance(trial.get("ended"), bool)
+        for name, trial in trials.items()
+    )
+    if not is_whole:
+        raise UserError(
+            f"{file} does not hold the trials of a search. Restore the file, or choose another "
+            "--name."
+        )
+    return trials
 
 
 def run_trials(

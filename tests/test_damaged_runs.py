@@ -18,8 +18,9 @@ from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.outline import read_outline
+from kaggle_cifar.remote.sessions import remote_runs
 from kaggle_cifar.report.reading import read_run
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import METRICS, Run, RunOptions
 from kaggle_cifar.storage import Layout, write_json
 from kaggle_cifar.training import train
 
@@ -201,7 +202,7 @@ def test_what_is_read_of_a_damaged_run_is_what_it_can_be(described, damage):
         found = read_run(layout, run)
         for row, number in zip(found.history, range(1, 100), strict=False):
             assert row["epoch"] == number
-        for value in found.metrics.values():
+        for value in (found.metrics[key] for key in METRICS.keys() & found.metrics.keys()):
             assert isinstance(value, int | float | str) and value == value
         json.dumps([found.recipe, found.options, found.environment]).encode()
 
@@ -306,6 +307,6 @@ def test_the_rows_before_a_damaged_one_are_read(described, tmp_path):
 
 def test_a_damaged_session_hides_no_run(described, tmp_path):
     layout = damaged_copy(described, tmp_path, [])
-    write_json(layout.runs / ".remote" / "far" / "session.json", {"kernel": 3})
+    write_json(remote_runs(layout) / "far" / "session.json", {"kernel": 3})
     printed = run_command(layout, "runs")
     assert "whole" in printed and "session.json" in printed

@@ -5,12 +5,13 @@ import pytest
 from PIL import Image
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import search, spaces, training
+from kaggle_cifar import search, spaces, training, tuning
 from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
+from kaggle_cifar.storage import write_json
 
 SETTINGS = [
     {"batch_size": 50, "epochs": 1, "learning_rate": 0.01, "optimizer": "rmsprop"},
@@ -106,3 +107,13 @@ def test_a_search_with_other_options_is_refused(layout):
     search_in_turn(layout, 1)
     with pytest.raises(UserError, match=r"search\.json"):
         search_in_turn(layout, 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], {"trial": {}}, {"s-trial1": 3}, {"s-trial1": {"config": {}}}, {"trial1": {"ended": 1}}],
+)
+def test_a_damaged_journal_is_named(tmp_path, content):
+    write_json(tmp_path / "trials.json", content)
+    with pytest.raises(UserError, match="trials.json"):
+        tuning.read_journal(tmp_path / "trials.json")

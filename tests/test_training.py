@@ -23,6 +23,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError, foreign_names
 from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runtime import dtype_policy
 from kaggle_cifar.storage import write_json
 
 # Every part of the state is at work within four short epochs: the plateau's counter, the decay,
@@ -548,7 +549,8 @@ def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
     run = training.train(layout, recipe, f"smoothed-{smoothing}", OPTIONS)
     data = load_training_set(layout).take(np.arange(48))
     keras.utils.set_random_seed(OPTIONS.seed)
-    model = networks.build(recipe.network, recipe.network_options)
+    policy = dtype_policy(recipe.precision)
+    model = networks.build(recipe.network, recipe.network_options, policy)
     networks.adapt(recipe.network, model, data.pixels)
     logits = np.asarray(model(data.pixels, training=True)).astype(float)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -115,5 +115,5 @@ def test_a_search_with_other_options_is_refused(layout):
 )
 def test_a_damaged_journal_is_named(tmp_path, content):
     write_json(tmp_path / "trials.json", content)
-    with pytest.raises(UserError, match="trials.json"):
+    with pytest.raises(UserError, match=r"trials\.json"):
         tuning.read_journal(tmp_path / "trials.json")

@@ -64,10 +64,11 @@ demo: .venv/installed ## the whole way on a small sample, without Kaggle, in dem
 test: .venv/tested ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/tested ## check style and types
+lint: .venv/tested ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean: ## remove the virtual environment that make made
 	@if [ -L .venv ] || { [ -e .venv ] && [ ! -e .venv/made-by-make ]; }; then \

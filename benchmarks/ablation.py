@@ -15,10 +15,10 @@ from pathlib import Path
 
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import Layout
 from kaggle_cifar.recipes import Recipe, change_recipe
-from kaggle_cifar.runs import RunOptions
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import train
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import RunOptions
 
 BASES = {
     "airbench84": [],

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.data.dataset import load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.runtime import dtype_policy, start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import Training
+from kaggle_cifar.files import Layout
+from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.training.loop import Training
+from kaggle_cifar.training.run import Run, RunOptions
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -21,13 +21,13 @@ from typing import Any
 
 import pandas as pd
 
-from kaggle_cifar.cluster import require_ray
-from kaggle_cifar.extract import extract
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sample import draw_sample
-from kaggle_cifar.search import train_in_turn
-from kaggle_cifar.spaces import Draw
-from kaggle_cifar.storage import Layout, read_json
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import draw_sample
+from kaggle_cifar.files import Layout, read_json
+from kaggle_cifar.search.cluster import require_ray
+from kaggle_cifar.search.search import train_in_turn
+from kaggle_cifar.search.search_space import Draw
+from kaggle_cifar.training.run import Run, RunOptions
 
 TRIALS = 12
 SHORT = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")

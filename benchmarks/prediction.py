@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from reading import measure
 
-from kaggle_cifar import prediction
-from kaggle_cifar.inference import compile_forward
-from kaggle_cifar.pixels import read_images
-from kaggle_cifar.runs import Run, find_run
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import submission_ids
+from kaggle_cifar.data.images import read_images
+from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.files import Layout
+from kaggle_cifar.models.inference import compile_forward
+from kaggle_cifar.prediction import predict as prediction
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.training.run import Run, find_run
 
 
 def main() -> None:

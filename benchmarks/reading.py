@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kaggle_cifar import pixels
-from kaggle_cifar.dataset import READ_BATCH
-from kaggle_cifar.pixels import image_paths, read_file, read_images
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import submission_ids
+from kaggle_cifar.data import images
+from kaggle_cifar.data.dataset import READ_BATCH
+from kaggle_cifar.data.images import image_paths, read_file, read_images
+from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.files import Layout
+from kaggle_cifar.tensorflow_setup import start_tensorflow
 
 CORES = os.cpu_count() or 1
 PNG_OVERHEAD = 8  # bytes before the first chunk
@@ -45,7 +45,7 @@ def main() -> None:
         layout = linked(data, Path(scratch))
         ids = submission_ids(layout)
         start_tensorflow()
-        pixels.decode_files(image_paths(layout, "test", ids[:1]), np.array([pixels.UNKNOWN]))
+        images.decode_files(image_paths(layout, "test", ids[:1]), np.array([images.UNKNOWN]))
         inflate = measure_inflate(image_paths(layout, "test", ids))
         first, again = (measure(lambda: read_all(layout, ids)) for _ in range(2))
     rows = {"inflate alone": inflate, "first reading": first, "again": again}

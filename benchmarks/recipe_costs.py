@@ -20,16 +20,17 @@ from pathlib import Path
 import numpy as np
 from training_speed import plain_keras, seconds_of_batches
 
-from kaggle_cifar import figures, networks
-from kaggle_cifar.dataset import TrainingSet, load_training_set
+from kaggle_cifar import models
+from kaggle_cifar.console import duration
+from kaggle_cifar.data.dataset import TrainingSet, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.ledger import table
-from kaggle_cifar.progress import duration
+from kaggle_cifar.evaluation import plots
+from kaggle_cifar.files import Layout
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import Run, RunOptions, find_run
-from kaggle_cifar.runtime import dtype_policy, start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import EVALUATION_BATCH, Training
+from kaggle_cifar.report.ledger import table
+from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.training.loop import EVALUATION_BATCH, Training
+from kaggle_cifar.training.run import Run, RunOptions, find_run
 
 STUDENT = "Model 3 by Keras' fit"
 TARGET = 0.8462  # the student project's own result
@@ -160,7 +161,7 @@ def course(run: Run, training_speed: float, evaluation_speed: float) -> Course:
 
 def row(name: str, runs: list[Run], courses: list[Course]) -> list[str]:
     """Return a recipe's cells."""
-    operations = 3 * networks.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
+    operations = 3 * models.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
     metrics = [run.read_metrics() for run in runs]
     firsts = [next((s for s, accuracy in points if accuracy > TARGET), None) for points in courses]
     past = [seconds for seconds in firsts if seconds is not None]
@@ -185,7 +186,7 @@ def mean_and_deviation(values: list[float | None]) -> str:
     return f"{statistics.mean(known):.4f} ± {statistics.stdev(known):.4f}"
 
 
-@figures.styled
+@plots.styled
 def draw(curves: dict[str, list[Course]], path: Path) -> None:
     """Write the PNG of accuracy over training time, a colour for each recipe, its seeds' mean."""
     from matplotlib.figure import Figure
@@ -194,8 +195,8 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
     for i, (name, courses) in enumerate(curves.items()):
-        colour = figures.COLOURS[i % len(figures.COLOURS)]
-        style = figures.LINE_STYLES[i // len(figures.COLOURS)]
+        colour = plots.COLOURS[i % len(plots.COLOURS)]
+        style = plots.LINE_STYLES[i // len(plots.COLOURS)]
         seconds, accuracies = np.mean(courses, axis=0).T
         axes.plot(seconds, accuracies, color=colour, linestyle=style)
         axes.plot(seconds[-1], accuracies[-1], marker="o", color=colour)
@@ -210,7 +211,7 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )
-    axes.axhline(TARGET, color=figures.INK, linewidth=0.8)
+    axes.axhline(TARGET, color=plots.INK, linewidth=0.8)
     axes.annotate(
         f"the student project: {TARGET:.2%}",
         (45, TARGET),
@@ -226,7 +227,7 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
     axes.set_xlabel("training time on two CPU cores, evaluations included")
     axes.set_ylabel("validation accuracy, one view, mean of the seeds")
     axes.grid(True)
-    figures.save(figure, path)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

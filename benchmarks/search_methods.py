@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kaggle_cifar.dataset import load_training_set
-from kaggle_cifar.runs import Run
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.files import Layout
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.training.run import Run
 
 JUDGES = 10_000  # images
 DRAWN = ("--sampler", "grid-draw", "--trials", "5")

@@ -11,9 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from kaggle_cifar import competition, storage
+from kaggle_cifar import competition, files
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.kaggle_client import (
+from kaggle_cifar.files import Layout
+from kaggle_cifar.kaggle.client import (
     SETTINGS_PAGE,
     Credentials,
     call,
@@ -21,8 +22,7 @@ from kaggle_cifar.kaggle_client import (
     readable_by_others,
     require_credentials,
 )
-from kaggle_cifar.remote.sending import LEAST_SESSION, gpu_quota
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
@@ -132,7 +132,7 @@ def ask_for_file(api: Any) -> None:
 
 def examine_disk(layout: Layout) -> Finding:
     """Tell whether the whole competition fits on the disk."""
-    folder = storage.existing_parent(layout.data)
+    folder = files.existing_parent(layout.data)
     free = shutil.disk_usage(folder).free
     detail = (
         f"{free / 1e9:,.1f} GB are free at {folder}; the full data needs {DISK_NEEDED / 1e9} GB"

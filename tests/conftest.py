@@ -13,7 +13,7 @@ from kaggle_server import KaggleSite
 from small_data import IDS, ROWS, text_of
 
 from kaggle_cifar import competition
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import Layout
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, SAMPLE_SUBMISSION, TRAIN_LABELS
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import Layout
 
 IDS = range(1, 41)  # of the stand-in site's competition
 ROWS = [f"{i},{CLASS_NAMES[i % 10]}" for i in IDS]

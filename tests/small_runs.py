@@ -6,10 +6,10 @@ import numpy as np
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import TRAIN_LABELS
-from kaggle_cifar.inference import write_probabilities
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import Layout, write_json, write_text
-from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.data.labels import read_training_labels
+from kaggle_cifar.files import Layout, write_json, write_text
+from kaggle_cifar.models.inference import write_probabilities
+from kaggle_cifar.training.run import Run, RunOptions
 
 EPOCHS = 4
 

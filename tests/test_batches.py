@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_cifar import recipes
-from kaggle_cifar.batches import BatchSource, cut_out, move_and_mirror
-from kaggle_cifar.dataset import TrainingSet
+from kaggle_cifar.data.dataset import TrainingSet
 from kaggle_cifar.recipes import Augmentation
+from kaggle_cifar.training.batches import BatchSource, cut_out, move_and_mirror
 
 ALTERNATING = Augmentation(flip="alternating")
 EVERYTHING = Augmentation(flip="alternating", shift=3, cutout=9)

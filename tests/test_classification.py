@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_data import layout_in, small_airbench, write_test_data, write_training_data
 
-from kaggle_cifar import cli, prediction, recipes, runs, training
-from kaggle_cifar.classification import classify, read_picture
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import NotFiniteError, compile_forward, read_probabilities
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.models.inference import NotFiniteError, compile_forward, read_probabilities
+from kaggle_cifar.prediction import predict
+from kaggle_cifar.prediction.classify import classify, read_picture
+from kaggle_cifar.training import loop
+from kaggle_cifar.training import run as run_module
+from kaggle_cifar.training.run import Run, RunOptions
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -167,7 +170,7 @@ def project(tmp_path_factory):
     layout = layout_in(tmp_path_factory.mktemp("classification"))
     write_training_data(layout, 40)
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    return layout, training.train(layout, recipe, "model1", RunOptions())
+    return layout, loop.train(layout, recipe, "model1", RunOptions())
 
 
 def invoke(layout, *arguments):
@@ -187,10 +190,10 @@ def test_the_competitions_own_images_get_the_probabilities_of_the_run(project):
 def test_classify_computes_as_predict_does(project, tmp_path, monkeypatch):
     layout = dataclasses.replace(project[0], runs=tmp_path)
     recipe = small_airbench(epochs=1)
-    monkeypatch.setattr(runs, "dtype_policy", lambda precision: "mixed_bfloat16")
-    run = training.train(layout, recipe, "sixteen-bits", RunOptions())
+    monkeypatch.setattr(run_module, "dtype_policy", lambda precision: "mixed_bfloat16")
+    run = loop.train(layout, recipe, "sixteen-bits", RunOptions())
     pixels = write_test_data(layout, range(1, 9))
-    ids, predicted = prediction.predict(layout, [run])
+    ids, predicted = predict.predict(layout, [run])
     files = [layout.images("test") / f"{image_id}.png" for image_id in ids]
     found = np.stack([r.probabilities for r in classify(run, [read_picture(f) for f in files])])
     np.testing.assert_array_equal(found, predicted)

@@ -14,12 +14,12 @@ import pytest
 from ray.cluster_utils import Cluster as TwoNodes
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import cluster
-from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sweeps import train_seeds
+from kaggle_cifar.search import cluster
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.search.seeds_and_folds import train_seeds
+from kaggle_cifar.training.run import Run, RunOptions
 
 TRIALS = 8
 EPOCHS = 16  # so long that the second node, which takes seconds to start, gets its share

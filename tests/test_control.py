@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_cifar import recipes
-from kaggle_cifar.control import EpochControl
+from kaggle_cifar.training.epoch_schedule import EpochControl
 
 
 class FakeModel:

@@ -17,12 +17,12 @@ from small_runs import write_run
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
-from kaggle_cifar.outline import read_outline
+from kaggle_cifar.files import Layout, write_json
 from kaggle_cifar.remote.sessions import remote_runs
 from kaggle_cifar.report.reading import read_run
-from kaggle_cifar.runs import METRICS, Run, RunOptions
-from kaggle_cifar.storage import Layout, write_json
-from kaggle_cifar.training import train
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import METRICS, Run, RunOptions
+from kaggle_cifar.training.run_summary import read_outline
 
 FILES = ("metrics.json", "history.csv", "recipe.json", "environment.json")
 ODD_JSON = (

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_data import layout_in, write_manifest, write_training_data
 
-from kaggle_cifar.dataset import (
+from kaggle_cifar.data.dataset import (
     SplitError,
     load_training_set,
     split_validation,
     stratified_choice,
 )
+from kaggle_cifar.data.images import BrokenImageError
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.pixels import BrokenImageError
 
 
 def test_training_images_stay_with_their_ids_and_labels(tmp_path):

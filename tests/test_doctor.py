@@ -9,7 +9,7 @@ from kaggle_server import KaggleSite
 
 from kaggle_cifar import competition, doctor
 from kaggle_cifar.doctor import Finding
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import Layout
 
 
 @pytest.fixture(autouse=True)

@@ -23,19 +23,21 @@ from kaggle_server import KaggleSite
 from kills import run_and_kill
 from no_home import run_without_home
 
-from kaggle_cifar import competition, download, extract, kaggle_client, storage
+from kaggle_cifar import competition, files
 from kaggle_cifar.cli import cli
+from kaggle_cifar.data import download, extract
+from kaggle_cifar.data.archive import UnsupportedMethodError
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.kaggle_client import MalformedCredentialsError
+from kaggle_cifar.files import Layout
+from kaggle_cifar.kaggle import client
+from kaggle_cifar.kaggle.client import MalformedCredentialsError
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.sevenzip import UnsupportedMethodError
-from kaggle_cifar.storage import Layout
 
 DOWNLOAD = """
 import sys
 from pathlib import Path
-from kaggle_cifar.download import download
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.data.download import download
+from kaggle_cifar.files import Layout
 download(Layout(data=Path(sys.argv[1])), sleep=lambda seconds: None)
 """
 
@@ -127,7 +129,7 @@ def test_finds_files_on_later_pages_of_the_list(
 def test_does_without_a_list_that_kaggle_cannot_give(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, status: int
 ) -> None:
-    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * kaggle_client.ATTEMPTS
+    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * client.ATTEMPTS
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
 
@@ -210,7 +212,7 @@ def test_goes_on_after_cuts_at_random_bytes(
         handler.answer_file(until=rng.randint(start, min(start + 60_000, len(content))))
 
     kaggle_site.get_faults = [server.cut_at(rng.randint(20_000, 60_000))]
-    kaggle_site.range_faults = [cut] * (kaggle_client.ATTEMPTS - 2)
+    kaggle_site.range_faults = [cut] * (client.ATTEMPTS - 2)
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
     assert kaggle_site.count("GET train.7z bytes=") >= 3
@@ -280,7 +282,7 @@ def test_links_that_lead_in_a_circle(
 def test_goes_on_in_the_next_run(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
     only_archive(kaggle_site, layout)
     kaggle_site.get_faults = [server.cut_at(100_000)]
-    kaggle_site.range_faults = [server.drop] * kaggle_client.ATTEMPTS
+    kaggle_site.range_faults = [server.drop] * client.ATTEMPTS
     message = fail(layout, sleeper)
     assert "train.7z failed" in message
     assert "MiB are kept" in message
@@ -514,7 +516,7 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
 def test_kaggles_files_do_not_join_the_public_ones(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
 ) -> None:
-    storage.write_record(layout.raw / "source.json", download.SOURCE_KIND, {"source": "keras"})
+    files.write_record(layout.raw / "source.json", download.SOURCE_KIND, {"source": "keras"})
     assert "holds the public CIFAR-10" in fail(layout, sleeper)
     assert kaggle_site.requests == []
 
@@ -607,13 +609,13 @@ def test_a_stalled_connection_times_out(
     only_archive(kaggle_site, layout)
     kaggle_site.get_faults = [server.stall_at(100_000)]
     kaggle_site.range_faults = [server.stall]
-    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.3))
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.3))
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
 
 
 def test_the_timeout_that_is_told_is_the_one_that_was_used() -> None:
-    error = kaggle_client.explain(requests.ReadTimeout(), "Sending", (10.0, 600.0))
+    error = client.explain(requests.ReadTimeout(), "Sending", (10.0, 600.0))
     assert "sent nothing for 600 s" in str(error)
 
 
@@ -621,7 +623,7 @@ def test_stalls_without_end_become_a_sentence(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only_archive(kaggle_site, layout)
-    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.2))
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.2))
     kaggle_site.get_faults = [server.stall] * 20
     assert "storage.kaggle.test sent nothing for" in fail(layout, sleeper)
 
@@ -746,7 +748,7 @@ def test_bad_key(
     monkeypatch.setenv("KAGGLE_KEY", "FAKE-BAD-KEY")
     message = fail(layout, sleeper)
     assert "does not accept the key from the variables KAGGLE_USERNAME and KAGGLE_KEY" in message
-    assert kaggle_client.SETTINGS_PAGE in message
+    assert client.SETTINGS_PAGE in message
     assert "FAKE-BAD-KEY" not in message
 
 
@@ -828,7 +830,7 @@ def test_trouble_at_kaggle_that_stays(
     message = fail(layout, sleeper)
     assert "HTTP 503" in message
     assert "later" in message
-    assert len(sleeper.slept) == kaggle_client.ATTEMPTS - 1
+    assert len(sleeper.slept) == client.ATTEMPTS - 1
 
 
 def test_links_that_are_always_refused(
@@ -936,7 +938,7 @@ def test_a_disk_full_at_another_step(
 
     owner, name = {
         "unpacking": (shutil, "copyfileobj"),
-        "sync": (storage, "sync"),
+        "sync": (files, "sync"),
         "publishing": (Path, "replace"),
         "remembering": (Path, "write_bytes"),
     }[step]
@@ -950,7 +952,7 @@ def test_a_disk_full_at_another_step(
 
 
 def test_two_downloads_at_once(kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper) -> None:
-    with storage.lock(layout.raw, "download"):
+    with files.lock(layout.raw, "download"):
         assert "Another download is at work" in fail(layout, sleeper)
 
 
@@ -1058,8 +1060,8 @@ def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
     ("where", "calls"),
     [
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
-        ("kaggle_cifar.download:publish", 4),
-        ("kaggle_cifar.extract:write_new_file", 40),
+        ("kaggle_cifar.data.download:publish", 4),
+        ("kaggle_cifar.data.extract:write_new_file", 40),
         ("shutil:rmtree", 1),
     ],
 )
@@ -1107,7 +1109,7 @@ def test_no_credentials_names_all_four_kinds(
         "kaggle.json",
         "kaggle auth login",
         "make demo",
-        kaggle_client.SETTINGS_PAGE,
+        client.SETTINGS_PAGE,
     ):
         assert words in message
 
@@ -1116,7 +1118,7 @@ def test_credentials_are_found_in_the_clients_own_order(
     clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found() -> str:
-        credentials = kaggle_client.find_credentials()
+        credentials = client.find_credentials()
         return credentials.place if credentials else "nothing"
 
     assert found() == "nothing"
@@ -1199,9 +1201,9 @@ def test_a_variable_that_no_header_can_carry_is_refused(
 def test_an_answer_that_the_client_does_not_know_is_no_proxys(kaggle_site: KaggleSite) -> None:
     answer = server.answer_json({"submissions": [{"ref": 1, "status": "FROZEN"}]})
     kaggle_site.api_faults["ListSubmissions"] = [answer]
-    api = kaggle_client.open_client()
+    api = client.open_client()
     with pytest.raises(UserError, match=r"FROZEN.* Update the client") as caught:
-        kaggle_client.call(api.competition_submissions, competition.SLUG, doing="Listing")
+        client.call(api.competition_submissions, competition.SLUG, doing="Listing")
     assert "proxy" not in str(caught.value)
 
 
@@ -1246,7 +1248,7 @@ def test_a_login_that_stalls_ends_in_a_sentence(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN)
-    monkeypatch.setattr(kaggle_client, "TIMEOUT", (1.0, 0.1))
-    monkeypatch.setattr(kaggle_client, "retry_delay", lambda *_: None)
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.1))
+    monkeypatch.setattr(client, "retry_delay", lambda *_: None)
     kaggle_site.api_faults["IntrospectToken"] = [server.stall] * 20
     assert "Logging in to Kaggle failed: localhost sent nothing" in fail(layout, sleeper)

@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_data import layout_in, small_airbench, write_test_data, write_training_data
 
-from kaggle_cifar import cli, ensembles, prediction, recipes, training
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.competition import CLASS_NAMES
-from kaggle_cifar.ensembles import Comparison, compare, describe_gain, group, weigh
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import write_probabilities
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import read_json, write_json
+from kaggle_cifar.files import read_json, write_json
+from kaggle_cifar.models.inference import write_probabilities
+from kaggle_cifar.prediction import ensemble, predict
+from kaggle_cifar.prediction.ensemble import Comparison, compare, describe_gain, group, weigh
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions
 
 IMAGES = 60
 TEST_IDS = [*range(3, 90, 7), 100_000]
@@ -82,7 +84,7 @@ def test_fitting_never_lowers_the_likelihood(members, count, seed, sharpness):
     comparison = comparison_of(probabilities, labels)
     course = []
     for steps in (0, 1, 2, 10, 200):
-        with mock.patch.object(ensembles, "EM_STEPS", steps):
+        with mock.patch.object(ensemble, "EM_STEPS", steps):
             weights = comparison.fit_weights()
         assert weights.min() >= 0
         assert weights.sum() == pytest.approx(1)
@@ -254,20 +256,20 @@ def project(tmp_path_factory):
     write_test_data(layout, TEST_IDS)
     recipe = small_airbench(epochs=1)
     for seed in range(3):
-        training.train(layout, recipe, f"run{seed}", RunOptions(seed=seed))
+        loop.train(layout, recipe, f"run{seed}", RunOptions(seed=seed))
     return layout
 
 
 @pytest.fixture
 def predicted_runs(monkeypatch):
     """A list of the runs and views that a network is really asked about."""
-    asked, compile_forward = [], prediction.compile_forward
+    asked, compile_forward = [], predict.compile_forward
 
     def recording(model, views):
         asked.append(views)
         return compile_forward(model, views)
 
-    monkeypatch.setattr(prediction, "compile_forward", recording)
+    monkeypatch.setattr(predict, "compile_forward", recording)
     return asked
 
 

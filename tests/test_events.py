@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import cli, events, recipes, training
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.events import write_events
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.training import loop, tensorboard
+from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.tensorboard import write_events
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=3)
 ROW = {"epoch": 1, "loss": 2.0, "val_loss": None, "seconds": 5.0}
@@ -69,17 +70,17 @@ def test_the_option_writes_every_scalar_of_every_epoch(layout):
 
 
 def test_without_the_option_there_is_nothing(layout):
-    run = training.train(layout, dataclasses.replace(RECIPE, epochs=1), "without", RunOptions())
+    run = loop.train(layout, dataclasses.replace(RECIPE, epochs=1), "without", RunOptions())
     assert not run.events_folder.exists()
 
 
 @pytest.mark.parametrize(
     ("module", "name", "count"),
     [
-        (training, "save_checkpoint", 2),  # before the second epoch is kept
-        (training, "write_events", 2),  # the second epoch is kept, its events not yet written
-        (events, "write_epoch", 3),
-        (training, "draw_curves", 1),  # all events are written
+        (loop, "save_checkpoint", 2),  # before the second epoch is kept
+        (loop, "write_events", 2),  # the second epoch is kept, its events not yet written
+        (tensorboard, "write_epoch", 3),
+        (loop, "draw_curves", 1),  # all events are written
     ],
 )
 def test_a_killed_training_neither_doubles_nor_loses_epochs(
@@ -97,21 +98,21 @@ def test_a_killed_training_neither_doubles_nor_loses_epochs(
     with monkeypatch.context() as patch:
         patch.setattr(module, name, killing)
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
-    run = training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
+            loop.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
+    run = loop.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
 
 
 def test_it_can_be_asked_for_later_and_of_a_finished_run(layout, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(training, "draw_curves", lambda *arguments: (_ for _ in ()).throw(Killed()))
+        patch.setattr(loop, "draw_curves", lambda *arguments: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, "later", RunOptions())
-    run = training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+            loop.train(layout, RECIPE, "later", RunOptions())
+    run = loop.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
     for path in run.events_folder.glob("*tfevents*"):
         path.unlink()
-    training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+    loop.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
 
 

@@ -36,13 +36,14 @@ from hypothesis import strategies as st
 from kills import run_and_kill
 from PIL import Image
 
-from kaggle_cifar import extract, sevenzip
 from kaggle_cifar.cli import cli
+from kaggle_cifar.data import archive as seven_zip
+from kaggle_cifar.data import extract
+from kaggle_cifar.data.parallel import in_order
+from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import Layout, lock
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.parallel import in_order
-from kaggle_cifar.sample import draw_sample
-from kaggle_cifar.storage import Layout, lock
 
 IDS = range(1, 13)
 METHODS = {
@@ -160,9 +161,9 @@ def test_another_archive_replaces_the_images(layout):
 
 def test_other_images_are_another_archive(archive):
     pack(archive, images("train", IDS))
-    first = sevenzip.identity(archive)
+    first = seven_zip.identity(archive)
     pack(archive, images("train", IDS) | {"train/5.png": png(55)})
-    assert sevenzip.identity(archive) != first
+    assert seven_zip.identity(archive) != first
 
 
 def test_a_deleted_image_is_extracted_again(layout):
@@ -472,7 +473,7 @@ def test_a_folder_between_the_images_of_several_blocks_mixes_nothing_up(layout, 
 def test_all_methods_are_decoded_in_pieces_of_any_size(
     layout, archive, monkeypatch, filters, piece_bytes
 ):
-    monkeypatch.setattr(sevenzip, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(archive, "PIECE_BYTES", piece_bytes)
     pack(archive, images("train", range(1, 60)), filters=filters)
     extract_train(layout, range(1, 60))
     assert tree(layout.images("train")) == {f"{i}.png": png(i) for i in range(1, 60)}
@@ -482,7 +483,7 @@ class Block:
     """What py7zr tells of a block of LZMA2."""
 
     def __init__(self, size):
-        self.coders = [{"method": sevenzip.LZMA2, "properties": bytes([20])}]
+        self.coders = [{"method": seven_zip.LZMA2, "properties": bytes([20])}]
         self.get_unpack_size = lambda: size
 
 
@@ -499,10 +500,10 @@ def test_streams_with_dictionaries_of_their_own_come_in_order(sizes, piece_bytes
     streams = [lzma.compress(part, lzma.FORMAT_RAW, filters=filters)[:-1] for part in parts]
     packed = b"".join([*streams, b"\0"])
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setattr(sevenzip, "PIECE_BYTES", piece_bytes)
+        patch.setattr(archive, "PIECE_BYTES", piece_bytes)
         block = Block(sum(sizes))
-        pieces = in_order(sevenzip.submit_lzma2(BytesIO(packed), block, len(packed), pool), 3)
-        assert b"".join(sevenzip.chunks_of(pieces)) == b"".join(parts)
+        pieces = in_order(seven_zip.submit_lzma2(BytesIO(packed), block, len(packed), pool), 3)
+        assert b"".join(seven_zip.chunks_of(pieces)) == b"".join(parts)
 
 
 # What it refuses before it writes anything
@@ -809,7 +810,7 @@ def test_a_disk_full_at_the_manifest_leaves_the_older_images(layout, archive, mo
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
-        *(("kaggle_cifar.extract:write_new_file", calls) for calls in (1, 17)),
+        *(("kaggle_cifar.data.extract:write_new_file", calls) for calls in (1, 17)),
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 3, 4, 6, 8)),
     ],
 )
@@ -837,6 +838,6 @@ def test_the_record_says_from_what_the_images_were_made(layout, archive):
     digest = hashlib.sha256(layout.manifest("train").read_bytes()).hexdigest()
     assert record == {
         "kaggle-cifar": "extraction",
-        "archive": sevenzip.identity(archive),
+        "archive": seven_zip.identity(archive),
         "manifest_sha256": digest,
     }

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from small_data import layout_in
 
 from kaggle_cifar import cli
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
-from kaggle_cifar.sample import draw_sample
 
 HANGS = 120  # seconds: a command that waits for a named pipe never ends
 

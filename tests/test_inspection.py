@@ -9,7 +9,7 @@ from archives import tree
 from PIL import Image
 from small_data import layout_in, write_manifest, write_test_data, write_training_data
 
-from kaggle_cifar.inspection import inspect
+from kaggle_cifar.data.inspection import inspect
 from kaggle_cifar.ownership import ForeignPathError
 
 

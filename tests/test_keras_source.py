@@ -7,15 +7,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kaggle_cifar import keras_source, tables
 from kaggle_cifar.cli import cli
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.data import keras_cifar10
+from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.data.extract import extract
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
+from kaggle_cifar.files import write_record
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.storage import write_record
-from kaggle_cifar.submission import write_submission
-from kaggle_cifar.submitting import submit
+from kaggle_cifar.submission.submit import submit
+from kaggle_cifar.submission.validate import write_submission
 
 TEST_COUNT = 7
 
@@ -56,7 +56,7 @@ def test_images_and_labels_come_in_the_competitions_layout(batches, layout, caps
     for i, (images, labels) in enumerate(train):
         np.testing.assert_array_equal(data.pixels[10_000 * i + 77], images[0])
         assert data.labels[10_000 * i + 77] == labels[0]
-    assert tables.submission_ids(layout).tolist() == list(range(1, TEST_COUNT + 1))
+    assert labels.submission_ids(layout).tolist() == list(range(1, TEST_COUNT + 1))
     for image_id, image in enumerate(test_images, start=1):
         np.testing.assert_array_equal(Image.open(layout.images("test") / f"{image_id}.png"), image)
     # The labels of the test images are nowhere.
@@ -66,7 +66,7 @@ def test_images_and_labels_come_in_the_competitions_layout(batches, layout, caps
         "sampleSubmission.csv",
     }
     capsys.readouterr()
-    keras_source.download_from_keras(layout)
+    keras_cifar10.download_from_keras(layout)
     assert "left as it is" in capsys.readouterr().out
     extract(layout)  # nothing to do, and nothing undone
     with pytest.raises(UserError, match="public CIFAR-10"):
@@ -79,12 +79,12 @@ def test_kaggles_files_are_not_mixed_with_it(batches, layout):
     layout.raw.mkdir(parents=True)
     (layout.raw / "test.7z").write_bytes(b"Kaggle's")
     with pytest.raises(UserError, match=r"holds test\.7z from elsewhere"):
-        keras_source.download_from_keras(layout)
+        keras_cifar10.download_from_keras(layout)
     assert (layout.raw / "test.7z").read_bytes() == b"Kaggle's"
 
 
 def mark_as_public(layout):
-    write_record(keras_source.source_file(layout), keras_source.SOURCE_KIND, keras_source.SOURCE)
+    write_record(keras_cifar10.source_file(layout), keras_cifar10.SOURCE_KIND, keras_cifar10.SOURCE)
 
 
 @pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
@@ -92,7 +92,7 @@ def test_a_foreign_table_is_kept(batches, layout, name):
     mark_as_public(layout)
     (layout.raw / name).write_text("id,label\n1,cat\n")
     with pytest.raises(ForeignPathError) as caught:
-        keras_source.download_from_keras(layout)
+        keras_cifar10.download_from_keras(layout)
     assert caught.value.path == layout.raw / name
     assert (layout.raw / name).read_text() == "id,label\n1,cat\n"
 
@@ -102,17 +102,17 @@ def test_an_archive_beside_the_public_data_is_refused(batches, layout, name):
     mark_as_public(layout)
     (layout.raw / name).write_bytes(b"Kaggle's")
     with pytest.raises(UserError, match=f"holds {name} from elsewhere"):
-        keras_source.download_from_keras(layout)
+        keras_cifar10.download_from_keras(layout)
     assert (layout.raw / name).read_bytes() == b"Kaggle's"
 
 
 def test_a_foreign_source_json_is_kept(batches, layout):
     layout.raw.mkdir(parents=True)
-    keras_source.source_file(layout).write_text('{"source": "mine"}')
+    keras_cifar10.source_file(layout).write_text('{"source": "mine"}')
     with pytest.raises(ForeignPathError) as caught:
-        keras_source.download_from_keras(layout)
-    assert caught.value.path == keras_source.source_file(layout)
-    assert keras_source.source_file(layout).read_text() == '{"source": "mine"}'
+        keras_cifar10.download_from_keras(layout)
+    assert caught.value.path == keras_cifar10.source_file(layout)
+    assert keras_cifar10.source_file(layout).read_text() == '{"source": "mine"}'
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -120,9 +120,9 @@ def test_foreign_images_are_kept(batches, layout, split):
     layout.images(split).mkdir(parents=True)
     (layout.images(split) / "1.png").write_bytes(b"mine")
     with pytest.raises(UserError, match=split):
-        keras_source.download_from_keras(layout)
+        keras_cifar10.download_from_keras(layout)
     assert (layout.images(split) / "1.png").read_bytes() == b"mine"
-    assert not keras_source.source_file(layout).exists()
+    assert not keras_cifar10.source_file(layout).exists()
 
 
 def test_a_failed_download_is_a_sentence(layout, monkeypatch):
@@ -133,5 +133,5 @@ def test_a_failed_download_is_a_sentence(layout, monkeypatch):
 
     monkeypatch.setattr(cifar10, "get_file", no_network)
     with pytest.raises(UserError, match="Keras could not bring the public CIFAR-10"):
-        keras_source.download_from_keras(layout)
+        keras_cifar10.download_from_keras(layout)
     assert not (layout.raw / "source.json").exists()

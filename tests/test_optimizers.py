@@ -11,8 +11,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_cifar import networks, optimizers, recipes
+from kaggle_cifar import models, recipes
 from kaggle_cifar.recipes import Triangle
+from kaggle_cifar.training import optimizers
 
 SGD = recipes.SGD(momentum=0.85, l2=0.01, bias_factor=64)
 MUON = recipes.Muon(learning_rate=0.2, momentum=0.6)
@@ -48,7 +49,7 @@ def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
 
 @pytest.fixture
 def network():
-    return networks.build("airbench", {"widths": [8, 24, 8]})
+    return models.build("airbench", {"widths": [8, 24, 8]})
 
 
 def recipe_with(**changes):
@@ -244,7 +245,7 @@ def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
 OVERFLOW = """
 import keras, numpy as np
 import tensorflow as tf
-from kaggle_cifar.optimizers import LossScale, NesterovSGD
+from kaggle_cifar.training.optimizers import LossScale, NesterovSGD
 
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -13,9 +13,9 @@ from playwright.sync_api import sync_playwright
 from small_data import layout_in, write_test_data, write_training_data
 from small_runs import write_run, write_test_probabilities
 
-from kaggle_cifar.inspection import inspect
-from kaggle_cifar.report import report
-from kaggle_cifar.submission_record import update_record
+from kaggle_cifar.data.inspection import inspect
+from kaggle_cifar.report.report import report
+from kaggle_cifar.submission.record import update_record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("index.html", "good/report.html", "good~bad/report.html")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_data import layout_in, write_manifest, write_pngs
 
-from kaggle_cifar import pixels as pixels_module
+from kaggle_cifar.data import images as pixels_module
+from kaggle_cifar.data.images import BrokenImageError, decode_images, read_images, survey_images
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.pixels import BrokenImageError, decode_images, read_images, survey_images
-from kaggle_cifar.storage import lock
+from kaggle_cifar.files import lock
 
 IDS = np.sort(np.random.default_rng(3).choice(300_000, 131, replace=False)) + 1
 
@@ -347,15 +347,16 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from kaggle_cifar import pixels, storage
+from kaggle_cifar.data import images
+from kaggle_cifar import files
 from kills import killing, owner_of
 
 data, ids, where, calls = sys.argv[1:]
 # TensorFlow takes seconds to import.
-pixels.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
+images.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
 owner, name = owner_of(where)
 setattr(owner, name, killing(getattr(owner, name), int(calls)))
-for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20):
+for _ in images.read_images(files.Layout(Path(data)), "test", np.load(ids), 20):
     pass
 """
 
@@ -365,9 +366,9 @@ for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20
     ("where", "calls"),
     [
         ("numpy.lib.format:write_array_header_1_0", 1),
-        ("kaggle_cifar.pixels:CacheWriter.write", 1),
-        ("kaggle_cifar.pixels:CacheWriter.write", 6),
-        ("kaggle_cifar.pixels:sync", 1),
+        ("kaggle_cifar.data.images:CacheWriter.write", 1),
+        ("kaggle_cifar.data.images:CacheWriter.write", 6),
+        ("kaggle_cifar.data.images:sync", 1),
         ("pathlib:Path.replace", 1),
     ],
 )

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from kills import run_and_kill
 from small_data import layout_in, write_manifest, write_test_data, write_training_data
 
-from kaggle_cifar import prediction, recipes, storage, training
+from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import NotFiniteError, read_probabilities, write_array
+from kaggle_cifar.files import lock, lock_file, write_text
+from kaggle_cifar.models.inference import NotFiniteError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
-from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
-from kaggle_cifar.storage import lock, lock_file, write_text
-from kaggle_cifar.submission import origin_of, write_submission
+from kaggle_cifar.prediction import predict
+from kaggle_cifar.submission.validate import origin_of, write_submission
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions, chosen_runs, find_run, newest_finished_run
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -39,7 +41,7 @@ def project(tmp_path_factory):
     write_training_data(layout, 40)
     pixels = write_test_data(layout, IDS)
     recipe = dataclasses.replace(recipes.model3_tuned(), epochs=1)
-    runs = [training.train(layout, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
+    runs = [loop.train(layout, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
     return layout, runs, dict(zip(IDS, pixels, strict=True))
 
 
@@ -59,7 +61,7 @@ def expected(run, pixels):
 
 def test_every_id_has_the_probabilities_of_its_own_image(copied):
     layout, runs, pixels = copied
-    ids, probabilities = prediction.predict(layout, runs[:1])
+    ids, probabilities = predict.predict(layout, runs[:1])
     np.testing.assert_array_equal(ids, sorted(IDS))
     np.testing.assert_allclose(probabilities, expected(runs[0], pixels), atol=1e-5)
     kept = read_probabilities(runs[0].folder / "test_probabilities.npy")
@@ -69,7 +71,7 @@ def test_every_id_has_the_probabilities_of_its_own_image(copied):
 
 def test_several_runs_are_averaged(copied):
     layout, runs, pixels = copied
-    _, probabilities = prediction.predict(layout, runs)
+    _, probabilities = predict.predict(layout, runs)
     mean = (expected(runs[0], pixels) + expected(runs[1], pixels)) / 2
     np.testing.assert_allclose(probabilities, mean, atol=1e-5)
 
@@ -80,50 +82,50 @@ def no_network(*args):
 
 def test_probabilities_are_computed_once(copied, monkeypatch):
     layout, runs, _ = copied
-    _, first = prediction.predict(layout, runs)
-    monkeypatch.setattr(prediction, "compile_forward", no_network)
-    _, second = prediction.predict(layout, runs)
+    _, first = predict.predict(layout, runs)
+    monkeypatch.setattr(predict, "compile_forward", no_network)
+    _, second = predict.predict(layout, runs)
     np.testing.assert_array_equal(first, second)
 
 
 def test_predictions_made_elsewhere_need_no_images_here(copied):
     layout, runs, _ = copied
-    _, first = prediction.predict(layout, runs[:1])
+    _, first = predict.predict(layout, runs[:1])
     shutil.rmtree(layout.images("test"))
     layout.manifest("test").unlink(missing_ok=True)
-    _, second = prediction.predict(layout, runs[:1])
+    _, second = predict.predict(layout, runs[:1])
     np.testing.assert_array_equal(first, second)
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     np.save(result, rows[1:])
     with pytest.raises(UserError, match="is missing: the test images are not extracted"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     assert len(read_probabilities(result)) == len(rows) - 1  # nothing was thrown away
 
 
 def test_changed_images_are_predicted_anew(copied):
     layout, runs, _ = copied
-    prediction.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
     changed = write_test_data(layout, IDS, seed=9)
-    _, probabilities = prediction.predict(layout, runs[:1])
+    _, probabilities = predict.predict(layout, runs[:1])
     new = dict(zip(IDS, changed, strict=True))
     np.testing.assert_allclose(probabilities, expected(runs[0], new), atol=1e-5)
 
 
 def test_changed_weights_are_predicted_anew(copied):
     layout, runs, pixels = copied
-    prediction.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
     shutil.copy(runs[1].weights_file, runs[0].weights_file)
-    _, probabilities = prediction.predict(layout, runs[:1])
+    _, probabilities = predict.predict(layout, runs[:1])
     np.testing.assert_allclose(probabilities, expected(runs[1], pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("kills", [[1], [3, 2], [5, 1, 2]])
 def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills):
     layout, runs, _ = copied
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
-    prediction.predict(layout, runs[:1])
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
+    predict.predict(layout, runs[:1])
     result = runs[0].folder / "test_probabilities.npy"
     whole = result.read_bytes()
     result.unlink()
@@ -140,18 +142,18 @@ def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills
         with monkeypatch.context() as patch:
             patch.setattr(np, "save", killing)
             with pytest.raises(Killed):
-                prediction.predict(layout, runs[:1])
+                predict.predict(layout, runs[:1])
         assert not result.exists()
     done = len(list(reserved_path(result, "parts").glob("*.npy")))
     assert done == sum(kills) - len(kills)  # what was finished is not computed again
-    prediction.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
     assert result.read_bytes() == whole
     assert not reserved_path(result, "parts").exists()
 
 
 def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
     layout, runs, _ = copied
-    _, whole = prediction.predict(layout, runs[:1])
+    _, whole = predict.predict(layout, runs[:1])
     for batch_size, part_size in (
         (1, 1),
         (len(IDS) - 1, len(IDS) - 1),
@@ -159,9 +161,9 @@ def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
         (7, 14),
     ):
         (runs[0].folder / "test_probabilities.npy").unlink()
-        monkeypatch.setattr(prediction, "BATCH_SIZE", batch_size)
-        monkeypatch.setattr(prediction, "PART_SIZE", part_size)
-        ids, probabilities = prediction.predict(layout, runs[:1])
+        monkeypatch.setattr(predict, "BATCH_SIZE", batch_size)
+        monkeypatch.setattr(predict, "PART_SIZE", part_size)
+        ids, probabilities = predict.predict(layout, runs[:1])
         np.testing.assert_array_equal(ids, sorted(IDS))
         np.testing.assert_allclose(probabilities, whole, atol=1e-5)
 
@@ -213,14 +215,14 @@ def test_every_id_comes_once_and_in_order_for_any_size(
     write_text(layout.raw / SAMPLE_SUBMISSION, "id,label\n" + "".join(f"{i},cat\n" for i in chosen))
     networks = [FakeNetwork(kill_at), FakeNetwork()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "BATCH_SIZE", batch_size)
-        patch.setattr(prediction, "PART_SIZE", batch_size * batches_a_part)
+        patch.setattr(predict, "BATCH_SIZE", batch_size)
+        patch.setattr(predict, "PART_SIZE", batch_size * batches_a_part)
         patch.setattr(Run, "load_model", lambda _: None)
-        patch.setattr(prediction, "start_tensorflow", lambda: None)
+        patch.setattr(predict, "start_tensorflow", lambda: None)
         for network in networks:
-            patch.setattr(prediction, "compile_forward", lambda *_, network=network: network)
+            patch.setattr(predict, "compile_forward", lambda *_, network=network: network)
             with contextlib.suppress(Killed):
-                ids, probabilities = prediction.predict(layout, [run])
+                ids, probabilities = predict.predict(layout, [run])
     assert ids.tolist() == sorted(chosen)
     np.testing.assert_array_equal(probabilities, [pixels[i][:10, 0, 0] for i in ids])
     assert (
@@ -230,7 +232,10 @@ def test_every_id_comes_once_and_in_order_for_any_size(
         assert len(list(layout.cache.glob("test-*.npy"))) == 1
 
 
-SMALL_PARTS = ("kaggle_cifar.prediction:BATCH_SIZE=4", "kaggle_cifar.prediction:PART_SIZE=8")
+SMALL_PARTS = (
+    "kaggle_cifar.prediction.predict:BATCH_SIZE=4",
+    "kaggle_cifar.prediction.predict:PART_SIZE=8",
+)
 REPLACED = ("a part", "the cache", "the probabilities", "the CSV's record", "the CSV")
 
 
@@ -257,12 +262,12 @@ def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
     write_manifest(layout, "test")
     undisturbed = layout_in(layout.data.parent.parent / "undisturbed")
     shutil.copytree(layout.data.parent, undisturbed.data.parent)
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
 
     def predict_and_write(layout):
         run = Run(layout.runs / runs[0].name)
-        ids, probabilities = prediction.predict(layout, [run])
+        ids, probabilities = predict.predict(layout, [run])
         csv, origin = layout.submissions / "run0.csv", origin_of([run], "plain", None)
         write_submission(csv, ids, probabilities.argmax(axis=1), [run.name], **origin)
         return results(layout, run)
@@ -285,7 +290,7 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
         lock(runs[0].folder, "prediction"),
         pytest.raises(UserError, match="Another prediction is at work"),
     ):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     csv = layout.submissions / "run0.csv"
     with (
         lock_file(csv, "writing"),
@@ -299,11 +304,11 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
 def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, step):
     layout, runs, _ = copied
     write_manifest(layout, "test")
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
     csv = layout.submissions / "run0.csv"
     calls = []
-    sync = storage.sync
+    sync = files.sync
 
     def full_disk(path):
         calls.append(path)
@@ -312,11 +317,11 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
         sync(path)
 
     def predict_and_write():
-        ids, probabilities = prediction.predict(layout, runs[:1])
+        ids, probabilities = predict.predict(layout, runs[:1])
         write_submission(csv, ids, probabilities.argmax(axis=1), ["run0"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "sync", full_disk)
+        patch.setattr(files, "sync", full_disk)
         with pytest.raises(UserError, match="The disk is full"):
             predict_and_write()
     assert not list(layout.submissions.glob(".kaggle-cifar*.partial"))
@@ -342,7 +347,7 @@ def test_a_missing_test_image_is_named(copied):
     layout, runs, _ = copied
     (layout.images("test") / "1000.png").unlink()
     with pytest.raises(UserError, match=r"test/1000\.png is missing"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     assert not (runs[0].folder / "test_probabilities.npy").exists()
 
 
@@ -350,18 +355,18 @@ def test_foreign_weights_are_named_and_nothing_is_executed(copied):
     layout, runs, _ = copied
     runs[0].weights_file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(UserError, match=r"model\.weights\.h5 does not hold weights"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
 
 
 def test_probabilities_that_are_not_numbers_are_refused(copied):
     layout, runs, _ = copied
-    prediction.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     rows["probabilities"][3, 5] = np.nan
     np.save(result, rows)
     with pytest.raises(NotFiniteError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     assert (caught.value.path, caught.value.count) == (result, 1)
 
 
@@ -371,7 +376,7 @@ def test_a_network_that_gives_no_numbers_is_refused(copied):
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save_weights(runs[0].weights_file)
     with pytest.raises(NotFiniteError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     assert caught.value.path == runs[0].weights_file
     assert not runs[0].probabilities_file("test", "plain").exists()
 
@@ -385,16 +390,16 @@ def test_a_damaged_part_is_named(copied, monkeypatch, content):
     layout, runs, _ = copied
     result = runs[0].probabilities_file("test", "plain")
     with monkeypatch.context() as patch:
-        patch.setattr(prediction, "write_probabilities", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(predict, "write_probabilities", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
-            prediction.predict(layout, runs[:1])
+            predict.predict(layout, runs[:1])
     [part] = reserved_path(result, "parts").glob("*.npy")
     if isinstance(content, bytes):
         part.write_bytes(content)
     else:
         np.save(part, content)
     with pytest.raises(UserError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     assert str(part) in str(caught.value)
 
 
@@ -403,8 +408,8 @@ def test_prediction_keeps_foreign_files_of_a_run(copied):
     folder = runs[0].folder / "test_probabilities.parts"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    prediction.predict(layout, runs[:1])
-    prediction.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
+    predict.predict(layout, runs[:1])
     assert (folder / "mine.txt").read_text() == "mine"
 
 
@@ -412,10 +417,10 @@ def test_an_unfinished_run_or_one_without_weights_is_refused(copied):
     layout, runs, _ = copied
     runs[0].weights_file.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
     runs[0].metrics_file.unlink()
     with pytest.raises(UserError, match="run0 is not finished"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(layout, runs[:1])
 
 
 def test_runs_are_found_by_name_and_the_newest_by_default(copied):

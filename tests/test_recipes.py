@@ -7,9 +7,9 @@ import pytest
 
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import Layout
 from kaggle_cifar.recipes import SettingError, change_recipe, find_recipe
-from kaggle_cifar.runs import named_run
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.training.run import named_run
 
 TUNED = recipes.model3_tuned()
 FAST = recipes.airbench94()

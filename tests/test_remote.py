@@ -24,20 +24,23 @@ from kaggle_server import KaggleSite
 from slugify import slugify
 from small_data import layout_in
 
-from kaggle_cifar import cli, kernel, ledger, recipes, remote, training
-from kaggle_cifar.checkpoint import save_checkpoint
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.files import Layout
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.prediction import predict
-from kaggle_cifar.remote import bringing, following, script, sending, sessions
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sample import SOLUTION, draw_sample
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_solution, write_submission
-from kaggle_cifar.submitting import submit
+from kaggle_cifar.prediction.predict import predict
+from kaggle_cifar.remote import fetch, monitor, push, script, sessions, worker
+from kaggle_cifar.remote import train as remote_train
+from kaggle_cifar.report import ledger
+from kaggle_cifar.submission.submit import submit
+from kaggle_cifar.submission.validate import read_solution, write_submission
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.checkpoint import save_checkpoint
+from kaggle_cifar.training.run import Run, RunOptions
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=4)
 OPTIONS = RunOptions(seed=3)
@@ -51,7 +54,7 @@ def local(tmp_path_factory) -> tuple[Layout, Run]:
     layout = layout_in(tmp_path_factory.mktemp("local"))
     draw_sample(layout.raw, seed=5, train_count=120, test_count=110)
     extract(layout)
-    run = training.train(layout, RECIPE, "model1", OPTIONS)
+    run = loop.train(layout, RECIPE, "model1", OPTIONS)
     predict(layout, [run])
     return layout, run
 
@@ -84,7 +87,7 @@ def no_secret_in_output(capfd):
 def train(layout: Layout, recipe=RECIPE, options=OPTIONS, **changes) -> Run:
     clock = Clock()
     arguments = {"accelerator": script.DEFAULT_ACCELERATOR, **changes}
-    return remote.train_on_kaggle(
+    return remote_train.train_on_kaggle(
         layout, recipe, "model1", options, **arguments, sleep=clock.sleep, clock=clock
     )
 
@@ -176,8 +179,8 @@ def leave(run: Run, session: Kernel, state: str = "finished") -> None:
     """Let a session leave a copy of `run` as its output."""
     files = [path for path in run.folder.rglob("[!.]*") if path.is_file()]
     session.files = {f"model1/{p.relative_to(run.folder)}": p.read_bytes() for p in files}
-    listing = {"state": state, "files": kernel.digests(run.folder.parent, "model1")}
-    session.files[kernel.LISTING] = json.dumps(listing).encode()
+    listing = {"state": state, "files": worker.digests(run.folder.parent, "model1")}
+    session.files[worker.LISTING] = json.dumps(listing).encode()
 
 
 @pytest.fixture
@@ -256,7 +259,7 @@ def test_a_session_stops_before_the_quota_ends(played, layout):
     played.kernels.gpu_hours = (28.0, 30.0)
     train(layout)
     [pushed] = played.kernels.all.values()
-    assert f'"seconds": {2 * 3600 - sending.STOP_EARLY}' in pushed.request.text
+    assert f'"seconds": {2 * 3600 - push.STOP_EARLY}' in pushed.request.text
 
 
 def test_a_lost_connection_is_made_again(played, layout, capfd):
@@ -294,7 +297,7 @@ def test_detached_it_is_followed_later(played, layout, capfd):
         played.kernels.run = lambda host, session: None
         assert f"{state} on Kaggle" in ledger.describe_runs(layout)
     with pytest.raises(UserError, match="trained on Kaggle"):
-        remote.refuse_remote(layout, "model1")
+        remote_train.refuse_remote(layout, "model1")
     with pytest.raises(UserError, match="exists with other settings"):
         train(layout, options=RunOptions(seed=4))
     [session] = played.kernels.all.values()
@@ -332,7 +335,7 @@ def test_a_failed_session_shows_the_end_of_its_log_and_can_be_begun_anew(
 
 
 def test_a_session_that_gets_nowhere_is_not_repeated(site, layout, monkeypatch):
-    monkeypatch.setattr(sending, "SESSION_SECONDS", sending.STOP_EARLY + 0.2)
+    monkeypatch.setattr(push, "SESSION_SECONDS", push.STOP_EARLY + 0.2)
     with pytest.raises(UserError, match="stopped before it got any further"):
         train(layout)
     assert len(site.kernels.all) == 1
@@ -374,7 +377,7 @@ def test_a_foreign_session_file_is_kept(played, layout):
 
 def test_a_state_that_nobody_knows_is_named(played, layout, monkeypatch):
     train(layout, detach=True)
-    monkeypatch.delitem(following.STATES, "QUEUED")
+    monkeypatch.delitem(monitor.STATES, "QUEUED")
     with pytest.raises(UserError, match="the state QUEUED, which this program does not know"):
         train(layout)
 
@@ -449,7 +452,7 @@ def test_what_is_not_what_was_asked_for_is_refused(played, layout, local, tmp_pa
 def test_a_listing_that_leads_out_of_the_folder_is_refused(played, layout):
     def run(host: KernelHost, session: Kernel) -> None:
         listing = {"state": "finished", "files": {"model1/../../evil": "0"}}
-        session.files = {kernel.LISTING: json.dumps(listing).encode()}
+        session.files = {worker.LISTING: json.dumps(listing).encode()}
         session.end()
 
     played.kernels.run = run
@@ -468,12 +471,12 @@ def kill(*_: object) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (sending, "push"),
-        (remote, "follow"),
-        (bringing, "fetch"),
-        (remote, "check"),
-        (bringing, "sync"),
-        (bringing, "forget"),
+        (push, "push"),
+        (train, "follow"),
+        (fetch, "fetch"),
+        (train, "check"),
+        (fetch, "sync"),
+        (fetch, "forget"),
     ],
 )
 def test_killed_anywhere_it_goes_on(played, layout, local, monkeypatch, module, name):
@@ -576,7 +579,7 @@ def test_options_that_contradict_each_other_are_usage_errors(arguments, words):
 
 def test_the_command_passes_on_what_was_asked_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(remote, "train_on_kaggle", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
     command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
     cli.cli.main(command, standalone_mode=False)
     [(_, recipe, name, options, accelerator, predict, detach)] = asked
@@ -588,7 +591,7 @@ def test_the_command_passes_on_what_was_asked_for(monkeypatch):
 
 
 def test_the_same_run_is_the_same_script(tmp_path):
-    job = kernel.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, False, False, 60.0)
+    job = worker.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, False, False, 60.0)
     for name in ("a", "b"):
         script.write_kernel(tmp_path / name, "ada/kaggle-cifar-model1", job, "NvidiaL4", None)
     one, two = ((tmp_path / name / "train.py").read_bytes() for name in ("a", "b"))
@@ -599,11 +602,11 @@ def test_the_same_run_is_the_same_script(tmp_path):
 @given(st.from_regex(rf"\A{recipes.NAME}\Z").filter(lambda name: "\n" not in name))
 def test_every_run_has_a_kernels_name_that_kaggle_takes(name):
     api = SimpleNamespace(CONFIG_NAME_USER="username", get_config_value=lambda _: "ada")
-    user, slug = sending.new_kernel(api, name).split("/")
+    user, slug = push.new_kernel(api, name).split("/")
     assert user == "ada"
     assert slugify(slug.replace("-", " ")) == slug  # the title, of which Kaggle makes the slug
     assert len("kaggle-cifar") < len(slug) <= 50
-    assert sending.new_kernel(api, name) != f"ada/{slug}"
+    assert push.new_kernel(api, name) != f"ada/{slug}"
 
 
 def test_without_the_data_a_session_fails_with_a_sentence(site, layout):
@@ -624,14 +627,14 @@ def test_a_package_that_is_missing_there_is_installed_or_named(
 
     (tmp_path / SLUG).mkdir()
     (tmp_path / SLUG / "train.7z").touch()
-    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    monkeypatch.setattr(kernel, "is_there", lambda name: name not in ("psutil", "py7zr"))
-    monkeypatch.setattr(kernel.subprocess, "run", run)
+    monkeypatch.setattr(worker.shutil, "which", lambda name: None)
+    monkeypatch.setattr(worker, "is_there", lambda name: name not in ("psutil", "py7zr"))
+    monkeypatch.setattr(worker.subprocess, "run", run)
     if status:
         with pytest.raises(SystemExit, match="psutil could not be installed"):
-            kernel.install_missing(tmp_path)
+            worker.install_missing(tmp_path)
         return
-    kernel.install_missing(tmp_path)
+    worker.install_missing(tmp_path)
     assert [command[-1] for command in commands] == ["psutil", "py7zr"]
     assert "lacks py7zr: installing it, because the images are packed" in capfd.readouterr().out
 
@@ -652,8 +655,8 @@ def test_all_that_training_and_prediction_need_is_looked_for(local):
 def test_without_7z_the_images_are_unpacked_all_the_same(layout, local, monkeypatch, tmp_path):
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / SLUG).symlink_to(local[0].raw)
-    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    kernel.place_data(tmp_path / "input", layout, ["train"])
+    monkeypatch.setattr(worker.shutil, "which", lambda name: None)
+    worker.place_data(tmp_path / "input", layout, ["train"])
     assert layout.manifest("train").read_bytes() == local[0].manifest("train").read_bytes()
 
 
@@ -661,16 +664,16 @@ def test_without_7z_the_images_are_unpacked_all_the_same(layout, local, monkeypa
 def test_a_broken_archive_there_is_a_sentence(layout, tmp_path):
     (tmp_path / "train.7z").write_bytes(b"7z\xbc\xaf\x27\x1c broken")
     with pytest.raises(UserError, match=r"train\.7z could not be unpacked"):
-        kernel.place_images(tmp_path, layout, "train")
+        worker.place_images(tmp_path, layout, "train")
 
 
 def test_what_a_session_before_left_must_be_mounted(tmp_path):
     (tmp_path / "input").mkdir()
     with pytest.raises(UserError, match="is not among the inputs"):
-        kernel.resume(tmp_path, "model1")
+        worker.resume(tmp_path, "model1")
 
 
-@pytest.mark.parametrize("mount", kernel.MOUNTS)
+@pytest.mark.parametrize("mount", worker.MOUNTS)
 def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
     inputs = tmp_path / "input"
     (inputs / mount / SLUG).mkdir(parents=True)
@@ -678,5 +681,5 @@ def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
     left = inputs / "notebooks" / "ada" / "kaggle-cifar-cifar-10-0123" / SLUG
     left.mkdir(parents=True)
     (left / "recipe.json").write_text("of the run")
-    kernel.resume(tmp_path, SLUG)
+    worker.resume(tmp_path, SLUG)
     assert (tmp_path / "working" / SLUG / "recipe.json").read_text() == "of the run"

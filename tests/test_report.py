@@ -14,16 +14,16 @@ from small_data import layout_in, write_test_data, write_training_data
 from small_runs import write_run, write_test_probabilities
 
 from kaggle_cifar import cli, recipes
+from kaggle_cifar.data.inspection import inspect
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inspection import inspect
+from kaggle_cifar.files import lock, write_json, write_text
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.report import comparison_name, report
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_run, read_summary, training_command
-from kaggle_cifar.runs import Run, RunOptions, named_run
-from kaggle_cifar.storage import lock, write_json, write_text
-from kaggle_cifar.submission_record import update_record
-from kaggle_cifar.training import train
+from kaggle_cifar.report.report import comparison_name, report
+from kaggle_cifar.submission.record import update_record
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import Run, RunOptions, named_run
 
 FIGURES = {
     "accuracy",

@@ -5,13 +5,14 @@ import pytest
 from PIL import Image
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import search, spaces, training, tuning
-from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import write_json
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
-from kaggle_cifar.storage import write_json
+from kaggle_cifar.search import ray_tune, search, search_space
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions, newest_finished_run
 
 SETTINGS = [
     {"batch_size": 50, "epochs": 1, "learning_rate": 0.01, "optimizer": "rmsprop"},
@@ -20,7 +21,7 @@ SETTINGS = [
 
 
 def test_the_draw_is_the_student_projects():
-    drawn = [tuple(setting.values()) for setting in spaces.draw_from_grid(5)]
+    drawn = [tuple(setting.values()) for setting in search_space.draw_from_grid(5)]
     assert drawn == [
         (32, 10, 0.01, "rmsprop"),
         (32, 10, 0.001, "adam"),
@@ -28,28 +29,28 @@ def test_the_draw_is_the_student_projects():
         (32, 20, 0.001, "adam"),
         (64, 20, 0.01, "rmsprop"),
     ]
-    assert len({tuple(setting.values()) for setting in spaces.draw_from_grid(16)}) == 16
+    assert len({tuple(setting.values()) for setting in search_space.draw_from_grid(16)}) == 16
 
 
 def test_trials_have_no_callbacks_and_legacy_rmsprop():
-    recipe = spaces.grid_recipe(SETTINGS[0])
+    recipe = search_space.grid_recipe(SETTINGS[0])
     assert (recipe.optimizer, recipe.decay) == ("legacy-rmsprop", 1e-6)
     assert (recipe.early_stopping, recipe.plateau, recipe.exponential_decay) == (None, None, None)
     assert (recipe.network, recipe.batch_size, recipe.learning_rate) == ("model3", 50, 0.01)
-    assert spaces.grid_recipe(SETTINGS[1]).decay == 0
+    assert search_space.grid_recipe(SETTINGS[1]).decay == 0
 
 
 @pytest.fixture
 def layout(tmp_path, monkeypatch):
     layout = layout_in(tmp_path)
     write_training_data(layout, 40)
-    monkeypatch.setattr(spaces, "draw_from_grid", lambda trials: SETTINGS[:trials])
+    monkeypatch.setattr(search_space, "draw_from_grid", lambda trials: SETTINGS[:trials])
     monkeypatch.setattr(search, "find_spec", lambda name: None)  # neither Ray nor Optuna
     return layout
 
 
 def search_in_turn(layout, trials) -> Run:
-    draw = spaces.Draw(trials)
+    draw = search_space.Draw(trials)
     return search.search(layout, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
 
 
@@ -57,7 +58,7 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     class Killed(BaseException):
         pass
 
-    finish = training.Training.finish
+    finish = loop.Training.finish
 
     def killing(self):
         if self.run.name == "search-trial2":
@@ -65,7 +66,7 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
         finish(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "finish", killing)
+        patch.setattr(loop.Training, "finish", killing)
         with pytest.raises(Killed):
             search_in_turn(layout, 2)
     first = Run(layout.runs / "search-trial1")
@@ -116,4 +117,4 @@ def test_a_search_with_other_options_is_refused(layout):
 def test_a_damaged_journal_is_named(tmp_path, content):
     write_json(tmp_path / "trials.json", content)
     with pytest.raises(UserError, match=r"trials\.json"):
-        tuning.read_journal(tmp_path / "trials.json")
+        ray_tune.read_journal(tmp_path / "trials.json")

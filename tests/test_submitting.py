@@ -20,11 +20,12 @@ from requests.adapters import HTTPAdapter
 from small_data import ROWS, text_of
 from test_submission import changed, quoted, write_solution
 
-from kaggle_cifar import submission, submitting
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import BusyError, Layout, lock_file
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.storage import BusyError, Layout, lock_file
-from kaggle_cifar.submission_record import (
+from kaggle_cifar.submission import submit as submit_module
+from kaggle_cifar.submission import validate
+from kaggle_cifar.submission.record import (
     CsvNameError,
     InvalidRecordError,
     State,
@@ -34,7 +35,7 @@ from kaggle_cifar.submission_record import (
     start_sending,
     update_record,
 )
-from kaggle_cifar.submitting import (
+from kaggle_cifar.submission.submit import (
     AlreadySubmittedError,
     FaultyCsvError,
     RefusedCsvError,
@@ -84,7 +85,9 @@ def submit(
     message: str = "tuned",
     **options: Any,
 ) -> dict[str, Any]:
-    return submitting.submit(csv, layout, message, wait, sleep=clock.sleep, clock=clock, **options)
+    return submit_module.submit(
+        csv, layout, message, wait, sleep=clock.sleep, clock=clock, **options
+    )
 
 
 def test_submits_waits_and_records_the_scores(
@@ -97,7 +100,7 @@ def test_submits_waits_and_records_the_scores(
     update_record(csv, runs=["model3"], views="tta", sha256=digest_of(csv))
     record = submit(csv, layout, clock, wait=60)
     solution = write_solution(csv.parent / "solution.csv", kaggle_site)
-    counted = submission.accuracy(csv, solution)
+    counted = validate.accuracy(csv, solution)
     assert record["public_score"] == str(counted.public)
     assert record["private_score"] == str(counted.private)
     on_disk = json.loads((csv.parent / "model3.json").read_text())
@@ -126,7 +129,7 @@ def test_does_without_the_number_of_submissions_left(
 def test_default_message_names_the_file(
     kaggle_site: KaggleSite, csv: Path, layout: Layout, clock: Clock
 ) -> None:
-    submitting.submit(csv, layout)
+    submit_module.submit(csv, layout)
     token = read_record(csv)["token"]
     assert kaggle_site.submissions[0]["description"] == f"model3.csv [{token}]"
 
@@ -269,13 +272,13 @@ def test_two_processes_do_not_send_the_same_content(
 ) -> None:
     other = csv.with_name("other.csv")
     shutil.copy(csv, other)
-    upload = submitting.upload
+    upload = submit_module.upload
 
     def upload_while_another_starts(api: Any, path: Path) -> str:
         start_sending(other, digest_of(other), token="another")
         return upload(api, path)
 
-    monkeypatch.setattr(submitting, "upload", upload_while_another_starts)
+    monkeypatch.setattr(submit_module, "upload", upload_while_another_starts)
     with pytest.raises(AlreadySubmittedError) as caught:
         submit(csv, layout, clock)
     assert (caught.value.file, caught.value.ref) == ("other.csv", None)
@@ -290,14 +293,14 @@ def test_a_file_that_changes_while_it_is_uploaded_is_not_submitted(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    upload = submitting.upload
+    upload = submit_module.upload
 
     def upload_and_edit(api: Any, path: Path) -> str:
         token = upload(api, path)
         path.write_text(text_of(changed(3, "2,truck")))
         return token
 
-    monkeypatch.setattr(submitting, "upload", upload_and_edit)
+    monkeypatch.setattr(submit_module, "upload", upload_and_edit)
     with pytest.raises(UserError, match="changed during its upload"):
         submit(csv, layout, clock)
     assert kaggle_site.submissions == []
@@ -384,7 +387,7 @@ def test_a_submission_that_is_not_listed_is_not_sent_again(
         record = read_record(csv)
         assert (caught.value.path, caught.value.token) == (csv, record["token"])
         assert record["status"] == State.UNKNOWN
-        assert clock.now - before > 0.9 * submitting.LOOK_SECONDS
+        assert clock.now - before > 0.9 * submit_module.LOOK_SECONDS
     assert kaggle_site.count("CreateSubmission") == 1
 
 
@@ -422,7 +425,7 @@ def test_a_run_after_a_death_looks_for_minutes(
     monkeypatch: pytest.MonkeyPatch,
     again: bool,
 ) -> None:
-    create = submitting.create
+    create = submit.create
 
     def create_and_die(*arguments: Any) -> int:
         assert read_record(csv)["status"] == State.SENDING  # on the disk before the request
@@ -430,7 +433,7 @@ def test_a_run_after_a_death_looks_for_minutes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(submitting, "create", create_and_die)
+        patch.setattr(submit_module, "create", create_and_die)
         with pytest.raises(KeyboardInterrupt):
             submit(csv, layout, clock)
     kaggle_site.list_lag = 120
@@ -488,7 +491,7 @@ def test_a_connection_that_is_never_made_is_no_submission(
         raise requests.ConnectTimeout("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(submitting, "create", nobody_there)
+        patch.setattr(submit_module, "create", nobody_there)
         with pytest.raises(UserError, match="did not answer"):
             submit(csv, layout, clock)
     assert read_record(csv)["status"] == State.NOT_SENT
@@ -568,7 +571,7 @@ def test_kaggles_own_command_takes_the_csv_unchanged(
     kaggle_site: KaggleSite, csv: Path, layout: Layout
 ) -> None:
     csv.unlink()
-    submission.write_submission(csv, np.arange(40, 0, -1), np.arange(40) % 10, ["model3"])
+    validate.write_submission(csv, np.arange(40, 0, -1), np.arange(40) % 10, ["model3"])
     kaggle = Path(sys.executable).with_name("kaggle")
     done = subprocess.run(
         [kaggle, "competitions", "submit", "-c", "cifar-10", "-m", "tuned", "-f", csv],

@@ -10,14 +10,16 @@ from click.testing import CliRunner
 from small_data import layout_in, write_training_data
 from small_runs import write_run
 
-from kaggle_cifar import cli, ledger, recipes, sweeps
-from kaggle_cifar.dataset import SplitError
+from kaggle_cifar import cli, recipes
+from kaggle_cifar.data.dataset import SplitError
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.runs import RunOptions
-from kaggle_cifar.storage import write_json
-from kaggle_cifar.submission_record import update_record
-from kaggle_cifar.training import train
+from kaggle_cifar.files import write_json
+from kaggle_cifar.models.inference import read_probabilities
+from kaggle_cifar.report import ledger
+from kaggle_cifar.search import seeds_and_folds
+from kaggle_cifar.submission.record import update_record
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import RunOptions
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
 
@@ -31,7 +33,7 @@ def layout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seeds(layout):
-    return sweeps.train_seeds(layout, RECIPE, "model1", RunOptions(), 3)
+    return seeds_and_folds.train_seeds(layout, RECIPE, "model1", RunOptions(), 3)
 
 
 def test_seeds_give_mean_and_spread(layout, seeds):
@@ -50,7 +52,7 @@ def test_the_same_seed_under_two_names_counts_once(layout, seeds):
 
 
 def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
-    runs = sweeps.train_folds(layout, RECIPE, "model1", RunOptions(), 3)
+    runs = seeds_and_folds.train_folds(layout, RECIPE, "model1", RunOptions(), 3)
     rows = read_probabilities(layout.runs / "model1-3folds.npy")
     np.testing.assert_array_equal(rows["id"], np.arange(1, 51))
     for run in runs:
@@ -65,7 +67,7 @@ def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
 @pytest.mark.parametrize(("count", "limit"), [(51, None), (5000, 20), (21, 20)])
 def test_folds_without_images_are_refused_before_any_is_trained(layout, count, limit):
     with pytest.raises(SplitError) as caught:
-        sweeps.train_folds(layout, RECIPE, "too-many", RunOptions(limit=limit), count)
+        seeds_and_folds.train_folds(layout, RECIPE, "too-many", RunOptions(limit=limit), count)
     assert caught.value.images == (limit or 50)
     assert not list(layout.runs.glob("too-many*"))
 
@@ -74,7 +76,7 @@ def test_a_foreign_file_of_the_folds_name_is_refused(layout):
     path = layout.runs / "mine-2folds.npy"
     path.write_text("mine")
     with pytest.raises(UserError):
-        sweeps.train_folds(layout, RECIPE, "mine", RunOptions(), 2)
+        seeds_and_folds.train_folds(layout, RECIPE, "mine", RunOptions(), 2)
     assert path.read_text() == "mine"
     assert not (layout.runs / "mine-fold1of2").exists()
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import Layout, from_json, write_record
 from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
-from kaggle_cifar.runs import Run, named_run
-from kaggle_cifar.storage import Layout, from_json, write_record
+from kaggle_cifar.training.run import Run, named_run
 
 UNDER_WAY = ("queued", "running")
 KIND = "session on Kaggle"

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from kaggle_cifar.files import Layout
+from kaggle_cifar.report.components import BETWEEN, is_own_page, render
 from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.elements import BETWEEN, is_own_page, render
 from kaggle_cifar.report.reading import Findings
-from kaggle_cifar.report.rows import runs_table, submissions_table
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.report.run_table import runs_table, submissions_table
 
 
 def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None) -> str:

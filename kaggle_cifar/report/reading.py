@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
+from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import VIEWS, read_probabilities
-from kaggle_cifar.outline import Outline, read_object, read_outline
+from kaggle_cifar.evaluation.analysis import Judged
+from kaggle_cifar.files import Layout
+from kaggle_cifar.models.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import RECIPES
-from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.runs import VALIDATION_SPLITS, Run
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission_record import all_entries
-from kaggle_cifar.tables import labels_of
+from kaggle_cifar.submission.record import all_entries
+from kaggle_cifar.training.run import VALIDATION_SPLITS, Run
+from kaggle_cifar.training.run_summary import Outline, read_object, read_outline
 
 
 @dataclass

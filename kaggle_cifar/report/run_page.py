@@ -4,14 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaggle_cifar import figures
 from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT, TEST_COUNT
-from kaggle_cifar.outline import has_validation
-from kaggle_cifar.progress import duration
-from kaggle_cifar.report import analysis
-from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.elements import (
+from kaggle_cifar.console import duration
+from kaggle_cifar.evaluation import analysis, plots
+from kaggle_cifar.evaluation.analysis import Judged
+from kaggle_cifar.files import Layout
+from kaggle_cifar.report.components import (
     SHOWN,
     Album,
     Cell,
@@ -23,10 +21,11 @@ from kaggle_cifar.report.elements import (
     percent,
     render,
 )
+from kaggle_cifar.report.data_view import DataView
+from kaggle_cifar.report.metrics import show_confidence, show_mistakes, show_suspects
 from kaggle_cifar.report.reading import Findings, flatten, training_command
-from kaggle_cifar.report.rows import submissions_table
-from kaggle_cifar.report.verdict import show_confidence, show_mistakes, show_suspects
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.report.run_table import submissions_table
+from kaggle_cifar.training.run_summary import has_validation
 
 
 def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
@@ -135,13 +134,13 @@ def draw_curves(album: Album, history: list[dict[str, Any]]) -> list[Picture]:
             lines["validation"] = column(history, f"val_{key}")
         ends = ", ".join(f"{label} ends at {ending(values)}" for label, values in lines.items())
         text = f"{key.capitalize()} over {len(history)} epochs: {ends}."
-        pictures.append(album.add(key, figures.draw_lines(lines, key), text))
+        pictures.append(album.add(key, plots.draw_lines(lines, key), text))
     rates = column(history, "learning_rate")
     if any(rates):
         known = [rate for rate in rates if rate is not None]
         text = f"Learning rate over the epochs, from {known[0]:.2e} to {known[-1]:.2e}."
         lines = {"learning rate": rates}
-        figure = figures.draw_lines(lines, "learning rate", logarithmic=True)
+        figure = plots.draw_lines(lines, "learning rate", logarithmic=True)
         pictures.append(album.add("learning_rate", figure, text))
     return pictures
 
@@ -170,7 +169,7 @@ def look_at_test(layout: Layout, album: Album, found: Findings) -> TestView | No
     most = CLASS_NAMES[counts.argmax()]
     text = f"How often each class is predicted; most often {most}, {counts.max():,} times."
     return TestView(
-        album.add("test_classes", figures.draw_class_counts(counts.tolist()), text),
+        album.add("test_classes", plots.draw_class_counts(counts.tolist()), text),
         test_note(len(test), found.test_views),
         album.add_gallery("test_images", layout.images("test"), test["id"][drawn], lines),
     )

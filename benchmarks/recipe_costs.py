@@ -20,14 +20,12 @@ from pathlib import Path
 import numpy as np
 from training_speed import plain_keras, seconds_of_batches
 
-from kaggle_cifar import models
-from kaggle_cifar.console import duration
+from kaggle_cifar import figures, models
+from kaggle_cifar.console import duration, table
 from kaggle_cifar.data.dataset import TrainingSet, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation import plots
 from kaggle_cifar.files import Layout
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.report.ledger import table
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
 from kaggle_cifar.training.loop import EVALUATION_BATCH, Training
 from kaggle_cifar.training.run import Run, RunOptions, find_run
@@ -186,7 +184,7 @@ def mean_and_deviation(values: list[float | None]) -> str:
     return f"{statistics.mean(known):.4f} ± {statistics.stdev(known):.4f}"
 
 
-@plots.styled
+@figures.styled
 def draw(curves: dict[str, list[Course]], path: Path) -> None:
     """Write the PNG of accuracy over training time, a colour for each recipe, its seeds' mean."""
     from matplotlib.figure import Figure
@@ -195,8 +193,8 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
     for i, (name, courses) in enumerate(curves.items()):
-        colour = plots.COLOURS[i % len(plots.COLOURS)]
-        style = plots.LINE_STYLES[i // len(plots.COLOURS)]
+        colour = figures.COLOURS[i % len(figures.COLOURS)]
+        style = figures.LINE_STYLES[i // len(figures.COLOURS)]
         seconds, accuracies = np.mean(courses, axis=0).T
         axes.plot(seconds, accuracies, color=colour, linestyle=style)
         axes.plot(seconds[-1], accuracies[-1], marker="o", color=colour)
@@ -211,7 +209,7 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
             va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )
-    axes.axhline(TARGET, color=plots.INK, linewidth=0.8)
+    axes.axhline(TARGET, color=figures.INK, linewidth=0.8)
     axes.annotate(
         f"the student project: {TARGET:.2%}",
         (45, TARGET),
@@ -227,7 +225,7 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
     axes.set_xlabel("training time on two CPU cores, evaluations included")
     axes.set_ylabel("validation accuracy, one view, mean of the seeds")
     axes.grid(True)
-    plots.save(figure, path)
+    figures.save(figure, path)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -129,3 +129,13 @@ def printable(text: str) -> str:
 def is_printable(character: str) -> bool:
     """Whether a character is shown as itself; any kind of space is."""
     return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return lines of aligned cells under their header."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -13,7 +13,8 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.dataset import READ_BATCH
 from kaggle_cifar.data.images import require_folder, survey_images
 from kaggle_cifar.data.labels import read_training_labels, submission_ids
-from kaggle_cifar.evaluation.plots import draw_class_counts, draw_classes, save
+from kaggle_cifar.data.pictures import draw_class_counts, draw_classes
+from kaggle_cifar.figures import save
 from kaggle_cifar.files import Layout, explain_os_error, write_json
 from kaggle_cifar.ownership import is_marked, mark_folder, require_own_folder
 from kaggle_cifar.tensorflow_setup import start_tensorflow

@@ -1,92 +1,32 @@
-"""Every picture, drawn by one function each."""
+"""Figures of a run: its curves, and where it is right and wrong."""
 
-import functools
-import hashlib
-import io
-import itertools
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.competition import CLASS_NAMES
-from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import atomic_write
-from kaggle_cifar.ownership import ForeignPathError, regular_file
+from kaggle_cifar.figures import (
+    BLUE,
+    COLOURS,
+    GALLERY_COLUMNS,
+    INK,
+    LINE_STYLES,
+    PAPER,
+    RULE,
+    SIZE,
+    SKY,
+    SQUARE,
+    VERMILION,
+    count_epochs,
+    save,
+    shortened,
+    styled,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)
-INK, RULE, PAPER = "#1f2328", "#d0d7de", "#ffffff"  # text and axes, grid, background
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
-LINE_STYLES = ("-", "--", ":")  # for more lines than colours
-
-# The variables of the report's style sheet, which has a light and a dark value for each.
-CSS_VARIABLES = {
-    BLUE: "--blue",
-    VERMILION: "--vermilion",
-    GREEN: "--green",
-    PURPLE: "--purple",
-    ORANGE: "--orange",
-    SKY: "--sky",
-    INK: "--ink",
-    RULE: "--rule",
-    PAPER: "--paper",
-}
-
-STYLE: dict[Any, Any] = {
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.titlesize": "medium",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": RULE,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "svg.fonttype": "none",  # the page's font, which scales and can be searched
-    "svg.hashsalt": "kaggle-cifar",  # the same figure is the same file
-}
-
-GENERATOR = "kaggle-cifar"  # by which a picture or a page is known as this program's own
-PNG_MARK = b"tEXtSoftware\0" + GENERATOR.encode()
-MARKED = 200  # bytes of a file, in which its mark stands
-DPI = 160
-SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
-SQUARE = (5.4, 5)
-GALLERY_COLUMNS = 8
-LONGEST_LABEL = 24  # characters
-LEGEND_ROWS = 12
-
-
-def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a drawing function that draws in the house's style."""
-
-    @functools.wraps(draw)
-    def draw_in_style(*arguments: Any, **options: Any) -> Any:
-        import matplotlib
-
-        with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **options)
-
-    return draw_in_style
-
-
-# -- how a training went
 
 
 @styled
@@ -146,79 +86,6 @@ def draw_lines(
     if len(lines) > 1:
         axes.legend(fontsize="small")
     return figure
-
-
-@styled
-def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Write a PNG of the validation accuracy over epochs of several runs, by their labels."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for i, (label, history) in enumerate(histories.items()):
-        axes.plot(
-            [row["epoch"] for row in history],
-            [row["val_accuracy"] for row in history],
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=LINE_STYLES[i // len(COLOURS) % len(LINE_STYLES)],
-            marker="o",
-            markevery=[-1],
-            # A trial that is the beginning of a longer one lies over it, not hidden under it.
-            zorder=3 - len(history) / 1000,
-            label=label,
-        )
-    axes.set_ylabel("validation accuracy")
-    count_epochs(axes)
-    axes.legend(loc="lower right", fontsize="small", ncols=1 + len(histories) // LEGEND_ROWS)
-    save(figure, path)
-
-
-@styled
-def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: Path) -> None:
-    """Write a PNG of each trial's accuracy and of the best up to it."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    numbers = range(1, len(accuracies) + 1)
-    best = list(itertools.accumulate(accuracies, max))
-    axes.step(numbers, best, where="post", color=BLUE, label="the best so far")
-    axes.plot(numbers, accuracies, "o", color=VERMILION, label="a trial")
-    first = accuracies.index(best[-1])
-    axes.annotate(
-        f"{names[first]}: {best[-1]:.4f}",
-        (first + 1, best[-1]),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-    )
-    axes.margins(y=0.12)
-    axes.set_xlabel("trial")
-    axes.set_ylabel("validation accuracy")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper right", ncols=2)
-    save(figure, path)
-
-
-@styled
-def draw_importances(shares: Mapping[str, float], path: Path) -> None:
-    """Write a PNG of how much each key matters for the accuracy, its share of 1."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 1.2 + 0.4 * len(shares)), layout="constrained")
-    axes = figure.subplots()
-    names, values = list(shares), list(shares.values())
-    labels = [name.rpartition(".")[2].replace("_", " ") for name in names]
-    bars = axes.barh(labels, values, color=BLUE)
-    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4)
-    axes.invert_yaxis()
-    axes.margins(x=0.1)
-    axes.set_xlabel("importance for the validation accuracy (PED-ANOVA)")
-    save(figure, path)
-
-
-# -- where a network is right and wrong
 
 
 @styled
@@ -366,42 +233,6 @@ def draw_gallery(images: Sequence["np.ndarray | None"], captions: Sequence[str])
     return figure
 
 
-# -- the data
-
-
-@styled
-def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> None:
-    """Write a PNG of ten images uint8 (10, 32, 32, 3) in two rows of five, each under its title."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    for axes, image, title in zip(figure.subplots(2, 5).flat, images, titles, strict=True):
-        axes.imshow(image, interpolation="nearest")
-        axes.set_title(title)
-        axes.axis("off")
-    save(figure, path)
-
-
-@styled
-def draw_class_counts(counts: Sequence[int]) -> "Figure":
-    """Return a figure of how many images each class has."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    axes.bar_label(axes.barh(CLASS_NAMES, counts, color=BLUE), fmt="{:,.0f}", fontsize=8, padding=3)
-    axes.set_xlabel("images")
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.locator_params(axis="x", nbins=5)
-    axes.margins(x=0.14)
-    axes.invert_yaxis()
-    axes.tick_params(axis="y", length=0)
-    return figure
-
-
-# -- two runs
-
-
 @styled
 def draw_comparison(
     histories: Sequence[list[dict[str, Any]]],
@@ -440,69 +271,3 @@ def draw_comparison(
         loc="center",
     ).scale(1, 1.4)
     save(figure, path)
-
-
-def shortened(name: str) -> str:
-    """Return a name that leaves room for the figure; the middle goes, where names are alike."""
-    return name if len(name) <= LONGEST_LABEL else f"{name[:14]}…{name[-9:]}"
-
-
-def count_epochs(axes: "Axes") -> None:
-    """Make the horizontal axis one of whole epochs, with a grid."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid()
-
-
-# -- on disk and on a page
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as a PNG.
-
-    Raises
-    ------
-    ForeignPathError
-        When a file is at `path` that this program did not draw.
-    """
-    if path.exists() and not begins_with_mark(path, PNG_MARK):
-        raise ForeignPathError(
-            path,
-            f"{path} is a picture that this program did not draw, so it is left as it is. Move it "
-            "away or rename it, then run this again.",
-        )
-    with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})
-    figure.set_layout_engine("none")  # what was laid out once stays so on a page
-
-
-def begins_with_mark(path: Path, mark: bytes) -> bool:
-    """Return whether the regular file at `path` has `mark` in its first bytes."""
-    try:
-        with regular_file(path).open("rb") as file:
-            return mark in file.read(MARKED)
-    except (UserError, OSError):
-        return False
-
-
-@styled
-def to_svg(figure: "Figure") -> str:
-    """Return a figure as an SVG element for a page: its colours are the style sheet's variables.
-
-    It has no width of its own, no identifiers that two figures could share, and the page's font.
-    """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"|(<g) id="[^"]*"', r"\1\2", svg)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    own = hashlib.sha256(svg.encode()).hexdigest()[:6]
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", svg)
-    for colour, variable in CSS_VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return svg

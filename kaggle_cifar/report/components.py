@@ -14,7 +14,7 @@ import numpy as np
 from kaggle_cifar import __version__
 from kaggle_cifar.console import say
 from kaggle_cifar.evaluation import plots
-from kaggle_cifar.evaluation.plots import GENERATOR, begins_with_mark
+from kaggle_cifar.figures import GENERATOR, begins_with_mark, save, to_svg
 from kaggle_cifar.files import write_text
 from kaggle_cifar.ownership import ForeignPathError
 
@@ -65,7 +65,7 @@ class Album:
 
     def add(self, name: str, figure: "Figure", text: str) -> Picture:
         """Write a figure's PNG and return its picture."""
-        plots.save(figure, self.folder / f"{name}.png")
+        save(figure, self.folder / f"{name}.png")
         return to_picture(figure, text)
 
     def add_gallery(
@@ -77,7 +77,7 @@ class Album:
         contents = [read_png(folder / f"{image_id}.png") for image_id in ids]
         pixels = [content and decode(content) for content in contents]
         captions = ["\n".join(part) for part in lines]
-        plots.save(plots.draw_gallery(pixels, captions), self.folder / f"{name}.png")
+        save(plots.draw_gallery(pixels, captions), self.folder / f"{name}.png")
         return [
             Shown(data_uri(content), part) for content, part in zip(contents, lines, strict=True)
         ]
@@ -115,7 +115,7 @@ def to_picture(figure: "Figure", text: str) -> Picture:
     """Return the picture of a figure that is on disk already."""
     from markupsafe import Markup
 
-    return Picture(Markup(plots.to_svg(figure)), text)
+    return Picture(Markup(to_svg(figure)), text)
 
 
 def column(history: list[dict[str, Any]], key: str) -> list[float | None]:

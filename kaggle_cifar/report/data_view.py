@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation import plots
 from kaggle_cifar.files import Layout
 from kaggle_cifar.report.components import (
     Cell,
@@ -36,7 +36,7 @@ def describe_data(layout: Layout) -> DataView | None:
         rows = [split_row(name, findings[name]) for name in ("train", "test")]
         notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
         notes.append(f"{findings['images_in_both']:,} images are in both, pixel for pixel.")
-        figure = plots.draw_class_counts([counts[name] for name in CLASS_NAMES])
+        figure = draw_class_counts([counts[name] for name in CLASS_NAMES])
     except (UserError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     header = ("images", "read", "shape", "mean (r, g, b)", "deviation (r, g, b)", "copies")

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 
-from kaggle_cifar.console import say
+from kaggle_cifar.console import say, table
 from kaggle_cifar.files import Layout, lock
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.components import BETWEEN, require_own_page, write_page
 from kaggle_cifar.report.data_view import describe_data
 from kaggle_cifar.report.index_page import index_page
-from kaggle_cifar.report.ledger import table
 from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
 from kaggle_cifar.training.run import Run, all_runs

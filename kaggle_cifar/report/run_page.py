@@ -6,6 +6,7 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT, TEST_COUNT
 from kaggle_cifar.console import duration
+from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.evaluation import analysis, plots
 from kaggle_cifar.evaluation.analysis import Judged
 from kaggle_cifar.files import Layout
@@ -169,7 +170,7 @@ def look_at_test(layout: Layout, album: Album, found: Findings) -> TestView | No
     most = CLASS_NAMES[counts.argmax()]
     text = f"How often each class is predicted; most often {most}, {counts.max():,} times."
     return TestView(
-        album.add("test_classes", plots.draw_class_counts(counts.tolist()), text),
+        album.add("test_classes", draw_class_counts(counts.tolist()), text),
         test_note(len(test), found.test_views),
         album.add_gallery("test_images", layout.images("test"), test["id"][drawn], lines),
     )

@@ -8,16 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kaggle_cifar.console import LiveTable, say
+from kaggle_cifar.console import LiveTable, say, table
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation.plots import draw_importances, draw_optimisation, draw_trials
 from kaggle_cifar.files import Layout, lock, read_json, write_json, write_record, write_text
 from kaggle_cifar.ownership import MARK, require_own_folder
-from kaggle_cifar.report.ledger import describe_standing, table
 from kaggle_cifar.search.cluster import Cluster, require_ray, run_tasks
+from kaggle_cifar.search.plots import draw_importances, draw_optimisation, draw_trials
 from kaggle_cifar.search.search_space import Draw, Setting, Space
 from kaggle_cifar.training.loop import end_early, train
 from kaggle_cifar.training.run import Run, RunOptions, named_run
+from kaggle_cifar.training.run_table import describe_standing
 
 if TYPE_CHECKING:
     from kaggle_cifar.search.ray_tune import Plan

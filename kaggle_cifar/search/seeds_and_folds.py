@@ -12,10 +12,10 @@ from kaggle_cifar.files import Layout
 from kaggle_cifar.models.inference import read_probabilities, standard_error, write_probabilities
 from kaggle_cifar.prediction.ensemble import Member, validation_probabilities
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.report.ledger import describe_standing, mean_and_spread
 from kaggle_cifar.search.cluster import Cluster, run_tasks
 from kaggle_cifar.training.loop import train
 from kaggle_cifar.training.run import Run, RunOptions, named_run
+from kaggle_cifar.training.run_table import describe_standing, mean_and_spread
 
 
 def train_seeds(

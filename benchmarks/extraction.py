@@ -59,9 +59,9 @@ def own_extraction(archive: Path, data: Path) -> str:
         (raw / name).symlink_to(archive.parent / name)
     return (
         "from pathlib import Path; from kaggle_cifar.data.extract import extract_split;"
-        "from kaggle_cifar.files import Layout;"
+        "from kaggle_cifar.files import ProjectPaths;"
         f"data = Path({str(data)!r});"
-        f"extract_split(Layout(data), data / 'raw' / {archive.name!r}, {archive.stem!r})"
+        f"extract_split(ProjectPaths(data), data / 'raw' / {archive.name!r}, {archive.stem!r})"
     )
 
 

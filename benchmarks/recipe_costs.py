@@ -24,7 +24,7 @@ from kaggle_cifar import figures, models
 from kaggle_cifar.console import duration, table
 from kaggle_cifar.data.dataset import TrainingSet, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
 from kaggle_cifar.training.loop import EVALUATION_BATCH, Training
@@ -58,11 +58,11 @@ def main() -> None:
     parser.add_argument("--runs-dir", type=Path, default="runs")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
-    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    project = ProjectPaths(arguments.data_dir, arguments.runs_dir)
     try:
-        groups = by_recipe([find_run(layout, name) for name in arguments.runs])
+        groups = by_recipe([find_run(project, name) for name in arguments.runs])
         largest = max(runs[0].read_recipe()[0].batch_size for runs in groups.values())
-        data = load_training_set(layout, limit=MEASURED_BATCHES * largest)
+        data = load_training_set(project, limit=MEASURED_BATCHES * largest)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images and finished runs: {error}")
     stopwatches = {}
@@ -145,7 +145,7 @@ def epoch_images(run: Run) -> list[float]:
     """Return how many images each epoch trained on."""
     recipe, _ = run.read_recipe()
     images = run.read_metrics()["train_images"]
-    if recipe.whole_batches:
+    if recipe.drop_last:
         images -= images % recipe.batch_size
     return [images * min(1, recipe.epochs - epoch) for epoch in range(len(run.read_history()))]
 

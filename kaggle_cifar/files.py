@@ -31,16 +31,16 @@ LOCK_NAME = f"{RESERVED}.lock"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProjectPaths:
     """The three folders of a project and the fixed places in them."""
 
     data: Path = Path("data")
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")
 
-    def absolute(self) -> "Layout":
+    def absolute(self) -> "ProjectPaths":
         """Return the same folders under paths that hold in any process."""
-        return Layout(self.data.resolve(), self.runs.resolve(), self.submissions.resolve())
+        return ProjectPaths(self.data.resolve(), self.runs.resolve(), self.submissions.resolve())
 
     @property
     def raw(self) -> Path:

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 from small_runs import write_run
 
 from kaggle_cifar import files, models, ownership, recipes
@@ -48,17 +48,17 @@ def network_of(recipe):
 EXPORTED = {network_of(recipe()): recipe() for recipe in recipes.RECIPES.values()}
 
 
-def write_untrained_run(layout, recipe, **options) -> Run:
-    run = write_run(layout, recipe.name, recipe=recipe, **options)
+def write_untrained_run(project, recipe, **options) -> Run:
+    run = write_run(project, recipe.name, recipe=recipe, **options)
     models.build(recipe.network, recipe.network_options).save_weights(run.weights_file)
     return run
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("exporting"))
-    write_training_data(layout, 40)
-    return layout
+    project = project_in(tmp_path_factory.mktemp("exporting"))
+    write_training_data(project, 40)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -209,19 +209,19 @@ PLACES = ["data", "data/new", "runs", "runs/model1", "runs/new", "submissions/ne
 def test_export_refuses_a_folder_of_something_else(tmp_path, monkeypatch, output):
     home = tmp_path / "home"
     project = home / "project"
-    layout = layout_in(project)
-    write_training_data(layout, 10)
-    run = write_untrained_run(layout, recipes.model1())
+    project = project_in(project)
+    write_training_data(project, 10)
+    run = write_untrained_run(project, recipes.model1())
     (project / "documents").mkdir()
     (project / "documents" / "thesis.txt").write_text("the only copy")
     (project / "file").write_text("a file")
     (project / "link").symlink_to("documents")
-    layout.submissions.mkdir()
+    project.submissions.mkdir()
     monkeypatch.chdir(project)
     monkeypatch.setattr(Run, "load_model", no_model)
     before = contents(home)
     with pytest.raises(ForeignPathError) as caught:
-        export.export(layout, run, project / output)
+        export.export(project, run, project / output)
     assert caught.value.path.resolve() == (project / output).resolve()
     assert contents(home) == before
 

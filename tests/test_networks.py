@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
 from kaggle_cifar import models, recipes
 from kaggle_cifar.errors import UserError
@@ -205,7 +205,7 @@ def test_convolutions_begin_as_the_identity(inputs, filters):
     images = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
     keras.utils.set_random_seed(0)
     convolution = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer=airbench.IdentityStart()
+        filters, 3, padding="same", use_bias=False, kernel_initializer=airbench.DiracInitializer()
     )
     outputs = np.asarray(convolution(images))
     passed = min(inputs, filters)
@@ -342,7 +342,7 @@ def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkey
     recipe = json.loads(page[page.index("    {") : page.index("and this one")])
     file = tmp_path / "recipe.json"
     file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 20)
-    run = loop.train(layout, find_recipe(str(file)), "mine", RunOptions())
+    project = project_in(tmp_path)
+    write_training_data(project, 20)
+    run = loop.train(project, find_recipe(str(file)), "mine", RunOptions())
     assert run.load_model().count_params() == (3072 + 1) * 100 + (100 + 1) * 10

@@ -17,15 +17,15 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.data import synthetic
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    layout = Layout(tmp_path_factory.mktemp("competition"))
-    synthetic.draw_sample(layout.raw, seed=3, train_count=1200, test_count=1100)
-    extract(layout)
-    return layout
+    project = ProjectPaths(tmp_path_factory.mktemp("competition"))
+    synthetic.draw_sample(project.raw, seed=3, train_count=1200, test_count=1100)
+    extract(project)
+    return project
 
 
 def contents(archive):
@@ -35,8 +35,8 @@ def contents(archive):
     return {name: product.read() for name, product in factory.products.items()}
 
 
-def pixels(layout, split, ids):
-    return np.stack([np.asarray(Image.open(layout.images(split) / f"{i}.png")) for i in ids])
+def pixels(project, split, ids):
+    return np.stack([np.asarray(Image.open(project.images(split) / f"{i}.png")) for i in ids])
 
 
 def test_the_files_are_those_of_kaggle(competition):

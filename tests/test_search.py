@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from PIL import Image
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_json
@@ -41,20 +41,20 @@ def test_trials_have_no_callbacks_and_legacy_rmsprop():
 
 
 @pytest.fixture
-def layout(tmp_path, monkeypatch):
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 40)
+def project(tmp_path, monkeypatch):
+    project = project_in(tmp_path)
+    write_training_data(project, 40)
     monkeypatch.setattr(search_space, "draw_from_grid", lambda trials: SETTINGS[:trials])
     monkeypatch.setattr(search, "find_spec", lambda name: None)  # neither Ray nor Optuna
-    return layout
+    return project
 
 
-def search_in_turn(layout, trials) -> Run:
+def search_in_turn(project, trials) -> Run:
     draw = search_space.Draw(trials)
-    return search.search(layout, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
+    return search.search(project, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
 
 
-def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, capsys):
+def test_a_killed_search_goes_on_and_ends_with_a_recipe(project, monkeypatch, capsys):
     class Killed(BaseException):
         pass
 
@@ -68,13 +68,13 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(loop.Training, "finish", killing)
         with pytest.raises(Killed):
-            search_in_turn(layout, 2)
-    first = Run(layout.runs / "search-trial1")
+            search_in_turn(project, 2)
+    first = Run(project.runs / "search-trial1")
     trained_at = first.metrics_file.stat().st_mtime_ns
-    best = search_in_turn(layout, 2)
+    best = search_in_turn(project, 2)
     assert first.metrics_file.stat().st_mtime_ns == trained_at
 
-    folder = layout.runs / "search"
+    folder = project.runs / "search"
     results = pd.read_csv(folder / "results.csv").to_dict("records")
     assert [row["run"] for row in results] == ["search-trial1", "search-trial2"]
     highest = max(results, key=lambda row: row["validation_accuracy"])
@@ -89,25 +89,25 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     with Image.open(folder / "figures" / "optimisation_history.png") as picture:
         assert picture.width > 800
     with pytest.raises(UserError, match="no finished run"):
-        newest_finished_run(layout)  # a trial is not what one predicts with by default
+        newest_finished_run(project)  # a trial is not what one predicts with by default
 
 
 @pytest.mark.parametrize("file", ["results.csv", "recipe.json", "search.json", "tune/mine.txt"])
-def test_a_folder_that_is_no_search_is_refused(layout, file):
-    path = layout.runs / "search" / file
+def test_a_folder_that_is_no_search_is_refused(project, file):
+    path = project.runs / "search" / file
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     with pytest.raises(ForeignPathError) as caught:
-        search_in_turn(layout, 1)
-    assert caught.value.path == layout.runs / "search"
+        search_in_turn(project, 1)
+    assert caught.value.path == project.runs / "search"
     assert path.read_text() == "{}"
-    assert not (layout.runs / "search-trial1").exists()
+    assert not (project.runs / "search-trial1").exists()
 
 
-def test_a_search_with_other_options_is_refused(layout):
-    search_in_turn(layout, 1)
+def test_a_search_with_other_options_is_refused(project):
+    search_in_turn(project, 1)
     with pytest.raises(UserError, match=r"search\.json"):
-        search_in_turn(layout, 2)
+        search_in_turn(project, 2)
 
 
 @pytest.mark.parametrize(

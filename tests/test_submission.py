@@ -18,7 +18,7 @@ from small_data import IDS, ROWS, text_of
 from kaggle_cifar import __version__, competition, files
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED, ForeignPathError
 from kaggle_cifar.submission import validate
 from kaggle_cifar.submission.record import (
@@ -191,8 +191,8 @@ def test_a_death_while_writing_blocks_no_later_prediction(
 # -- where a CSV may be
 
 
-def output(layout: Layout, path: Path | None, runs: Sequence[str] = ("model3",)) -> Path:
-    return validate.choose_output(layout, runs, "plain", False, path)
+def output(project: ProjectPaths, path: Path | None, runs: Sequence[str] = ("model3",)) -> Path:
+    return validate.choose_output(project, runs, "plain", False, path)
 
 
 @pytest.mark.parametrize(
@@ -213,24 +213,24 @@ def output(layout: Layout, path: Path | None, runs: Sequence[str] = ("model3",))
         "to-text.csv",
     ],
 )
-def test_a_csv_has_its_place_and_name(layout: Layout, name: str) -> None:
-    root = layout.data.parent
-    layout.data.mkdir()
-    (root / "to-data").symlink_to(layout.data)
+def test_a_csv_has_its_place_and_name(project: ProjectPaths, name: str) -> None:
+    root = project.data.parent
+    project.data.mkdir()
+    (root / "to-data").symlink_to(project.data)
     (root / "to-text.csv").symlink_to(root / "text.txt")
     with pytest.raises(CsvNameError) as caught:
-        output(layout, root / name)
+        output(project, root / name)
     assert caught.value.path == root / name
 
 
-def test_what_is_no_regular_file_is_no_output(layout: Layout) -> None:
-    root = layout.data.parent
+def test_what_is_no_regular_file_is_no_output(project: ProjectPaths) -> None:
+    root = project.data.parent
     os.mkfifo(root / "pipe.csv")
     (root / "folder.csv").mkdir()
     (root / "device.csv").symlink_to("/dev/null")
     for name in ("pipe.csv", "folder.csv", "device.csv"):
         with pytest.raises(ForeignPathError) as caught:
-            output(layout, root / name)
+            output(project, root / name)
         assert caught.value.path == root / name
         with pytest.raises(ForeignPathError):
             write(root / name, [1, 2])
@@ -238,23 +238,23 @@ def test_what_is_no_regular_file_is_no_output(layout: Layout) -> None:
             validate.check(root / name, IDS)
 
 
-def test_a_foreign_json_beside_the_csv_is_refused_and_kept(layout: Layout) -> None:
-    path = layout.data.parent / "config.csv"
+def test_a_foreign_json_beside_the_csv_is_refused_and_kept(project: ProjectPaths) -> None:
+    path = project.data.parent / "config.csv"
     path.with_suffix(".json").write_text('{"mine": 1}')
-    for action in (lambda: output(layout, path), lambda: write(path, [1, 2])):
+    for action in (lambda: output(project, path), lambda: write(path, [1, 2])):
         with pytest.raises(ForeignPathError) as caught:
             action()
         assert caught.value.path == path.with_suffix(".json")
     assert contents_of(path.parent) == {"config.json": b'{"mine": 1}'}
 
 
-def test_a_link_is_followed_and_stays(layout: Layout) -> None:
-    root = layout.data.parent
+def test_a_link_is_followed_and_stays(project: ProjectPaths) -> None:
+    root = project.data.parent
     (root / "elsewhere").mkdir()
-    layout.submissions.mkdir()
-    link, target = layout.submissions / "s.csv", root / "elsewhere" / "t.csv"
+    project.submissions.mkdir()
+    link, target = project.submissions / "s.csv", root / "elsewhere" / "t.csv"
     link.symlink_to(target)
-    assert output(layout, link) == link
+    assert output(project, link) == link
     write(link, [1, 2])
     write(link, [3, 4])
     assert link.is_symlink()
@@ -262,22 +262,22 @@ def test_a_link_is_followed_and_stays(layout: Layout) -> None:
     assert read_record(link) == read_record(target)
 
 
-def test_the_submissions_may_be_inside_the_data(layout: Layout) -> None:
-    inside = dataclasses.replace(layout, submissions=layout.data / "csv")
+def test_the_submissions_may_be_inside_the_data(project: ProjectPaths) -> None:
+    inside = dataclasses.replace(project, submissions=project.data / "csv")
     assert output(inside, inside.submissions / "s.csv")
-    assert output(dataclasses.replace(layout, data=layout.data.parent), None)
+    assert output(dataclasses.replace(project, data=project.data.parent), None)
 
 
-def test_a_default_name_lists_the_runs_and_stays_short(layout: Layout) -> None:
-    assert output(layout, None, ["a", "b"]).name == "a+b.csv"
+def test_a_default_name_lists_the_runs_and_stays_short(project: ProjectPaths) -> None:
+    assert output(project, None, ["a", "b"]).name == "a+b.csv"
     runs = [f"airbench94-seed{seed}" for seed in range(26)]
-    names = {output(layout, None, chosen).name for chosen in (runs, runs[:25], runs)}
+    names = {output(project, None, chosen).name for chosen in (runs, runs[:25], runs)}
     assert len(names) == 2
     for name in names:
         assert len(name) < 40
         assert "26-runs" in name or "25-runs" in name
-    path = validate.choose_output(layout, ["a"], "tta", True, None)
-    assert path == layout.submissions / "a-tta-weighted.csv"
+    path = validate.choose_output(project, ["a"], "tta", True, None)
+    assert path == project.submissions / "a-tta-weighted.csv"
 
 
 # -- the record
@@ -359,10 +359,10 @@ def test_names_what_is_wrong_with_labels(tmp_path: Path, text: str, words: str) 
         labels.read_training_labels(path)
 
 
-def test_ids_are_those_of_the_sample_submission(csv: Path, layout: Layout) -> None:
-    assert labels.submission_ids(layout).tolist() == list(IDS)
-    (layout.raw / competition.SAMPLE_SUBMISSION).unlink()
-    ids = labels.submission_ids(layout)
+def test_ids_are_those_of_the_sample_submission(csv: Path, project: ProjectPaths) -> None:
+    assert labels.submission_ids(project).tolist() == list(IDS)
+    (project.raw / competition.SAMPLE_SUBMISSION).unlink()
+    ids = labels.submission_ids(project)
     assert (ids.dtype, ids[0], ids[-1], len(ids)) == (np.int64, 1, 300_000, 300_000)
 
 
@@ -493,7 +493,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
-def test_a_device_is_not_read(layout: Layout) -> None:
+def test_a_device_is_not_read(project: ProjectPaths) -> None:
     with pytest.raises(ForeignPathError):
         validate.check(Path("/dev/zero"), IDS)
     with pytest.raises(ForeignPathError):

@@ -56,9 +56,9 @@ def external_data(file, secret):
 
 def virtual_data(file, secret):
     shape = h5py.File(secret)["layers"].shape
-    layout = h5py.VirtualLayout(shape, np.float32)
-    layout[:] = h5py.VirtualSource(str(secret), "layers", shape)
-    file.create_virtual_dataset(PLACE, layout)
+    project = h5py.VirtualLayout(shape, np.float32)
+    project[:] = h5py.VirtualSource(str(secret), "layers", shape)
+    file.create_virtual_dataset(PLACE, project)
 
 
 def link_of_a_group(file, secret):
@@ -96,7 +96,7 @@ def test_groups_that_contain_each_other_are_walked_once(model, path):
     with h5py.File(path, "a") as file:
         file["layers/again"] = file["layers"]
         file["layers/root"] = file["/"]
-    weights.refuse_links(path)
+    weights.check_links(path)
 
 
 def test_weights_are_those_that_were_saved(model, path):

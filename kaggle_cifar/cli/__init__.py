@@ -17,7 +17,7 @@ from kaggle_cifar import __version__, recipes
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.console import duration, printable, say
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import (
     LARGEST_SEED,
@@ -139,12 +139,12 @@ def cli(context: click.Context, data_dir: Path, runs_dir: Path, submissions_dir:
 
     Every command can be stopped at any moment and run again: it goes on where it was.
     """  # noqa: D301 - \b is click's mark for lines to keep
-    context.obj = Layout(data_dir, runs_dir, submissions_dir)
+    context.obj = ProjectPaths(data_dir, runs_dir, submissions_dir)
 
 
 @cli.command()
 @click.pass_obj
-def doctor(layout: Layout) -> None:
+def doctor(project: ProjectPaths) -> None:
     """Tell whether this machine and this Kaggle account are ready.
 
     A line each on credentials, the competition's rules, GPU hours on Kaggle, disk, memory, GPU and
@@ -153,7 +153,7 @@ def doctor(layout: Layout) -> None:
     from kaggle_cifar.doctor import examine
 
     marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
-    findings = examine(layout)
+    findings = examine(project)
     for finding in findings:
         say(f"{marks[finding.status]}  {finding.name}: {finding.detail}")
     if any(finding.status == "problem" for finding in findings):
@@ -190,7 +190,7 @@ def sample(folder: Path, seed: int) -> None:
     help="keras: the public CIFAR-10, without an account; its predictions are not for Kaggle.",
 )
 @click.pass_obj
-def download(layout: Layout, extract: bool, source: str) -> None:
+def download(project: ProjectPaths, extract: bool, source: str) -> None:
     """Bring the competition's four files to data/raw, verify and extract them.
 
     What was interrupted goes on where it stopped; what is there and whole is left alone.
@@ -201,29 +201,29 @@ def download(layout: Layout, extract: bool, source: str) -> None:
     from kaggle_cifar.data.keras_cifar10 import download_from_keras
 
     if source == "keras":
-        download_from_keras(layout)
+        download_from_keras(project)
         return
     if not extract:
-        download(layout)
+        download(project)
         return
     extracted: list[str] = []
 
     def extract_and_note(archive: Path, split: str) -> bool:
-        is_new = extract_split(layout, archive, split)
+        is_new = extract_split(project, archive, split)
         extracted.extend([split] * is_new)
         return is_new
 
-    download(layout, extract=extract_and_note)
-    extract_archives(layout, told=extracted)
+    download(project, extract=extract_and_note)
+    extract_archives(project, told=extracted)
 
 
 @cli.command()
 @click.pass_obj
-def extract(layout: Layout) -> None:
+def extract(project: ProjectPaths) -> None:
     """Extract the archives that are in data/raw to data/train and data/test."""
     from kaggle_cifar.data.extract import extract
 
-    extract(layout)
+    extract(project)
 
 
 @cli.command()
@@ -231,14 +231,14 @@ def extract(layout: Layout) -> None:
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the pictures."
 )
 @click.pass_obj
-def inspect(layout: Layout, seed: int) -> None:
+def inspect(project: ProjectPaths, seed: int) -> None:
     """Look through all images before training: counts, classes, duplicates, broken files.
 
     The pictures, an example of each class and the class counts, go to data/inspection.
     """
     from kaggle_cifar.data.inspection import inspect
 
-    inspect(layout, seed)
+    inspect(project, seed)
 
 
 @cli.command()
@@ -325,7 +325,7 @@ def train(
     from kaggle_cifar.search.cluster import Cluster
     from kaggle_cifar.training import loop
 
-    refuse_contradictions(context)
+    check_contradictions(context)
     if recipe.name == recipes.DEFAULT:
         say(recipes.BETTER_THAN_DEFAULT)
     recipe = changed_recipe(recipe, changes)
@@ -350,7 +350,7 @@ def train(
                 gpu = accelerator or DEFAULT_ACCELERATOR
                 train.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
             else:
-                train.refuse_remote(context.obj, run_name)
+                train.check_remote(context.obj, run_name)
                 loop.train(context.obj, recipe, run_name, options, tensorboard)
 
 
@@ -374,7 +374,7 @@ def changed_recipe(recipe: Recipe, changes: tuple[str, ...]) -> Recipe:
         raise click.UsageError(f"--set: {error}") from None
 
 
-def refuse_contradictions(context: click.Context) -> None:
+def check_contradictions(context: click.Context) -> None:
     """End with a usage error when options of `train` are given that exclude each other."""
     for first, second, reason in (
         ("seed", "seeds", "--seeds N trains the seeds 0 to N - 1"),
@@ -419,7 +419,7 @@ def is_given(context: click.Context, name: str) -> bool:
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
 @click.pass_obj
 def predict(
-    layout: Layout, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
+    project: ProjectPaths, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
 ) -> None:
     """Predict all test images with RUN, by default the newest, and write the CSV.
 
@@ -435,14 +435,14 @@ def predict(
     from kaggle_cifar.submission.validate import choose_output, origin_of, write_submission
     from kaggle_cifar.training.run import chosen_runs
 
-    chosen = chosen_runs(layout, runs)
+    chosen = chosen_runs(project, runs)
     names = [run.name for run in chosen]
     views = "tta" if tta else "plain"
-    path = choose_output(layout, names, views, weighted, output)
-    weights = weigh(layout, chosen, views) if weighted else None
+    path = choose_output(project, names, views, weighted, output)
+    weights = weigh(project, chosen, views) if weighted else None
     if len(chosen) > 1:
-        say(describe_gain(layout, chosen, views, weights))
-    ids, probabilities = predict(layout, chosen, views, weights)
+        say(describe_gain(project, chosen, views, weights))
+    ids, probabilities = predict(project, chosen, views, weights)
     origin = origin_of(chosen, views, weights)
     write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
 
@@ -451,7 +451,7 @@ def predict(
 @click.argument("csv", type=PATH)
 @click.option("--solution", type=PATH, help="A CSV id,label,Usage: tell the accuracy by it.")
 @click.pass_obj
-def check(layout: Layout, csv: Path, solution: Path | None) -> None:
+def check(project: ProjectPaths, csv: Path, solution: Path | None) -> None:
     """Check whether Kaggle will accept CSV.
 
     It names every fault for which Kaggle refuses a file, with exit status 1, and warns of all for
@@ -460,7 +460,7 @@ def check(layout: Layout, csv: Path, solution: Path | None) -> None:
     from kaggle_cifar.data import labels
     from kaggle_cifar.submission import validate
 
-    result = validate.check(csv, labels.expected_ids(layout))
+    result = validate.check(csv, labels.expected_ids(project))
     for warning in result.warnings:
         say(f"Warning: {warning}")
     if result.faults:
@@ -481,7 +481,7 @@ def check(layout: Layout, csv: Path, solution: Path | None) -> None:
 @click.option("--wait", is_flag=True, help="Wait for the scores and record them.")
 @click.option("--again", is_flag=True, help="Submit a file that was or may have been submitted.")
 @click.pass_obj
-def submit(layout: Layout, csv: Path, message: str | None, wait: bool, again: bool) -> None:
+def submit(project: ProjectPaths, csv: Path, message: str | None, wait: bool, again: bool) -> None:
     """Check CSV, submit it once, and record Kaggle's answer in a JSON file beside it.
 
     A content that was submitted already is not submitted again: with --wait, its scores are
@@ -490,24 +490,24 @@ def submit(layout: Layout, csv: Path, message: str | None, wait: bool, again: bo
     """
     from kaggle_cifar.submission.submit import submit
 
-    submit(csv, layout, message, WAIT_SECONDS if wait else None, again=again)
+    submit(csv, project, message, WAIT_SECONDS if wait else None, again=again)
 
 
 @cli.command()
 @click.pass_obj
-def runs(layout: Layout) -> None:
+def runs(project: ProjectPaths) -> None:
     """Show all runs, unfinished ones too, and what the submissions made of them scored."""
     from kaggle_cifar.report.ledger import describe_runs, describe_submissions
 
-    say(describe_runs(layout))
-    if submissions := describe_submissions(layout):
+    say(describe_runs(project))
+    if submissions := describe_submissions(project):
         say(f"\n{submissions}")
 
 
 @cli.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.pass_obj
-def report(layout: Layout, runs: tuple[str, ...]) -> None:
+def report(project: ProjectPaths, runs: tuple[str, ...]) -> None:
     """Write the page of RUN, by default the newest; of several, also one that compares them.
 
     runs/RUN/report.html holds all it shows; its figures are also PNGs in runs/RUN/figures.
@@ -520,7 +520,7 @@ def report(layout: Layout, runs: tuple[str, ...]) -> None:
     from kaggle_cifar.report.report import report
     from kaggle_cifar.training.run import chosen_runs
 
-    report(layout, chosen_runs(layout, runs))
+    report(project, chosen_runs(project, runs))
 
 
 @cli.command()
@@ -528,7 +528,9 @@ def report(layout: Layout, runs: tuple[str, ...]) -> None:
 @click.option("--run", help="The run that judges.  [default: the newest]")
 @click.option("--json", "as_json", is_flag=True, help="Print all ten probabilities as JSON.")
 @click.pass_obj
-def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json: bool) -> None:
+def classify(
+    project: ProjectPaths, images: tuple[Path, ...], run: str | None, as_json: bool
+) -> None:
     """Tell which of the ten classes pictures of any format and size show, and how surely.
 
     Each is cut to its middle square and scaled to 32 x 32 pixels. The networks know ten classes
@@ -539,7 +541,7 @@ def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json:
     from kaggle_cifar.prediction import classify
     from kaggle_cifar.training.run import chosen_runs
 
-    chosen = chosen_runs(layout, [run] if run else [])[0]
+    chosen = chosen_runs(project, [run] if run else [])[0]
     pictures, failures = [], []
     for image in images:
         try:
@@ -562,7 +564,7 @@ def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json:
 @click.argument("run")
 @click.option("--output", type=PATH, help="The folder.  [default: runs/RUN/export]")
 @click.pass_obj
-def export(layout: Layout, run: str, output: Path | None) -> None:
+def export(project: ProjectPaths, run: str, output: Path | None) -> None:
     """Write RUN's whole model for use elsewhere: SavedModel, and ONNX with tf2onnx installed.
 
     Both take the pixels as they are, 0 to 255, and give the ten classes' probabilities.
@@ -570,8 +572,8 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
     from kaggle_cifar.prediction.export import export
     from kaggle_cifar.training.run import find_run
 
-    found = find_run(layout, run)
-    export(layout, found, output or found.folder / "export")
+    found = find_run(project, run)
+    export(project, found, output or found.folder / "export")
 
 
 @cli.command()
@@ -593,7 +595,7 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
 @cluster_options
 @click.pass_obj
 def search(
-    layout: Layout,
+    project: ProjectPaths,
     recipe: Recipe,
     sampler: str,
     trials: int | None,
@@ -646,7 +648,7 @@ def search(
     options = RunOptions(seed=seed, limit=limit)
     with stopping_cleanly():
         cluster = Cluster(address, cpus, gpus)
-        search(layout, name, space, sampler, trials or 16, options, cluster, time_budget)
+        search(project, name, space, sampler, trials or 16, options, cluster, time_budget)
 
 
 def main() -> None:

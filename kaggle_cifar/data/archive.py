@@ -66,7 +66,7 @@ class UnsupportedMethodError(UserError):
         )
 
 
-class Member(NamedTuple):
+class ArchiveMember(NamedTuple):
     """What the archive's header says of one image."""
 
     size: int  # bytes
@@ -96,7 +96,7 @@ def open_file(archive: Path) -> IO[bytes]:
 
 
 @contextmanager
-def open_images(archive: Path, split: str) -> Iterator[tuple[dict[int, Member], Contents]]:
+def open_images(archive: Path, split: str) -> Iterator[tuple[dict[int, ArchiveMember], Contents]]:
     """Yield the images `<split>/<id>.png` of an archive by id, and an iterator over their contents.
 
     The contents come as pairs of id and bytes, in the order of the archive, each after its
@@ -146,11 +146,11 @@ def open_archive(archive: Path) -> Iterator[Any]:
                 encrypted = True
         if encrypted:
             raise DamagedArchiveError(f"{archive} is encrypted, which Kaggle's archive is not.")
-        refuse_unknown_methods(opened, archive)
+        check_unknown_methods(opened, archive)
         yield opened
 
 
-def refuse_unknown_methods(opened: Any, archive: Path) -> None:
+def check_unknown_methods(opened: Any, archive: Path) -> None:
     """Raise an UnsupportedMethodError if py7zr lacks a method by which the archive is compressed.
 
     The header's checksum was right: it is no damage that shows as an unknown method.
@@ -230,12 +230,12 @@ def damaged(archive: Path, error: Exception, place: str = "") -> DamagedArchiveE
     )
 
 
-def read_members(opened: Any, archive: Path, split: str) -> dict[int, Member]:
+def read_members(opened: Any, archive: Path, split: str) -> dict[int, ArchiveMember]:
     """Return the images in the archive's header by id; refuse whatever else it holds."""
     with damage_explained(archive):
         entries = list(opened.files)
     path = re.compile(rf"{re.escape(split)}/([1-9][0-9]{{0,17}})\.png")
-    members: dict[int, Member] = {}
+    members: dict[int, ArchiveMember] = {}
     for entry in entries:
         name = entry.filename
         if name == split and entry.is_directory and entry.emptystream:
@@ -247,8 +247,8 @@ def read_members(opened: Any, archive: Path, split: str) -> dict[int, Member]:
         image_id = int(match[1])  # type: ignore[index]
         if image_id in members:
             raise refusal(archive, name, "twice, expected once")
-        members[image_id] = Member(entry.uncompressed, entry.crc32)
-    refuse_bomb(members, archive)
+        members[image_id] = ArchiveMember(entry.uncompressed, entry.crc32)
+    check_bomb(members, archive)
     return members
 
 
@@ -268,7 +268,7 @@ def refusal(archive: Path, name: str, fault: str) -> DamagedArchiveError:
     return DamagedArchiveError(f"{archive} holds {name[:100]!a}: {fault}. Nothing was left.")
 
 
-def refuse_bomb(members: dict[int, Member], archive: Path) -> None:
+def check_bomb(members: dict[int, ArchiveMember], archive: Path) -> None:
     """Raise a DamagedArchiveError if the images would take far more room than such images do."""
     total, limit = sum(m.size for m in members.values()), MAX_MEAN_BYTES * len(members)
     if total > limit:
@@ -280,7 +280,7 @@ def refuse_bomb(members: dict[int, Member], archive: Path) -> None:
 
 
 def contents(
-    chunks: Iterator[bytes], members: dict[int, Member], archive: Path, split: str
+    chunks: Iterator[bytes], members: dict[int, ArchiveMember], archive: Path, split: str
 ) -> Contents:
     """Yield id and content of each member, cut from the archive's stream, once its checksum holds.
 

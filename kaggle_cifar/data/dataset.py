@@ -10,7 +10,7 @@ from kaggle_cifar.console import progress_bar
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.data.labels import read_training_labels
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 
 VALIDATION_SHARE = 0.2
 READ_BATCH = 512  # images
@@ -34,7 +34,7 @@ class TrainingSet:
         return len(self.ids)
 
 
-def load_training_set(layout: Layout, limit: int | None = None) -> TrainingSet:
+def load_training_set(project: ProjectPaths, limit: int | None = None) -> TrainingSet:
     """Return the training images with their labels, all or a stratified `limit` of them.
 
     Raises
@@ -42,18 +42,18 @@ def load_training_set(layout: Layout, limit: int | None = None) -> TrainingSet:
     UserError
         When labels or images are missing, doubled, unknown, broken or of the wrong size.
     """
-    ids, labels = load_labels(layout, limit)
+    ids, labels = load_labels(project, limit)
     pixels = np.empty((len(ids), *IMAGE_SHAPE), np.uint8)
     with progress_bar("Reading training images", len(ids), "images") as bar:
         start = 0
-        for batch in read_images(layout, "train", ids, READ_BATCH):
+        for batch in read_images(project, "train", ids, READ_BATCH):
             pixels[start : start + len(batch)] = batch
             start += len(batch)
             bar.update(len(batch))
     return TrainingSet(ids, labels, pixels)
 
 
-def load_labels(layout: Layout, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_labels(project: ProjectPaths, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids int64 (n,), ascending, and the labels int32 (n,) of the training images.
 
     Raises
@@ -61,16 +61,16 @@ def load_labels(layout: Layout, limit: int | None = None) -> tuple[np.ndarray, n
     UserError
         When the labels are missing or damaged, or fewer than `limit`.
     """
-    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
     if limit is None:
         return ids, labels
     rows = stratified_choice(labels, limit, np.random.default_rng(DRAW_SEED))
     return ids[rows], labels[rows]
 
 
-def check_split(layout: Layout, limit: int | None, validation: str) -> None:
+def check_split(project: ProjectPaths, limit: int | None, validation: str) -> None:
     """Raise a SplitError if the images cannot be split so; only the labels are read."""
-    _, labels = load_labels(layout, limit)
+    _, labels = load_labels(project, limit)
     split_validation(labels, validation)
 
 

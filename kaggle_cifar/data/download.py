@@ -19,7 +19,7 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.archive import DamagedArchiveError, open_images
 from kaggle_cifar.errors import DamagedDownloadError, UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import (
     ATTEMPTS,
     LONGEST_WAIT,
@@ -58,7 +58,9 @@ SOURCE_KIND = "source of data"
 VERIFIED_KIND = "verified files"
 
 
-def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = time.sleep) -> None:
+def download(
+    project: ProjectPaths, *, extract: Extract | None = None, sleep: Sleep = time.sleep
+) -> None:
     """Bring the four files of the competition into `data/raw` and verify them.
 
     What is there and whole is left alone; what was interrupted goes on where it stopped. With
@@ -70,13 +72,13 @@ def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = t
         When Kaggle refuses or cannot be reached, the disk is full, a file comes damaged, or
         something is in the way that this program did not write.
     """
-    with files.lock(layout.raw, "download"):
-        require_kaggle_folder(layout.raw)
-        missing = [name for name in competition.FILES if not is_whole(layout.raw, name, extract)]
+    with files.lock(project.raw, "download"):
+        require_kaggle_folder(project.raw)
+        missing = [name for name in competition.FILES if not is_whole(project.raw, name, extract)]
         if missing:
-            fetch_all(layout.raw, missing, sleep, extract)
+            fetch_all(project.raw, missing, sleep, extract)
         for name in competition.FILES:
-            discard(layout.raw / name)
+            discard(project.raw / name)
 
 
 def require_kaggle_folder(raw: Path) -> None:
@@ -166,7 +168,7 @@ def as_bytes(value: Any) -> int:
         return 0
 
 
-def refuse_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None:
+def check_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None:
     """Raise a UserError when the rest of the files does not fit on the disk."""
     needed = sum(max(0, sizes.get(name, 0) - size_of(staged_file(raw / name))) for name in names)
     free = shutil.disk_usage(raw).free
@@ -182,7 +184,7 @@ def fetch_all(raw: Path, names: list[str], sleep: Sleep, extract: Extract | None
     """Bring files under their final names, if the disk has room for all of them."""
     api = open_client()
     sizes = listed_sizes(api, names, sleep)
-    refuse_full_disk(raw, names, sizes)
+    check_full_disk(raw, names, sizes)
     for name in names:
         fetch(api, raw, name, sizes.get(name), sleep, extract)
 
@@ -199,7 +201,7 @@ def fetch(
             if size is None or size_of(staged) != size:
                 receive(api, staged, size, sleep)
             content = unpack(staged)
-            refuse_wrong_size(staged, content, size)
+            check_wrong_size(staged, content, size)
             verify(content, name, extract)
         except DamagedDownloadError as error:
             discard(path)
@@ -343,7 +345,7 @@ def only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return members[0]
 
 
-def refuse_wrong_size(staged: Path, content: Path, size: int | None) -> None:
+def check_wrong_size(staged: Path, content: Path, size: int | None) -> None:
     """Raise when neither a CSV nor the zip that it came in has the size in Kaggle's list.
 
     A CSV has no checksum of its own that would tell lost rows. An archive has: the list may be

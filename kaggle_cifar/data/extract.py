@@ -19,12 +19,12 @@ from typing import Any
 from kaggle_cifar import competition
 from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data import labels
-from kaggle_cifar.data.archive import Contents, Member, identity, open_images
+from kaggle_cifar.data.archive import ArchiveMember, Contents, identity, open_images
 from kaggle_cifar.data.images import Manifest, read_manifest
 from kaggle_cifar.data.parallel import THREADS, in_order
 from kaggle_cifar.data.png import UndecodableError, is_plain_png, require_decodable
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, atomic_write, explain_os_error, lock, partial_path
+from kaggle_cifar.files import ProjectPaths, atomic_write, explain_os_error, lock, partial_path
 from kaggle_cifar.ownership import (
     RESERVED,
     ForeignPathError,
@@ -54,7 +54,7 @@ class BrokenMemberError(UserError):
         )
 
 
-def extract(layout: Layout, told: Collection[str] = ()) -> None:
+def extract(project: ProjectPaths, told: Collection[str] = ()) -> None:
     """Extract `train.7z` and `test.7z` into `data/train` and `data/test`.
 
     A split that was extracted from the very archive that is there now is left alone, which is
@@ -67,20 +67,20 @@ def extract(layout: Layout, told: Collection[str] = ()) -> None:
         it names; when the disk is full; when another process extracts.
     """
     for split in ("train", "test"):
-        archive = layout.raw / f"{split}.7z"
-        if not extract_split(layout, archive, split) and split not in told:
-            say(f"{layout.images(split)} is extracted already: left as it is.")
+        archive = project.raw / f"{split}.7z"
+        if not extract_split(project, archive, split) and split not in told:
+            say(f"{project.images(split)} is extracted already: left as it is.")
 
 
-def extract_split(layout: Layout, archive: Path, split: str) -> bool:
+def extract_split(project: ProjectPaths, archive: Path, split: str) -> bool:
     """Extract the archive of one split; return False when that was done before."""
-    with lock(layout.data, "extraction"):
-        return extract_unlocked(layout, archive, split)
+    with lock(project.data, "extraction"):
+        return extract_unlocked(project, archive, split)
 
 
-def extract_unlocked(layout: Layout, archive: Path, split: str) -> bool:
+def extract_unlocked(project: ProjectPaths, archive: Path, split: str) -> bool:
     """Do the work of `extract_split`, whose lock is held."""
-    folder, manifest = layout.images(split), layout.manifest(split)
+    folder, manifest = project.images(split), project.manifest(split)
     remove_leftovers(folder)
     if is_extracted(archive, folder, manifest):
         return False
@@ -89,15 +89,15 @@ def extract_unlocked(layout: Layout, archive: Path, split: str) -> bool:
             f"{archive} is missing and {folder} is not extracted. Run `kaggle-cifar download`, "
             f"or `kaggle-cifar sample {archive.parent}` for a small competition without Kaggle."
         )
-    extract_archive(archive, folder, manifest, expected_ids(layout, split))
+    extract_archive(archive, folder, manifest, expected_ids(project, split))
     return True
 
 
-def expected_ids(layout: Layout, split: str) -> Iterable[int]:
+def expected_ids(project: ProjectPaths, split: str) -> Iterable[int]:
     """Return the ids that the archive of `split` must hold."""
     if split == "test":
-        return labels.expected_ids(layout)
-    ids, _ = labels.read_training_labels(layout.raw / competition.TRAIN_LABELS)
+        return labels.expected_ids(project)
+    ids, _ = labels.read_training_labels(project.raw / competition.TRAIN_LABELS)
     return ids.tolist()
 
 
@@ -171,7 +171,7 @@ def extract_archive(
     """
     require_own_images(folder, manifest)
     with open_images(archive, folder.name) as (members, contents):
-        refuse_other_ids(members, expected_ids, archive, folder.name)
+        check_other_ids(members, expected_ids, archive, folder.name)
         try:
             staging = start_staging(folder)
             unpack(contents, archive, folder.name, len(members), staging)
@@ -262,8 +262,8 @@ def foreign_names(folder: Path, own_names: set[str]) -> list[str]:
         )
 
 
-def refuse_other_ids(
-    members: dict[int, Member], expected_ids: Iterable[int], archive: Path, split: str
+def check_other_ids(
+    members: dict[int, ArchiveMember], expected_ids: Iterable[int], archive: Path, split: str
 ) -> None:
     """Raise a UserError if the ids in the archive are not the expected ones."""
     expected = set(expected_ids)
@@ -301,7 +301,7 @@ def unpack(contents: Contents, archive: Path, split: str, count: int, staging: P
         for checked in in_order(submitted_checks(contents, pool), THREADS + 1):
             for image_id, content, is_plain in checked:
                 if not is_plain:
-                    refuse_undecodable(content, archive, f"{split}/{image_id}.png")
+                    check_undecodable(content, archive, f"{split}/{image_id}.png")
                 write_new_file(f"{prefix}{image_id}.png", content)
             progress.update(len(checked))
 
@@ -318,7 +318,7 @@ def checked_group(group: list[tuple[int, bytes]]) -> list[tuple[int, bytes, bool
     return [(image_id, content, is_plain_png(content)) for image_id, content in group]
 
 
-def refuse_undecodable(content: bytes, archive: Path, member: str) -> None:
+def check_undecodable(content: bytes, archive: Path, member: str) -> None:
     """Raise a BrokenMemberError unless an image decodes to 32 x 32 RGB pixels."""
     try:
         require_decodable(content)
@@ -327,7 +327,10 @@ def refuse_undecodable(content: bytes, archive: Path, member: str) -> None:
 
 
 def publish(
-    folder: Path, manifest: Path, members: dict[int, Member], archive_identity: dict[str, Any]
+    folder: Path,
+    manifest: Path,
+    members: dict[int, ArchiveMember],
+    archive_identity: dict[str, Any],
 ) -> None:
     """Put the images that are staged for `folder` into place, instead of what was there.
 
@@ -359,7 +362,7 @@ def publish(
     remove_leftovers(folder)
 
 
-def manifest_csv(members: dict[int, Member]) -> str:
+def manifest_csv(members: dict[int, ArchiveMember]) -> str:
     """Return the manifest of the images, sorted by id."""
     rows = (f"{i},{members[i].size},{members[i].crc32}\n" for i in sorted(members))
     return "id,size,crc32\n" + "".join(rows)

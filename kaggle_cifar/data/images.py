@@ -25,7 +25,7 @@ from kaggle_cifar.console import say
 from kaggle_cifar.data.parallel import THREADS, in_order
 from kaggle_cifar.data.png import UndecodableError, decode_png, decode_pngs
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, explain_os_error, lock, sync
+from kaggle_cifar.files import ProjectPaths, explain_os_error, lock, sync
 from kaggle_cifar.ownership import RESERVED, remove_reserved, reserved_path
 
 IMAGE_BYTES = int(np.prod(IMAGE_SHAPE))
@@ -59,7 +59,7 @@ class Manifest(NamedTuple):
 
 
 def read_images(
-    layout: Layout, split: str, ids: np.ndarray, batch_size: int
+    project: ProjectPaths, split: str, ids: np.ndarray, batch_size: int
 ) -> Iterator[np.ndarray]:
     """Yield the images of `ids` in their order as uint8 (batch, 32, 32, 3), the last batch short.
 
@@ -71,25 +71,25 @@ def read_images(
     UserError
         When the folder or one of the files is missing or broken, or the disk fails.
     """
-    require_folder(layout, split)
-    manifest = read_manifest(layout.manifest(split))
+    require_folder(project, split)
+    manifest = read_manifest(project.manifest(split))
     if manifest is not None:
         rows, known = manifest.rows(ids)
-        path = cache_path(layout, split, manifest)
+        path = cache_path(project, split, manifest)
         if known.all():
             if kept := load_cache(path, len(manifest.ids)):
                 yield from cached_batches(kept, rows, batch_size)
                 return
             if caches(path.parent, split):
                 say(
-                    f"The files in {layout.images(split)} are not those whose pixels are in "
+                    f"The files in {project.images(split)} are not those whose pixels are in "
                     f"{path.parent}: they are decoded and compared with their checksums."
                 )
-    yield from decode_images(layout, split, ids, batch_size)
+    yield from decode_images(project, split, ids, batch_size)
 
 
 def decode_images(
-    layout: Layout, split: str, ids: np.ndarray, batch_size: int
+    project: ProjectPaths, split: str, ids: np.ndarray, batch_size: int
 ) -> Iterator[np.ndarray]:
     """Yield the images of `ids` as `read_images` does, always from the files.
 
@@ -98,7 +98,7 @@ def decode_images(
     BrokenImageError
         For the first file that is missing, broken, of the wrong size or not the one extracted.
     """
-    with closing(survey_images(layout, split, ids, batch_size)) as batches:
+    with closing(survey_images(project, split, ids, batch_size)) as batches:
         for pixels, faults in batches:
             if faults:
                 raise faults[0]
@@ -106,15 +106,15 @@ def decode_images(
 
 
 def survey_images(
-    layout: Layout, split: str, ids: np.ndarray, batch_size: int
+    project: ProjectPaths, split: str, ids: np.ndarray, batch_size: int
 ) -> Generator[tuple[np.ndarray, list[BrokenImageError]]]:
     """Yield the readable images of each batch of `ids`, uint8 (n, 32, 32, 3), and all faults in it.
 
     All cores read and decode, a few batches ahead of the one in use. When the ids are all those
     of the folder's manifest and none is broken, the pixels are kept in the cache.
     """
-    paths = image_paths(layout, split, ids)
-    manifest = read_manifest(layout.manifest(split))
+    paths = image_paths(project, split, ids)
+    manifest = read_manifest(project.manifest(split))
     if manifest is None:
         yield from decoded_batches(paths, np.full(len(ids), UNKNOWN), batch_size)
         return
@@ -124,22 +124,22 @@ def survey_images(
         yield from decoded_batches(paths, checksums, batch_size)
         return
     # Before the first file is read: what changes meanwhile makes the cache one of other files.
-    path = cache_path(layout, split, manifest)
+    path = cache_path(project, split, manifest)
     batches = decoded_batches(paths, checksums, batch_size)
     yield from batches if is_whole(path, len(ids)) else recorded(batches, path, split, len(ids))
 
 
-def require_folder(layout: Layout, split: str) -> None:
+def require_folder(project: ProjectPaths, split: str) -> None:
     """Raise a UserError when the images of a split are not extracted."""
-    if not layout.images(split).is_dir():
+    if not project.images(split).is_dir():
         raise UserError(
-            f"{layout.images(split)} is missing: the {split} images are not extracted. Run "
+            f"{project.images(split)} is missing: the {split} images are not extracted. Run "
             "`kaggle-cifar download`, or `kaggle-cifar extract` when the archives are in "
-            f"{layout.raw}."
+            f"{project.raw}."
         )
 
 
-def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:
+def image_paths(project: ProjectPaths, split: str, ids: np.ndarray) -> list[str]:
     """Return the path of each id's PNG.
 
     Raises
@@ -147,8 +147,8 @@ def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:
     UserError
         When the folder is missing.
     """
-    require_folder(layout, split)
-    return [f"{layout.images(split)}/{image_id}.png" for image_id in ids.tolist()]
+    require_folder(project, split)
+    return [f"{project.images(split)}/{image_id}.png" for image_id in ids.tolist()]
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -263,13 +263,13 @@ class Cache(NamedTuple):
     offset: int  # of the first pixel, in bytes
 
 
-def cache_path(layout: Layout, split: str, manifest: Manifest) -> Path:
+def cache_path(project: ProjectPaths, split: str, manifest: Manifest) -> Path:
     """Return the place of the pixels of the images that `manifest` lists, as they are now.
 
     The change time is taken too, because a copy may keep the size and the time of writing.
     """
     digest = hashlib.sha256(manifest.digest.encode())
-    for path in image_paths(layout, split, manifest.ids):
+    for path in image_paths(project, split, manifest.ids):
         try:
             status = os.stat(path)  # noqa: PTH116 - 300,000 times
         except OSError:
@@ -277,7 +277,7 @@ def cache_path(layout: Layout, split: str, manifest: Manifest) -> Path:
         else:
             state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             digest.update(b"%d %d %d " % state)
-    return layout.cache / f"{split}-{digest.hexdigest()[:16]}.npy"
+    return project.cache / f"{split}-{digest.hexdigest()[:16]}.npy"
 
 
 def caches(folder: Path, split: str) -> list[Path]:
@@ -353,7 +353,7 @@ class CacheWriter:
         try:
             self._stack.enter_context(lock(path.parent, "reading of all images"))
             remove_others(path, split)
-            refuse_full_disk(path, count * IMAGE_BYTES)
+            check_full_disk(path, count * IMAGE_BYTES)
             self._stack.callback(remove_reserved, self._partial)
             self._file = self._stack.enter_context(self._partial.open("wb"))
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *IMAGE_SHAPE)}
@@ -400,7 +400,7 @@ def remove_others(path: Path, split: str) -> None:
         remove_reserved(partial)
 
 
-def refuse_full_disk(path: Path, size: int) -> None:
+def check_full_disk(path: Path, size: int) -> None:
     """Raise a UserError unless the disk has room for a cache and, beside it, for other work."""
     free = shutil.disk_usage(path.parent).free
     if free < 2 * size:

@@ -15,7 +15,7 @@ from kaggle_cifar.data.images import require_folder, survey_images
 from kaggle_cifar.data.labels import read_training_labels, submission_ids
 from kaggle_cifar.data.pictures import draw_class_counts, draw_classes
 from kaggle_cifar.figures import save
-from kaggle_cifar.files import Layout, explain_os_error, write_json
+from kaggle_cifar.files import ProjectPaths, explain_os_error, write_json
 from kaggle_cifar.ownership import is_marked, mark_folder, require_own_folder
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 
@@ -56,7 +56,7 @@ class Split:
         return self.read - len(self.digests)
 
 
-def inspect(layout: Layout, seed: int = 0) -> None:
+def inspect(project: ProjectPaths, seed: int = 0) -> None:
     """Print what the data is, and write two pictures and inspection.json to `data/inspection`.
 
     Broken files are counted and named rather than an error: to see them all is the purpose.
@@ -68,14 +68,14 @@ def inspect(layout: Layout, seed: int = 0) -> None:
     UserError
         When the labels or the folders are missing.
     """
-    folder = layout.data / "inspection"
+    folder = project.data / "inspection"
     claim(folder)
     start_tensorflow()
-    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
-    train = look_through(layout, "train", ids)
-    test = look_through(layout, "test", submission_ids(layout))
+    ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
+    train = look_through(project, "train", ids)
+    test = look_through(project, "test", submission_ids(project))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
-    examples = draw_example_of_each_class(layout, ids, labels, seed, folder / "classes.png")
+    examples = draw_example_of_each_class(project, ids, labels, seed, folder / "classes.png")
     save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
     write_json(folder / "inspection.json", as_json(train, test, counts, shared, examples))
@@ -94,16 +94,16 @@ def claim(folder: Path) -> None:
         raise explain_os_error(error, folder) from error
 
 
-def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
+def look_through(project: ProjectPaths, name: str, ids: np.ndarray) -> Split:
     """Read all images of a split once."""
-    require_folder(layout, name)
+    require_folder(project, name)
     split = Split(name, len(ids))
     expected = {f"{image_id}.png" for image_id in ids}
-    found = (path.name for path in layout.images(name).iterdir())
+    found = (path.name for path in project.images(name).iterdir())
     split.odd_files = sorted(file for file in found if file not in expected)
     with (
         progress_bar(f"Looking through {name}", len(ids), "images") as bar,
-        closing(survey_images(layout, name, ids, READ_BATCH)) as batches,
+        closing(survey_images(project, name, ids, READ_BATCH)) as batches,
     ):
         for pixels, faults in batches:
             take_note(split, pixels)
@@ -124,7 +124,7 @@ def take_note(split: Split, batch: np.ndarray) -> None:
 
 
 def draw_example_of_each_class(
-    layout: Layout, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
+    project: ProjectPaths, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
 ) -> list[int | None]:
     """Draw a random readable image of each class, and return their ids; None where none is."""
     rng = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def draw_example_of_each_class(
     for label in range(len(CLASS_NAMES)):
         chosen, image = None, np.zeros(IMAGE_SHAPE, np.uint8)
         for image_id in rng.permutation(ids[labels == label])[:SHOWN]:
-            ((pixels, faults),) = survey_images(layout, "train", image_id[None], 1)
+            ((pixels, faults),) = survey_images(project, "train", image_id[None], 1)
             if not faults:
                 chosen, image = int(image_id), pixels[0]
                 break

@@ -18,7 +18,7 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.console import progress_bar, say
-from kaggle_cifar.data.archive import Member
+from kaggle_cifar.data.archive import ArchiveMember
 from kaggle_cifar.data.download import SOURCE_KIND, SOURCE_NAME
 from kaggle_cifar.data.extract import (
     is_extracted,
@@ -31,7 +31,7 @@ from kaggle_cifar.data.extract import (
 from kaggle_cifar.data.synthetic import encode_png
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import (
-    Layout,
+    ProjectPaths,
     explain_os_error,
     lock,
     write_record,
@@ -42,12 +42,12 @@ from kaggle_cifar.ownership import ForeignPathError, read_record, regular_file
 SOURCE = {"source": "keras.datasets.cifar10"}
 
 
-def source_file(layout: Layout) -> Path:
+def source_file(project: ProjectPaths) -> Path:
     """Return the JSON that marks data which is not Kaggle's."""
-    return layout.raw / SOURCE_NAME
+    return project.raw / SOURCE_NAME
 
 
-def download_from_keras(layout: Layout) -> None:
+def download_from_keras(project: ProjectPaths) -> None:
     """Write 50,000 labelled and 10,000 unlabelled PNGs, with the two CSV files.
 
     What is there and whole is left alone.
@@ -59,38 +59,40 @@ def download_from_keras(layout: Layout) -> None:
     UserError
         When the folder holds Kaggle's files, the download fails or the disk is full.
     """
-    with lock(layout.raw, "download"):
-        refuse_kaggle_files(layout)
-        if is_there(layout):
-            say(f"{layout.data} holds the public CIFAR-10 already: left as it is.")
+    with lock(project.raw, "download"):
+        check_kaggle_files(project)
+        if is_there(project):
+            say(f"{project.data} holds the public CIFAR-10 already: left as it is.")
             return
         for split in ("train", "test"):
-            require_own_images(layout.images(split), layout.manifest(split))
+            require_own_images(project.images(split), project.manifest(split))
         train_images, train_labels, test_images = load()
         # First, so that nothing is ever unmarked.
-        write_record(source_file(layout), SOURCE_KIND, SOURCE)
-        write_table(layout.raw / TRAIN_LABELS, [CLASS_NAMES[label] for label in train_labels])
-        write_table(layout.raw / SAMPLE_SUBMISSION, ["cat"] * len(test_images))
-        write_images(layout, "train", train_images)
-        write_images(layout, "test", test_images)
+        write_record(source_file(project), SOURCE_KIND, SOURCE)
+        write_table(project.raw / TRAIN_LABELS, [CLASS_NAMES[label] for label in train_labels])
+        write_table(project.raw / SAMPLE_SUBMISSION, ["cat"] * len(test_images))
+        write_images(project, "train", train_images)
+        write_images(project, "test", test_images)
     say("Its predictions can be checked, but not submitted: the test images' labels are public.")
 
 
-def is_there(layout: Layout) -> bool:
+def is_there(project: ProjectPaths) -> bool:
     """Whether both folders of images are whole."""
     return all(
-        is_extracted(layout.raw / f"{split}.7z", layout.images(split), layout.manifest(split))
+        is_extracted(project.raw / f"{split}.7z", project.images(split), project.manifest(split))
         for split in ("train", "test")
     )
 
 
-def refuse_kaggle_files(layout: Layout) -> None:
+def check_kaggle_files(project: ProjectPaths) -> None:
     """Raise a UserError when the folder holds files that are Kaggle's or the sample's."""
-    own = (TRAIN_LABELS, SAMPLE_SUBMISSION) if read_record(source_file(layout), SOURCE_KIND) else ()
-    there = [name for name in FILES if name not in own and os.path.lexists(layout.raw / name)]
+    own = (
+        (TRAIN_LABELS, SAMPLE_SUBMISSION) if read_record(source_file(project), SOURCE_KIND) else ()
+    )
+    there = [name for name in FILES if name not in own and os.path.lexists(project.raw / name)]
     if there:
         raise UserError(
-            f"{layout.raw} holds {', '.join(there)} from elsewhere: the public CIFAR-10 is not "
+            f"{project.raw} holds {', '.join(there)} from elsewhere: the public CIFAR-10 is not "
             "mixed with them. Choose another folder, for instance --data-dir data-keras."
         )
 
@@ -136,17 +138,17 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return train_images, train_labels.ravel(), test_images
 
 
-def write_images(layout: Layout, split: str, images: np.ndarray) -> None:
+def write_images(project: ProjectPaths, split: str, images: np.ndarray) -> None:
     """Write images as PNGs with the ids from 1, and their manifest, as an extraction does."""
-    folder, manifest = layout.images(split), layout.manifest(split)
-    members: dict[int, Member] = {}
+    folder, manifest = project.images(split), project.manifest(split)
+    members: dict[int, ArchiveMember] = {}
     try:
         staging = start_staging(folder)
         with progress_bar(f"Writing {split} images", len(images), "images") as bar:
             for image_id, image in enumerate(images, start=1):
                 png = encode_png(image)
                 write_new_file(f"{staging}/{image_id}.png", png)
-                members[image_id] = Member(len(png), zlib.crc32(png))
+                members[image_id] = ArchiveMember(len(png), zlib.crc32(png))
                 bar.update()
         made_from: dict[str, Any] = {"name": SOURCE["source"]}
         publish(folder, manifest, members, made_from)

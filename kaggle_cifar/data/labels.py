@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import regular_file
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def unreadable_line(path: Path, lines: list[str]) -> UserError:
     )
 
 
-def refuse_doubled_ids(path: Path, ids: list[int]) -> None:
+def check_doubled_ids(path: Path, ids: list[int]) -> None:
     """Raise a UserError that names the first id that stands in `ids` twice."""
     if len(set(ids)) == len(ids):
         return
@@ -120,12 +120,12 @@ def read_training_labels(path: Path) -> "tuple[np.ndarray, np.ndarray]":
     except KeyError:
         raise unknown_label(path, rows) from None
     ids = [int(image_id) for image_id, _ in rows]
-    refuse_doubled_ids(path, ids)
+    check_doubled_ids(path, ids)
     order = np.argsort(np.array(ids, dtype=np.int64))
     return np.array(ids, dtype=np.int64)[order], labels[order]
 
 
-def labels_of(layout: Layout, ids: "np.ndarray") -> "np.ndarray":
+def labels_of(project: ProjectPaths, ids: "np.ndarray") -> "np.ndarray":
     """Return the class indices int32 (n,) of training images.
 
     Raises
@@ -135,7 +135,7 @@ def labels_of(layout: Layout, ids: "np.ndarray") -> "np.ndarray":
     """
     import numpy as np
 
-    path = layout.raw / competition.TRAIN_LABELS
+    path = project.raw / competition.TRAIN_LABELS
     known, labels = read_training_labels(path)
     if not np.isin(ids, known).all():
         unknown = ids[~np.isin(ids, known)][0]
@@ -171,21 +171,21 @@ def read_ids(path: Path) -> list[int]:
     ids = [int(image_id) for image_id, _ in read_rows(path)]
     if not ids:
         raise UserError(f"{path} holds no row below its header.")
-    refuse_doubled_ids(path, ids)
+    check_doubled_ids(path, ids)
     return ids
 
 
-def expected_ids(layout: Layout) -> Sequence[int]:
+def expected_ids(project: ProjectPaths) -> Sequence[int]:
     """Return the ids that a submission must hold; needs no numpy.
 
     They are those of `sampleSubmission.csv`; where that file is missing, 1 to 300000.
     """
-    path = layout.raw / competition.SAMPLE_SUBMISSION
+    path = project.raw / competition.SAMPLE_SUBMISSION
     return read_ids(path) if path.exists() else range(1, competition.TEST_COUNT + 1)
 
 
-def submission_ids(layout: Layout) -> "np.ndarray":
+def submission_ids(project: ProjectPaths) -> "np.ndarray":
     """Return `expected_ids` as int64 (n,) in ascending order."""
     import numpy as np
 
-    return np.sort(np.array(expected_ids(layout), dtype=np.int64))
+    return np.sort(np.array(expected_ids(project), dtype=np.int64))

@@ -64,9 +64,9 @@ def draw_sample(
         # The solution is written last: where it is, the drawing was finished, and only moving it
         # into place was interrupted.
         if (drawn / SOLUTION).exists():
-            refuse_other_files(folder, [path.name for path in drawn.iterdir()])
+            check_other_files(folder, [path.name for path in drawn.iterdir()])
         else:
-            refuse_other_files(folder, SAMPLE_FILES)
+            check_other_files(folder, SAMPLE_FILES)
             remove_reserved(drawn)
             try:
                 draw_files(drawn, seed, train_count, test_count)
@@ -77,7 +77,7 @@ def draw_sample(
     say(f"Drew {train_count:,} training and {test_count:,} test images into {folder}.")
 
 
-def refuse_other_files(folder: Path, names: Iterable[str]) -> None:
+def check_other_files(folder: Path, names: Iterable[str]) -> None:
     """Raise a UserError if `folder` holds one of the files that are to be written."""
     found = [name for name in names if os.path.lexists(folder / name)]
     if found:

@@ -232,7 +232,7 @@ def guard(
             request.headers["Accept-Encoding"] = "identity"
         response = send(adapter, request, **{**options, "timeout": timeout or TIMEOUT})
         if request.method == "GET":
-            refuse_wrong_answer(request, response)
+            check_wrong_answer(request, response)
             let_decode(response)
             if on_bytes:
                 count_bytes(response, on_bytes)
@@ -272,7 +272,7 @@ def let_decode(response: "requests.Response") -> None:
         response.headers.pop(name, None)
 
 
-def refuse_wrong_answer(request: "requests.PreparedRequest", response: "requests.Response") -> None:
+def check_wrong_answer(request: "requests.PreparedRequest", response: "requests.Response") -> None:
     """Raise when the answer to a download is an error or not the part that was asked for."""
     response.raise_for_status()
     if response.status_code != 206:

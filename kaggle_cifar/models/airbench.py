@@ -26,21 +26,21 @@ LOGIT_SCALE = 1 / 9
 
 def build(
     widths: Sequence[int] = (64, 256, 256),
-    convolutions: int = 2,
+    convs_per_block: int = 2,
     bn_momentum: float = 0.6,
     whitening: bool = True,
-    identity_start: bool = True,
+    dirac_init: bool = True,
 ) -> keras.Model:
     """Return the network: uint8 (batch, 32, 32, 3) in, logits (batch, 10) out.
 
     A 2 x 2 convolution with frozen whitening filters and a bias, then a block for each of
     `widths`: 3 x 3 convolution, 2 x 2 max pooling, batch normalisation without scale, GELU, then
-    convolution, normalisation, GELU; with three `convolutions` the last adds the block's first
+    convolution, normalisation, GELU; with three `convs_per_block` the last adds the block's first
     activation before its GELU. Global max pooling and a linear layer end it. `adapt` sets the
-    whitening filters; without `whitening` they are random and trained. Without `identity_start`
+    whitening filters; without `whitening` they are random and trained. Without `dirac_init`
     all kernels start at random. 1,973,944 parameters as it stands.
     """
-    start = IdentityStart() if identity_start else uniform_start()
+    start = DiracInitializer() if dirac_init else uniform_initializer()
 
     def convolution(filters: int) -> layers.Conv2D:
         return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=start)
@@ -57,13 +57,13 @@ def build(
         x = convolution(width)(x)
         x = layers.MaxPooling2D()(x)
         x = first = GELU()(normalization()(x))
-        for number in range(2, convolutions + 1):
+        for number in range(2, convs_per_block + 1):
             x = normalization()(convolution(width)(x))
             if number == 3:
                 x = layers.Add()([x, first])
             x = GELU()(x)
     x = layers.GlobalMaxPooling2D()(x)
-    x = layers.Dense(len(CLASS_NAMES), use_bias=False, kernel_initializer=uniform_start())(x)
+    x = layers.Dense(len(CLASS_NAMES), use_bias=False, kernel_initializer=uniform_initializer())(x)
     outputs = layers.Rescaling(LOGIT_SCALE, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs, name="airbench")
 
@@ -100,7 +100,7 @@ class WhiteningConv2D(layers.Conv2D):
         self.kernel.trainable = False
 
 
-class IdentityStart(keras.initializers.VarianceScaling):
+class DiracInitializer(keras.initializers.VarianceScaling):
     """Kernels that pass their input on in the first filters and are uniform in the others.
 
     The bound of the uniform distribution is 1 / sqrt(inputs of a filter).
@@ -119,6 +119,6 @@ class IdentityStart(keras.initializers.VarianceScaling):
         return tf.constant(kernel)
 
 
-def uniform_start() -> keras.initializers.Initializer:
+def uniform_initializer() -> keras.initializers.Initializer:
     """Return the initialiser of kernels uniform within 1 / sqrt(inputs of a filter)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")

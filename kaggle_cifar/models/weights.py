@@ -36,7 +36,7 @@ def load_weights(model: "keras.Model", path: Path) -> None:
     """
     regular_file(path)
     try:
-        refuse_links(path)
+        check_links(path)
         with warnings.catch_warnings(action="ignore"):  # what is missing raises an error, too
             model.load_weights(path)
     except UserError:
@@ -49,7 +49,7 @@ def load_weights(model: "keras.Model", path: Path) -> None:
         ) from error
 
 
-def refuse_links(path: Path) -> None:
+def check_links(path: Path) -> None:
     """Raise a LinkedWeightsError unless all data of an HDF5 file is in the file itself.
 
     Not every version of Keras refuses them itself.

@@ -13,7 +13,7 @@ import numpy as np
 
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import paired_difference, read_probabilities
 from kaggle_cifar.training.run import Run
 
@@ -21,7 +21,7 @@ EM_STEPS = 200  # the weights' third digit stands long before
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A run, or the runs of a recipe on different folds, that an ensemble weighs as one."""
 
     name: str
@@ -32,7 +32,7 @@ class Member:
 class Comparison:
     """The members' probabilities of the validation images that all of them have."""
 
-    members: list[Member]
+    members: list[EnsembleMember]
     labels: np.ndarray  # int (n,)
     probabilities: np.ndarray  # float32 (members, n, 10)
 
@@ -61,9 +61,9 @@ class Comparison:
         return weights
 
 
-def weigh(layout: Layout, runs: Sequence[Run], views: str) -> list[float]:
+def weigh(project: ProjectPaths, runs: Sequence[Run], views: str) -> list[float]:
     """Return each run's weight, sum 1, fitted to the validation images; raises as `compare`."""
-    comparison = compare(layout, runs, views)
+    comparison = compare(project, runs, views)
     weights = dict(zip(comparison.members, comparison.fit_weights(), strict=True))
     return [
         float(weight) / len(member.runs)
@@ -74,11 +74,11 @@ def weigh(layout: Layout, runs: Sequence[Run], views: str) -> list[float]:
 
 
 def describe_gain(
-    layout: Layout, runs: Sequence[Run], views: str, weights: Sequence[float] | None
+    project: ProjectPaths, runs: Sequence[Run], views: str, weights: Sequence[float] | None
 ) -> str:
     """Return what the runs are worth alone and together, or why that cannot be told."""
     try:
-        comparison = compare(layout, runs, views)
+        comparison = compare(project, runs, views)
     except UserError as error:
         return f"The gain of the ensemble is not known: {error}"
     by_run = dict(zip(runs, weights or [1 / len(runs)] * len(runs), strict=True))
@@ -94,12 +94,15 @@ def describe_gain(
     return "\n".join(lines)
 
 
-def group(runs: Sequence[Run]) -> list[Member]:
+def group(runs: Sequence[Run]) -> list[EnsembleMember]:
     """Return the members of an ensemble of `runs`, in their order."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         members.setdefault(_key(run), []).append(run)
-    return [Member("+".join(run.name for run in group), tuple(group)) for group in members.values()]
+    return [
+        EnsembleMember("+".join(run.name for run in group), tuple(group))
+        for group in members.values()
+    ]
 
 
 def _key(run: Run) -> str:
@@ -116,7 +119,7 @@ def _key(run: Run) -> str:
     return json.dumps(both, sort_keys=True)
 
 
-def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:
+def compare(project: ProjectPaths, runs: Sequence[Run], views: str) -> Comparison:
     """Return what the runs say of the validation images that they have in common.
 
     Raises
@@ -136,10 +139,10 @@ def compare(layout: Layout, runs: Sequence[Run], views: str) -> Comparison:
             "--validation."
         )
     rows = [table["probabilities"][np.searchsorted(table["id"], ids)] for table in tables]
-    return Comparison(members, labels_of(layout, ids), np.stack(rows))
+    return Comparison(members, labels_of(project, ids), np.stack(rows))
 
 
-def validation_probabilities(member: Member, views: str) -> np.ndarray:
+def validation_probabilities(member: EnsembleMember, views: str) -> np.ndarray:
     """Return a member's structured array of `id` and `probabilities`, ascending.
 
     Raises

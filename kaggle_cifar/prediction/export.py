@@ -13,7 +13,7 @@ from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.console import say
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, explain_os_error, held, partial_path, write_text
+from kaggle_cifar.files import ProjectPaths, explain_os_error, held, partial_path, write_text
 from kaggle_cifar.models import gives_logits
 from kaggle_cifar.models.inference import compile_forward, read_probabilities
 from kaggle_cifar.ownership import (
@@ -51,7 +51,7 @@ class ExportError(UserError):
         self.reasons = reasons
 
 
-def export(layout: Layout, run: Run, folder: Path) -> None:
+def export(project: ProjectPaths, run: Run, folder: Path) -> None:
     """Write `saved_model/`, `model.onnx` where tf2onnx is installed, and `classes.txt`.
 
     Both models take uint8 (batch, 32, 32, 3) and return probabilities float32 (batch, 10), in
@@ -69,11 +69,11 @@ def export(layout: Layout, run: Run, folder: Path) -> None:
         When the run is unfinished or damaged, or `folder` cannot be written.
     """
     run.require_finished()
-    target = export_folder(layout, folder)
+    target = export_folder(project, folder)
     start_tensorflow()
     model = with_probabilities(run.load_model(PRECISION))
     use_plain_operations(model)
-    images, pixels = comparison_images(layout, run)
+    images, pixels = comparison_images(project, run)
     expected = in_batches(compile_forward(model), pixels)
     staging = partial_path(target)
     with held(reserved_path(target, "lock"), target, "export"):
@@ -97,7 +97,7 @@ def export(layout: Layout, run: Run, folder: Path) -> None:
 # The folder
 
 
-def export_folder(layout: Layout, folder: Path) -> Path:
+def export_folder(project: ProjectPaths, folder: Path) -> Path:
     """Return the folder that `folder` leads to, which an export may replace.
 
     Raises
@@ -106,7 +106,7 @@ def export_folder(layout: Layout, folder: Path) -> Path:
         When it may not.
     """
     target, here = Path(os.path.realpath(folder)), Path(os.path.realpath("."))
-    places = layout.absolute()
+    places = project.absolute()
     above = {target, *target.parents}
     if (
         target in (here, places.runs)
@@ -230,7 +230,7 @@ def with_probabilities(model: "keras.Model") -> "keras.Model":
 # Against `predict`
 
 
-def comparison_images(layout: Layout, run: Run) -> tuple[str, np.ndarray]:
+def comparison_images(project: ProjectPaths, run: Run) -> tuple[str, np.ndarray]:
     """Return words for some images and their pixels uint8 (n, 32, 32, 3).
 
     They are validation images of the run, spread evenly, or random ones if those are not here.
@@ -238,7 +238,7 @@ def comparison_images(layout: Layout, run: Run) -> tuple[str, np.ndarray]:
     try:
         ids = read_probabilities(run.probabilities_file("validation", "plain"))["id"]
         chosen = ids[np.linspace(0, len(ids) - 1, min(COMPARED, len(ids))).astype(int)]
-        batches = list(read_images(layout, "train", np.sort(chosen), BATCH_SIZE))
+        batches = list(read_images(project, "train", np.sort(chosen), BATCH_SIZE))
         return "validation images", np.concatenate(batches)
     except (UserError, ValueError):  # none there, or broken: they are no part of the export
         rng = np.random.default_rng(0)

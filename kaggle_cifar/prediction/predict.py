@@ -14,7 +14,7 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, lock, read_json, write_json
+from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (
     compile_forward,
     read_array,
@@ -32,7 +32,10 @@ PART_SIZE = 10_000  # images: what a kill may cost at most; a multiple of BATCH_
 
 
 def predict(
-    layout: Layout, runs: list[Run], views: str = "plain", weights: Sequence[float] | None = None
+    project: ProjectPaths,
+    runs: list[Run],
+    views: str = "plain",
+    weights: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the test ids int64 (n,), ascending, and probabilities float32 (n, 10).
 
@@ -45,28 +48,28 @@ def predict(
     UserError
         When a run is unfinished or damaged, or a test image is missing or broken.
     """
-    ids = submission_ids(layout)
-    images = fingerprint(layout, ids)
+    ids = submission_ids(project)
+    images = fingerprint(project, ids)
     mean = np.zeros((len(ids), len(CLASS_NAMES)))
     for run, weight in zip(runs, weights or [1 / len(runs)] * len(runs), strict=True):
-        mean += weight * test_probabilities(layout, run, ids, images, views)
+        mean += weight * test_probabilities(project, run, ids, images, views)
     return ids, mean.astype(np.float32)
 
 
-def fingerprint(layout: Layout, ids: np.ndarray) -> str | None:
+def fingerprint(project: ProjectPaths, ids: np.ndarray) -> str | None:
     """Return a digest that changes with the test images; None where they are not on this machine.
 
     It is made of the ids and the manifest; for a folder that was unpacked by hand, of each
     file's size and time.
     """
-    if not layout.images("test").is_dir():
+    if not project.images("test").is_dir():
         return None
     digest = hashlib.sha256(ids.tobytes())
-    manifest = layout.manifest("test")
+    manifest = project.manifest("test")
     if manifest.exists():
         digest.update(manifest.read_bytes())
         return digest.hexdigest()
-    for path in image_paths(layout, "test", ids):
+    for path in image_paths(project, "test", ids):
         try:
             status = os.stat(path)  # noqa: PTH116 - 300,000 times
         except FileNotFoundError:
@@ -76,7 +79,7 @@ def fingerprint(layout: Layout, ids: np.ndarray) -> str | None:
 
 
 def test_probabilities(
-    layout: Layout, run: Run, ids: np.ndarray, images: str | None, views: str
+    project: ProjectPaths, run: Run, ids: np.ndarray, images: str | None, views: str
 ) -> np.ndarray:
     """Return one run's probabilities float32 (n, 10), from its folder where they are there.
 
@@ -96,11 +99,11 @@ def test_probabilities(
             remove_reserved(_parts_folder(result))
             say(f"{run.name}: the predictions are there already, {result}.")
             return kept["probabilities"]
-        require_folder(layout, "test")
+        require_folder(project, "test")
         regular_file(result)  # a folder of that name is refused
         result.unlink(missing_ok=True)
         parts = _start_parts(result, key)
-        _predict_parts(layout, run, ids, views, parts)
+        _predict_parts(project, run, ids, views, parts)
         probabilities = np.concatenate([_read_part(file) for file in _part_files(parts, len(ids))])
         write_json(_key_file(result), key)
         write_probabilities(result, ids, probabilities)
@@ -148,7 +151,9 @@ def _read_part(file: Path) -> np.ndarray:
     return probabilities
 
 
-def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder: Path) -> None:
+def _predict_parts(
+    project: ProjectPaths, run: Run, ids: np.ndarray, views: str, folder: Path
+) -> None:
     """Write the parts that are missing, in one pass over their images."""
     files = _part_files(folder, len(ids))
     done = next((i for i, file in enumerate(files) if not file.exists()), len(files))
@@ -160,7 +165,7 @@ def _predict_parts(layout: Layout, run: Run, ids: np.ndarray, views: str, folder
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
         # From the first image on, so that where there is no cache yet, one comes to be.
-        batches = read_images(layout, "test", ids, BATCH_SIZE)
+        batches = read_images(project, "test", ids, BATCH_SIZE)
         for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
             require_finite(part[-1], run.weights_file)

@@ -93,7 +93,7 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
-class Plateau:
+class ReduceLROnPlateau:
     """Multiply the rate by `factor` after `patience` epochs without improvement.
 
     Improvement is a validation loss lower than the best by more than `min_delta`.
@@ -123,7 +123,7 @@ class ExponentialDecay:
 
 
 @dataclass(frozen=True)
-class Triangle:
+class TriangularSchedule:
     """Let the rate rise from `start` times its value to all of it, then fall to `end` times.
 
     Both are linear in the steps; `peak` is the part of all steps that the rise takes.
@@ -149,17 +149,17 @@ class Triangle:
 class SGD:
     """Stochastic gradient descent with Nesterov's momentum and coupled L2, for a mean loss.
 
-    Biases of batch normalisations get `bias_factor` times the rate and as much less L2.
+    Biases of batch normalisations get `bias_scaler` times the rate and as much less L2.
     """
 
     momentum: float
-    l2: float
-    bias_factor: float
+    weight_decay: float
+    bias_scaler: float
 
     def __post_init__(self) -> None:
         require_share("sgd.momentum", self.momentum)
-        require_not_negative("sgd.l2", self.l2)
-        require_positive("sgd.bias_factor", self.bias_factor)
+        require_not_negative("sgd.weight_decay", self.weight_decay)
+        require_positive("sgd.bias_scaler", self.bias_scaler)
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,12 @@ class Augmentation:
     """
 
     flip: str = "none"
-    shift: int = 0
+    translate: int = 0
     cutout: int = 0
 
     def __post_init__(self) -> None:
         require_one_of("flip", self.flip, FLIPS)
-        for key in ("shift", "cutout"):
+        for key in ("translate", "cutout"):
             value = getattr(self, key)
             require_number(f"augmentation.{key}", value, 0, IMAGE_SIZE - 1, whole=True)
 
@@ -236,13 +236,13 @@ class Recipe:
     sgd: SGD | None = None  # for sgd and muon
     muon: Muon | None = None
     early_stopping: EarlyStopping | None = None
-    plateau: Plateau | None = None
+    plateau: ReduceLROnPlateau | None = None
     exponential_decay: ExponentialDecay | None = None
-    schedule: Triangle | None = None
+    schedule: TriangularSchedule | None = None
     lookahead: Lookahead | None = None
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
-    whole_batches: bool = False  # leave out an epoch's last images where they fill no batch
+    drop_last: bool = False  # leave out an epoch's last images where they fill no batch
     whitening_bias_epochs: int | None = None  # then that of the layer "whitening" is frozen
     mixed_precision: bool = False  # where the hardware is faster with it
     xla: bool = False  # on a GPU
@@ -359,7 +359,7 @@ NETWORK_OPTIONS: dict[str, dict[str, Callable[[str, Any], None]]] = {
     "model3": {"widths": require_sizes, "dropouts": require_shares},
     "airbench": {
         "widths": require_sizes,
-        "convolutions": require_count,
+        "convs_per_block": require_count,
         "bn_momentum": require_share,
     },
 }
@@ -405,7 +405,7 @@ def model3() -> Recipe:
         batch_size=64,
         epochs=50,
         early_stopping=EarlyStopping(patience=5),
-        plateau=Plateau(factor=0.2),
+        plateau=ReduceLROnPlateau(factor=0.2),
     )
 
 
@@ -422,7 +422,7 @@ def model3_tuned_plateau() -> Recipe:
         batch_size=32,
         epochs=40,
         early_stopping=EarlyStopping(patience=5),
-        plateau=Plateau(factor=0.5),
+        plateau=ReduceLROnPlateau(factor=0.5),
     )
 
 
@@ -454,7 +454,7 @@ def airbench84() -> Recipe:
         muon=Muon(learning_rate=0.24, momentum=0.6),
         batch_size=512,
         epochs=2,
-        schedule=Triangle(start=1, peak=0, end=0),
+        schedule=TriangularSchedule(start=1, peak=0, end=0),
         lookahead=None,
         whitening_bias_epochs=0,
     )
@@ -472,12 +472,12 @@ def airbench94() -> Recipe:
         learning_rate=1.5,
         batch_size=1024,
         epochs=9.9,
-        sgd=SGD(momentum=0.85, l2=1.330e-3, bias_factor=64),
-        schedule=Triangle(start=0.2, peak=0.23, end=0.07),
+        sgd=SGD(momentum=0.85, weight_decay=1.330e-3, bias_scaler=64),
+        schedule=TriangularSchedule(start=0.2, peak=0.23, end=0.07),
         lookahead=Lookahead(),
         label_smoothing=0.2,
-        augmentation=Augmentation(flip="alternating", shift=2),
-        whole_batches=True,
+        augmentation=Augmentation(flip="alternating", translate=2),
+        drop_last=True,
         whitening_bias_epochs=3,
         mixed_precision=True,
         xla=True,
@@ -492,7 +492,7 @@ def airbench95() -> Recipe:
         name="airbench95",
         network_options={"widths": [128, 384, 384]},
         learning_rate=1.304,
-        sgd=SGD(momentum=0.85, l2=1.53e-3, bias_factor=64),
+        sgd=SGD(momentum=0.85, weight_decay=1.53e-3, bias_scaler=64),
         epochs=15,
     )
 
@@ -503,11 +503,11 @@ def airbench96() -> Recipe:
     return dataclasses.replace(
         recipe,
         name="airbench96",
-        network_options={"widths": [128, 384, 512], "convolutions": 3, "bn_momentum": 0.9},
+        network_options={"widths": [128, 384, 512], "convs_per_block": 3, "bn_momentum": 0.9},
         learning_rate=1.174,
-        sgd=SGD(momentum=0.85, l2=1.333e-3, bias_factor=64),
-        schedule=Triangle(start=0.2, peak=0.1, end=0),
-        augmentation=Augmentation(flip="alternating", shift=4, cutout=12),
+        sgd=SGD(momentum=0.85, weight_decay=1.333e-3, bias_scaler=64),
+        schedule=TriangularSchedule(start=0.2, peak=0.1, end=0),
+        augmentation=Augmentation(flip="alternating", translate=4, cutout=12),
         epochs=37,
     )
 

@@ -11,7 +11,7 @@ from kaggle_cifar.console import say
 from kaggle_cifar.data.labels import submission_ids
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import (
-    Layout,
+    ProjectPaths,
     explain_os_error,
     read_json,
     sync,
@@ -184,7 +184,9 @@ def salvage(api: Any, remote: Run, session: Session) -> None:
         say(str(error))
 
 
-def check(layout: Layout, run: Run, recipe: Recipe, options: RunOptions, predict: bool) -> None:
+def check(
+    project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, predict: bool
+) -> None:
     """Raise a UserError unless a downloaded run is what was asked for and can be used."""
     if not is_finished(run, fitted_before(run, recipe, options), options):
         raise UserError(f"What came from Kaggle as {run.name} is not a finished run.")
@@ -196,13 +198,13 @@ def check(layout: Layout, run: Run, recipe: Recipe, options: RunOptions, predict
         if len(np.unique(ids)) != validated or len(ids) != validated:
             raise UserError(f"{run.name} came with other validation images than it tells.")
     if predict:
-        check_predictions(layout, run)
+        check_predictions(project, run)
 
 
-def check_predictions(layout: Layout, run: Run) -> None:
+def check_predictions(project: ProjectPaths, run: Run) -> None:
     """Raise a UserError unless a run's predictions are its own, one for each test image."""
     file = run.probabilities_file("test", "plain")
-    rows, ids = read_probabilities(file), submission_ids(layout)
+    rows, ids = read_probabilities(file), submission_ids(project)
     if not np.array_equal(rows["id"], ids):
         raise UserError(
             f"The predictions that came from Kaggle are of {len(rows):,} images; those of the "

@@ -105,7 +105,7 @@ def zipped_source() -> bytes:
     return content.getvalue()
 
 
-def refuse_accelerator(name: str) -> None:
+def check_accelerator(name: str) -> None:
     """Raise a UserError unless `name` is a GPU that Kaggle still has, as far as is known."""
     if name in RETIRED:
         raise UserError(
@@ -117,7 +117,7 @@ def refuse_accelerator(name: str) -> None:
     require_one_of("accelerator", name, ACCELERATORS)
 
 
-def refuse_local_files(recipe: Recipe) -> None:
+def check_local_files(recipe: Recipe) -> None:
     """Raise a UserError when a recipe needs a file of this machine that Kaggle would not have.
 
     The package itself goes along, with all its networks.

@@ -7,13 +7,13 @@ from typing import Any
 
 from kaggle_cifar.console import say
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, lock, remove_if_only_lock
+from kaggle_cifar.files import ProjectPaths, lock, remove_if_only_lock
 from kaggle_cifar.kaggle.client import open_client
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.fetch import check, is_brought, publish
 from kaggle_cifar.remote.monitor import Log, follow, look
 from kaggle_cifar.remote.push import sent_session
-from kaggle_cifar.remote.script import refuse_accelerator, refuse_local_files
+from kaggle_cifar.remote.script import check_accelerator, check_local_files
 from kaggle_cifar.remote.sessions import (
     UNDER_WAY,
     Session,
@@ -24,12 +24,12 @@ from kaggle_cifar.remote.sessions import (
     remote_runs,
     start_anew,
 )
-from kaggle_cifar.training.loop import fitted_before, is_finished, refuse_contradictions
+from kaggle_cifar.training.loop import check_contradictions, fitted_before, is_finished
 from kaggle_cifar.training.run import Run, RunOptions, named_run
 
 
 def train_on_kaggle(
-    layout: Layout,
+    project: ProjectPaths,
     recipe: Recipe,
     name: str,
     options: RunOptions,
@@ -50,10 +50,10 @@ def train_on_kaggle(
         When Kaggle refuses or the training fails there, what comes back is not what was asked
         for, or the run exists here.
     """
-    refuse_contradictions(recipe, options)
-    refuse_accelerator(accelerator)
-    refuse_local_files(recipe)
-    run, remote = named_run(layout, name), remote_run(layout, name)
+    check_contradictions(recipe, options)
+    check_accelerator(accelerator)
+    check_local_files(recipe)
+    run, remote = named_run(project, name), remote_run(project, name)
     with lock(remote.folder, "training on Kaggle"):
         if is_here(run, recipe, options):
             forget(remote)
@@ -71,7 +71,7 @@ def train_on_kaggle(
             session, failure = follow(api, remote, session, log, sleep, clock)
             if is_brought(api, remote, session, failure, log):
                 try:
-                    check(layout, brought_run(remote), recipe, options, session.predict)
+                    check(project, brought_run(remote), recipe, options, session.predict)
                 except UserError as error:
                     raise UserError(
                         f"What came from Kaggle was not taken: {error} {start_anew(remote)}"
@@ -95,19 +95,19 @@ def is_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     return False
 
 
-def refuse_remote(layout: Layout, name: str) -> None:
+def check_remote(project: ProjectPaths, name: str) -> None:
     """Raise a UserError when the run `name` is under way on Kaggle."""
-    session = read_session(remote_run(layout, name))
+    session = read_session(remote_run(project, name))
     if session:
         raise UserError(
             f"The run {name} is trained on Kaggle ({session.state}). Follow it with --on kaggle, "
-            f"or choose another --name. {start_anew(remote_run(layout, name))}"
+            f"or choose another --name. {start_anew(remote_run(project, name))}"
         )
 
 
-def remote_sessions(layout: Layout) -> list[tuple[Run, Session]]:
+def remote_sessions(project: ProjectPaths) -> list[tuple[Run, Session]]:
     """Return the runs under way on Kaggle, each with its session, as far as Kaggle tells now."""
-    files = sorted(remote_runs(layout).glob("*/session.json"))
+    files = sorted(remote_runs(project).glob("*/session.json"))
     runs = [Run(file.parent) for file in files]
     sessions = [(run, session) for run in runs if (session := read_session(run))]
     if not any(session.state in UNDER_WAY for _, session in sessions):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from kaggle_cifar import competition
 
 if TYPE_CHECKING:
-    from kaggle_cifar.files import Layout
+    from kaggle_cifar.files import ProjectPaths
 
 # Where Kaggle has mounted a competition, below its folder of inputs, at one time or another.
 MOUNTS = (competition.SLUG, f"competitions/{competition.SLUG}")
@@ -158,23 +158,23 @@ def session(job: Job) -> int:
 
 def train_there(job: Job, root: Path, temporary: Path) -> None:
     """Train on what lies in `root`/input; all but the run itself goes to the temporary disk."""
-    from kaggle_cifar.files import Layout, from_json
+    from kaggle_cifar.files import ProjectPaths, from_json
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.recipes import Recipe
     from kaggle_cifar.training import loop
     from kaggle_cifar.training.run import RunOptions
 
-    layout = Layout(temporary / "data", root / "working", temporary / "submissions")
-    place_data(root / "input", layout, ["train", "test"] if job.predict else ["train"])
+    project = ProjectPaths(temporary / "data", root / "working", temporary / "submissions")
+    place_data(root / "input", project, ["train", "test"] if job.predict else ["train"])
     if job.resume:
         resume(root, job.name)
     recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
-    run = loop.train(layout, recipe, job.name, options)
+    run = loop.train(project, recipe, job.name, options)
     if job.predict:
-        predict.predict(layout, [run])
+        predict.predict(project, [run])
 
 
-def place_data(inputs: Path, layout: "Layout", splits: list[str]) -> None:
+def place_data(inputs: Path, project: "ProjectPaths", splits: list[str]) -> None:
     """Lay out the competition's files that are mounted below `inputs`, archives unpacked.
 
     Raises
@@ -183,12 +183,12 @@ def place_data(inputs: Path, layout: "Layout", splits: list[str]) -> None:
         When they are not there.
     """
     mounted = find_competition(inputs)
-    layout.raw.mkdir(parents=True)
+    project.raw.mkdir(parents=True)
     for name in (competition.TRAIN_LABELS, competition.SAMPLE_SUBMISSION):
         if (mounted / name).exists():
-            (layout.raw / name).symlink_to(mounted / name)
+            (project.raw / name).symlink_to(mounted / name)
     for split in splits:
-        place_images(mounted, layout, split)
+        place_images(mounted, project, split)
 
 
 def find_competition(inputs: Path) -> Path:
@@ -205,7 +205,7 @@ def find_competition(inputs: Path) -> Path:
     )
 
 
-def place_images(mounted: Path, layout: "Layout", split: str) -> None:
+def place_images(mounted: Path, project: "ProjectPaths", split: str) -> None:
     """Bring a split's images and their manifest into the layout, unpacked there or here."""
     from kaggle_cifar.data.extract import extract_split
     from kaggle_cifar.errors import UserError
@@ -213,38 +213,38 @@ def place_images(mounted: Path, layout: "Layout", split: str) -> None:
     archive = mounted / f"{split}.7z"
     for folder in (mounted / split, mounted / split / split):
         if next(folder.glob("*.png"), None):
-            layout.images(split).symlink_to(folder)
-            write_manifest(layout, split)
+            project.images(split).symlink_to(folder)
+            write_manifest(project, split)
             return
     if not archive.is_file():
         raise UserError(f"{mounted} holds neither {split}.7z nor images in {split}/.")
     if not shutil.which("7z"):
-        extract_split(layout, archive, split)
+        extract_split(project, archive, split)
         return
     print(f"Unpacking {archive.name} …", flush=True)
-    command = ["7z", "x", "-y", "-bd", f"-o{layout.data}", str(archive)]
+    command = ["7z", "x", "-y", "-bd", f"-o{project.data}", str(archive)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise UserError(f"{archive} could not be unpacked: {done.stderr.strip()[-300:]}")
-    write_manifest(layout, split)
+    write_manifest(project, split)
 
 
-def write_manifest(layout: "Layout", split: str) -> None:
+def write_manifest(project: "ProjectPaths", split: str) -> None:
     """Write the manifest that extraction would have written.
 
     The laptop's is the same, so that predictions made here are known there to be of its images.
     """
-    from kaggle_cifar.data.archive import Member
+    from kaggle_cifar.data.archive import ArchiveMember
     from kaggle_cifar.data.extract import manifest_csv
     from kaggle_cifar.data.images import read_file
     from kaggle_cifar.files import write_text
 
     members = {}
-    for path in layout.images(split).glob("*.png"):
+    for path in project.images(split).glob("*.png"):
         if path.stem.isdecimal():
             content = read_file(str(path))
-            members[int(path.stem)] = Member(len(content), zlib.crc32(content))
-    write_text(layout.manifest(split), manifest_csv(members))
+            members[int(path.stem)] = ArchiveMember(len(content), zlib.crc32(content))
+    write_text(project.manifest(split), manifest_csv(members))
     print(f"{len(members):,} images of {split} are there.", flush=True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.evaluation import analysis, plots
 from kaggle_cifar.evaluation.analysis import Judged
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import (
     SHOWN,
     Album,
@@ -51,7 +51,7 @@ class Suspects(NamedTuple):
     likeliest: list[Shown]
 
 
-def show_mistakes(layout: Layout, album: Album, judged: Judged) -> Mistakes:
+def show_mistakes(project: ProjectPaths, album: Album, judged: Judged) -> Mistakes:
     """Return where a run is wrong, drawn."""
     confusion = analysis.confusion_matrix(judged)
     precision, recall = analysis.precision_recall(confusion)
@@ -68,11 +68,11 @@ def show_mistakes(layout: Layout, album: Album, judged: Judged) -> Mistakes:
             f"least often, {CLASS_NAMES[recall.argmax()]} most often.",
         ),
         class_table(confusion, precision, recall),
-        show_surest(layout, album, judged),
+        show_surest(project, album, judged),
     )
 
 
-def show_surest(layout: Layout, album: Album, judged: Judged) -> list[Shown]:
+def show_surest(project: ProjectPaths, album: Album, judged: Judged) -> list[Shown]:
     """Return the gallery of the mistakes of the highest confidence."""
     rows = analysis.confident_mistakes(judged, SHOWN)
     lines = [
@@ -83,7 +83,7 @@ def show_surest(layout: Layout, album: Album, judged: Judged) -> list[Shown]:
         )
         for row in rows
     ]
-    return album.add_gallery("surest_mistakes", layout.images("train"), judged.ids[rows], lines)
+    return album.add_gallery("surest_mistakes", project.images("train"), judged.ids[rows], lines)
 
 
 def show_confidence(album: Album, judged: Judged) -> Confidence:
@@ -101,7 +101,7 @@ def show_confidence(album: Album, judged: Judged) -> Confidence:
     )
 
 
-def show_suspects(layout: Layout, album: Album, judged: Judged) -> Suspects:
+def show_suspects(project: ProjectPaths, album: Album, judged: Judged) -> Suspects:
     """Return the labels that are likely wrong, those of the surest mistakes left aside."""
     rows, likely = analysis.likely_label_errors(judged)
     others = ~np.isin(rows, analysis.confident_mistakes(judged, SHOWN))
@@ -115,7 +115,7 @@ def show_suspects(layout: Layout, album: Album, judged: Judged) -> Suspects:
         for row, label in zip(shown, classes, strict=True)
     ]
     gallery = album.add_gallery(
-        "likely_label_errors", layout.images("train"), judged.ids[shown], lines
+        "likely_label_errors", project.images("train"), judged.ids[shown], lines
     )
     return Suspects(len(rows), len(judged), int((~others).sum()), gallery)
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from kaggle_cifar.console import say, table
-from kaggle_cifar.files import Layout, lock
+from kaggle_cifar.files import ProjectPaths, lock
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.components import BETWEEN, require_own_page, write_page
 from kaggle_cifar.report.data_view import describe_data
@@ -16,7 +16,7 @@ from kaggle_cifar.training.run import Run, all_runs
 LONGEST_NAME = 120  # characters of a folder's name
 
 
-def report(layout: Layout, runs: Sequence[Run]) -> None:
+def report(project: ProjectPaths, runs: Sequence[Run]) -> None:
     """Write each run's page with its figures, that of several runs, and the index of all.
 
     What a run lacks, its page says; nothing is computed anew.
@@ -28,23 +28,23 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
     UserError
         When a folder cannot be written, or another report is at work.
     """
-    index = layout.runs / "index.html"
-    folder = layout.runs / comparison_name([run.name for run in runs])
+    index = project.runs / "index.html"
+    folder = project.runs / comparison_name([run.name for run in runs])
     pages = [run.folder / "report.html" for run in runs] + [folder / "report.html", index]
-    with lock(layout.runs, "report"):
+    with lock(project.runs, "report"):
         for page in pages:
             require_own_page(page)
-        data = describe_data(layout)
-        found = [read_run(layout, run) for run in runs]
+        data = describe_data(project)
+        found = [read_run(project, run) for run in runs]
         for part in found:
-            write_page(part.run.folder / "report.html", run_page(layout, part, data))
+            write_page(part.run.folder / "report.html", run_page(project, part, data))
             for sentence in part.missing:
                 say(f"  {sentence}")
         if len(found) > 1:
             write_page(folder / "report.html", comparison_page(folder, found))
             say(accuracies_table(found))
-        everything = [read_summary(layout, run) for run in all_runs(layout)]
-        write_page(index, index_page(layout, everything, data))
+        everything = [read_summary(project, run) for run in all_runs(project)]
+        write_page(index, index_page(project, everything, data))
 
 
 def comparison_name(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from kaggle_cifar import __version__
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import BusyError, Layout
+from kaggle_cifar.files import BusyError, ProjectPaths
 from kaggle_cifar.ownership import RESERVED
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Cluster:
     gpus: float | None = None
 
     @contextmanager
-    def connected(self, layout: Layout) -> Iterator[dict[str, float]]:
+    def connected(self, project: ProjectPaths) -> Iterator[dict[str, float]]:
         """Join the cluster, or start Ray here; yield what a training gets, in Ray's names.
 
         Raises
@@ -61,7 +61,7 @@ class Cluster:
         import ray
 
         try:
-            refuse_unfit_nodes(layout)
+            check_unfit_nodes(project)
             yield self._share()
         finally:
             ray.shutdown()
@@ -103,7 +103,7 @@ def start_ray(address: str | None) -> None:
     import ray
 
     if address and re.fullmatch(r"[^/]+:\d+", address):
-        refuse_unreachable(address)
+        check_unreachable(address)
     try:
         ray.init(
             address or "local",
@@ -115,7 +115,7 @@ def start_ray(address: str | None) -> None:
         raise UserError(f"Ray cannot join the cluster {address}: {error}") from None
 
 
-def refuse_unreachable(address: str) -> None:
+def check_unreachable(address: str) -> None:
     """Raise a UserError where nothing listens at "host:port"; Ray itself would try for a minute."""
     host, _, port = address.rpartition(":")
     try:
@@ -127,13 +127,13 @@ def refuse_unreachable(address: str) -> None:
         ) from None
 
 
-def refuse_unfit_nodes(layout: Layout) -> None:
+def check_unfit_nodes(project: ProjectPaths) -> None:
     """Raise a UserError if a node has other versions than this one, or does not see its files."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    layout.runs.mkdir(parents=True, exist_ok=True)
-    token = layout.runs / f"{NODE_CHECK}-{uuid.uuid4().hex}"
+    project.runs.mkdir(parents=True, exist_ok=True)
+    token = project.runs / f"{NODE_CHECK}-{uuid.uuid4().hex}"
     token.touch()
     try:
         look = ray.remote(num_cpus=0, max_retries=0)(describe_node)
@@ -141,10 +141,10 @@ def refuse_unfit_nodes(layout: Layout) -> None:
         answers = {
             node: look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote([token, layout.raw])
+            ).remote([token, project.raw])
             for node in nodes
         }
-        own = describe_node([token, layout.raw])
+        own = describe_node([token, project.raw])
         for node, answer in answers.items():
             where = nodes[node]["NodeManagerHostname"]
             try:

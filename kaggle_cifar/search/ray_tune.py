@@ -28,7 +28,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import BusyError, Layout, read_json, write_json
+from kaggle_cifar.files import BusyError, ProjectPaths, read_json, write_json
 from kaggle_cifar.ownership import RESERVED, remove_reserved
 from kaggle_cifar.search.cluster import TRIES, last_line, patiently, retry_message, use_given_share
 from kaggle_cifar.search.search_space import Draw, Setting, Space
@@ -48,10 +48,10 @@ Note = Callable[[str], None]  # is given a line for the user
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchConfig:
     """All that decides a search."""
 
-    layout: Layout  # absolute, on storage that all nodes see
+    project: ProjectPaths  # absolute, on storage that all nodes see
     name: str
     space: Space | Draw
     sampler: str
@@ -62,18 +62,18 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Where Tune keeps what it needs while it runs; removed afterwards."""
-        return self.layout.runs / self.name / f"{RESERVED}.tune"
+        return self.project.runs / self.name / f"{RESERVED}.tune"
 
     @property
     def journal(self) -> Path:
         """The trials that were begun."""
-        return self.layout.runs / self.name / "trials.json"
+        return self.project.runs / self.name / "trials.json"
 
 
 class Trial(tune.Trainable):
     """A run, trained an epoch a step in a process that several trials use after each other."""
 
-    def setup(self, config: dict[str, Any], plan: Plan) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], plan: SearchConfig) -> None:  # type: ignore[override]
         """Begin the first trial of this process."""
         use_given_share()
         self.plan = plan
@@ -81,7 +81,7 @@ class Trial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         plan, name = self.plan, self.trial_name
-        self.run = Run(plan.layout.runs / name)
+        self.run = Run(plan.project.runs / name)
         self.error: UserError | None = None
         try:
             setting = plan.space.read(config)
@@ -92,7 +92,7 @@ class Trial(tune.Trainable):
 
     def _open(self) -> None:
         plan = self.plan
-        self.epochs = train_by_epochs(plan.layout, self.recipe, self.run.name, plan.options)
+        self.epochs = train_by_epochs(plan.project, self.recipe, self.run.name, plan.options)
 
     def _train_epoch(self) -> dict[str, Any]:
         """Return the next epoch's row, or the last one's of a run that has ended."""
@@ -191,7 +191,7 @@ def read_journal(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def run_trials(
-    plan: Plan,
+    plan: SearchConfig,
     resources: Mapping[str, float],
     time_budget: float | None,
     watch: Watch,
@@ -233,7 +233,7 @@ def run_trials(
 
 
 def new_tuner(
-    plan: Plan,
+    plan: SearchConfig,
     trainable: Any,
     points: list[dict[str, Any]],
     time_budget: float | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.console import LiveTable, say, table
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout, lock, read_json, write_json, write_record, write_text
+from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json, write_record, write_text
 from kaggle_cifar.ownership import MARK, require_own_folder
 from kaggle_cifar.search.cluster import Cluster, require_ray, run_tasks
 from kaggle_cifar.search.plots import draw_importances, draw_optimisation, draw_trials
@@ -20,7 +20,7 @@ from kaggle_cifar.training.run import Run, RunOptions, named_run
 from kaggle_cifar.training.run_table import describe_standing
 
 if TYPE_CHECKING:
-    from kaggle_cifar.search.ray_tune import Plan
+    pass
 
 WITHOUT_RAY = (
     "The trials are trained one after the other. With pip install 'kaggle-cifar[search]', they "
@@ -32,7 +32,7 @@ Trials = dict[str, tuple[Setting, str | None]]  # settings by the run's name, an
 
 
 def search(
-    layout: Layout,
+    project: ProjectPaths,
     name: str,
     space: Space | Draw,
     sampler: str,
@@ -52,7 +52,7 @@ def search(
     UserError when `name` is a search with other settings, when every trial failed, or the cluster
     is unfit.
     """
-    folder = named_run(layout, name).folder
+    folder = named_run(project, name).folder
     with lock(folder, "search"):
         require_own_folder(folder, "search")
         write_record(folder / MARK, "search", {"name": name})
@@ -60,14 +60,14 @@ def search(
         options = dataclasses.replace(options, search=name)
         if isinstance(space, Draw) and not cluster.address and not find_spec("ray"):
             say(WITHOUT_RAY)
-            found = train_in_turn(layout, name, space, options)
+            found = train_in_turn(project, name, space, options)
         else:
             require_ray()
-            from kaggle_cifar.search.ray_tune import Plan
+            from kaggle_cifar.search.ray_tune import SearchConfig
 
-            plan = Plan(layout.absolute(), name, space, sampler, trials, options)
+            plan = SearchConfig(project.absolute(), name, space, sampler, trials, options)
             found = train_on_ray(plan, cluster, time_budget)
-        return report(layout, name, space, found)
+        return report(project, name, space, found)
 
 
 def describe_search(
@@ -91,38 +91,38 @@ def describe_search(
         )
 
 
-def train_in_turn(layout: Layout, name: str, draw: Draw, options: RunOptions) -> Trials:
+def train_in_turn(project: ProjectPaths, name: str, draw: Draw, options: RunOptions) -> Trials:
     """Train one trial after the other in this process."""
     found: Trials = {}
     for number, setting in enumerate(draw.settings, start=1):
         say(f"Trial {number} of {len(draw.settings)}: {describe(setting)}")
         trial = f"{name}-trial{number}"
-        train(layout, draw.apply(setting, trial), trial, options)
+        train(project, draw.apply(setting, trial), trial, options)
         found[trial] = setting, None
     return found
 
 
-def train_on_ray(plan: "Plan", cluster: Cluster, time_budget: float | None) -> Trials:
+def train_on_ray(plan: "SearchConfig", cluster: Cluster, time_budget: float | None) -> Trials:
     """Train as many trials at once as there is room for; measure those that were stopped."""
     from kaggle_cifar.search.ray_tune import run_trials
 
     live = LiveTable()
-    show = functools.partial(show_trials, plan.layout, live)
-    with cluster.connected(plan.layout) as share:
+    show = functools.partial(show_trials, plan.project, live)
+    with cluster.connected(plan.project) as share:
         found = run_trials(plan, share, time_budget, show, live.say)
-        runs = [Run(plan.layout.runs / trial) for trial in found]
+        runs = [Run(plan.project.runs / trial) for trial in found]
         stopped = [run for run in runs if not run.finished and run.read_history()]
         if stopped:
             live.say(f"Stopped early: {len(stopped)}. Measuring what they reached.")
-        tasks = {run.name: (end_early, (plan.layout, run)) for run in stopped}
+        tasks = {run.name: (end_early, (plan.project, run)) for run in stopped}
         run_tasks(tasks, share, lambda: show(list(found)), live.say)
     live.clear()
     return found
 
 
-def show_trials(layout: Layout, live: LiveTable, names: Sequence[str]) -> None:
+def show_trials(project: ProjectPaths, live: LiveTable, names: Sequence[str]) -> None:
     """Show how the trials of these names stand."""
-    live.show(lambda: describe_standing([Run(layout.runs / name) for name in names]))
+    live.show(lambda: describe_standing([Run(project.runs / name) for name in names]))
 
 
 def describe(setting: Setting) -> str:
@@ -130,14 +130,14 @@ def describe(setting: Setting) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in setting.items())
 
 
-def report(layout: Layout, name: str, space: Space | Draw, trials: Trials) -> Run:
+def report(project: ProjectPaths, name: str, space: Space | Draw, trials: Trials) -> Run:
     """Write the figures, the results and the best recipe; print the table; return the best run."""
     import pandas as pd
 
-    folder = layout.runs / name
+    folder = project.runs / name
     rows, runs, settings = [], [], []
     for trial, (setting, error) in trials.items():
-        run = Run(layout.runs / trial)
+        run = Run(project.runs / trial)
         if run.finished:
             runs.append(run)
             settings.append(setting)

@@ -8,9 +8,9 @@ import numpy as np
 from kaggle_cifar.console import LiveTable, say
 from kaggle_cifar.data.dataset import check_split
 from kaggle_cifar.data.labels import labels_of
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities, standard_error, write_probabilities
-from kaggle_cifar.prediction.ensemble import Member, validation_probabilities
+from kaggle_cifar.prediction.ensemble import EnsembleMember, validation_probabilities
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.search.cluster import Cluster, run_tasks
 from kaggle_cifar.training.loop import train
@@ -19,7 +19,7 @@ from kaggle_cifar.training.run_table import describe_standing, mean_and_spread
 
 
 def train_seeds(
-    layout: Layout,
+    project: ProjectPaths,
     recipe: Recipe,
     name: str,
     options: RunOptions,
@@ -32,7 +32,7 @@ def train_seeds(
     Raises as `training.train`; called again, it goes on where it was.
     """
     jobs = {f"{name}-seed{seed}": dataclasses.replace(options, seed=seed) for seed in range(count)}
-    runs = train_all(layout, recipe, jobs, tensorboard, cluster)
+    runs = train_all(project, recipe, jobs, tensorboard, cluster)
     if count > 1 and options.validation != "none":
         accuracies = [run.read_validation_accuracy() for run in runs]
         say(f"{name}, {count} seeds: {mean_and_spread(accuracies)}.")
@@ -40,7 +40,7 @@ def train_seeds(
 
 
 def train_folds(
-    layout: Layout,
+    project: ProjectPaths,
     recipe: Recipe,
     name: str,
     options: RunOptions,
@@ -55,15 +55,15 @@ def train_folds(
     goes on where it was.
     """
     folds = [f"fold{number}of{count}" for number in range(1, count + 1)]
-    check_split(layout, options.limit, folds[-1])  # the smallest part
-    path = layout.runs / f"{name}-{count}folds.npy"
+    check_split(project, options.limit, folds[-1])  # the smallest part
+    path = project.runs / f"{name}-{count}folds.npy"
     if path.exists():
         read_probabilities(path)  # raises, before it is replaced, unless it is such a file
     jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
-    runs = train_all(layout, recipe, jobs, tensorboard, cluster)
-    rows = validation_probabilities(Member(name, tuple(runs)), "plain")
+    runs = train_all(project, recipe, jobs, tensorboard, cluster)
+    rows = validation_probabilities(EnsembleMember(name, tuple(runs)), "plain")
     write_probabilities(path, rows["id"], rows["probabilities"])
-    truth = labels_of(layout, rows["id"])
+    truth = labels_of(project, rows["id"])
     accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == truth))
     error = standard_error(accuracy, len(rows))
     say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
@@ -71,7 +71,7 @@ def train_folds(
 
 
 def train_all(
-    layout: Layout,
+    project: ProjectPaths,
     recipe: Recipe,
     jobs: Mapping[str, RunOptions],
     tensorboard: bool,
@@ -79,13 +79,15 @@ def train_all(
 ) -> list[Run]:
     """Train a run for each name and its options, one after the other or on a cluster."""
     if not cluster:
-        return [train(layout, recipe, name, options, tensorboard) for name, options in jobs.items()]
-    layout = layout.absolute()
-    runs = [named_run(layout, name) for name in jobs]
+        return [
+            train(project, recipe, name, options, tensorboard) for name, options in jobs.items()
+        ]
+    project = project.absolute()
+    runs = [named_run(project, name) for name in jobs]
     live = LiveTable()
-    with cluster.connected(layout) as share:
+    with cluster.connected(project) as share:
         tasks = {
-            name: (train, (layout, recipe, name, options, tensorboard))
+            name: (train, (project, recipe, name, options, tensorboard))
             for name, options in jobs.items()
         }
         run_tasks(tasks, share, lambda: live.show(lambda: describe_standing(runs)), live.say)

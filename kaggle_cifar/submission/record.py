@@ -16,7 +16,7 @@ from typing import Any
 from kaggle_cifar import files, ownership
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED, ForeignPathError, regular_file
 from kaggle_cifar.recipes import NAME
 
@@ -107,7 +107,7 @@ def require_csv_path(path: Path) -> Path:
     return target
 
 
-def require_output(layout: Layout, path: Path) -> None:
+def require_output(project: ProjectPaths, path: Path) -> None:
     """Raise a UserError unless `predict` may write a CSV and its record to `path`.
 
     Raises
@@ -118,14 +118,14 @@ def require_output(layout: Layout, path: Path) -> None:
         When something that is no CSV, or no record, is in the way.
     """
     target = require_csv_path(path)
-    homes = [folder.resolve() for folder in (layout.submissions, layout.data, layout.runs)]
+    homes = [folder.resolve() for folder in (project.submissions, project.data, project.runs)]
     around = [home for home in homes if target.is_relative_to(home)]
     # The innermost folder counts: the submissions may be in a folder inside the data.
     if around and max(around, key=lambda home: len(home.parts)) != homes[0]:
         raise CsvNameError(
             path,
             f"{path} is in a folder of data or runs, which is no place for a submission. "
-            f"Choose a file in {layout.submissions}, for instance.",
+            f"Choose a file in {project.submissions}, for instance.",
         )
     read_record(path)
 

@@ -18,7 +18,7 @@ from kaggle_cifar.console import duration, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.keras_cifar10 import source_file
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import TIMEOUT, call, open_client, status_of
 from kaggle_cifar.submission.record import (
     AT_KAGGLE,
@@ -118,7 +118,7 @@ class Patience:
 
 def submit(
     path: Path,
-    layout: Layout,
+    project: ProjectPaths,
     message: str | None = None,
     wait_seconds: float | None = None,
     *,
@@ -144,13 +144,13 @@ def submit(
     UserError
         When Kaggle refuses the request or the time is over.
     """
-    refuse_public_data(layout)
+    check_public_data(project)
     require_csv_path(path)
-    refuse_faults(path, layout)
+    check_faults(path, project)
     patience = Patience(sleep, clock)
     with files.lock_file(path, "submission"):
         api = open_client()
-        record = submit_once(api, path, layout, message or path.name, again, patience)
+        record = submit_once(api, path, project, message or path.name, again, patience)
         if state_of(record) is State.ERROR:
             raise RefusedCsvError(path, record)
         if wait_seconds is None:
@@ -158,19 +158,19 @@ def submit(
         return wait_for_scores(api, path, record["ref"], wait_seconds, patience)
 
 
-def refuse_public_data(layout: Layout) -> None:
+def check_public_data(project: ProjectPaths) -> None:
     """Raise a UserError when the data is the public CIFAR-10 instead of Kaggle's."""
-    if source_file(layout).exists():
+    if source_file(project).exists():
         raise UserError(
-            f"Nothing was submitted: {layout.data} holds the public CIFAR-10 from keras.datasets. "
+            f"Nothing was submitted: {project.data} holds the public CIFAR-10 from keras.datasets. "
             "Its test images have other ids than Kaggle's, and their labels are public: it is for "
             "trying things out. Download Kaggle's files to another --data-dir and predict those."
         )
 
 
-def refuse_faults(path: Path, layout: Layout) -> None:
+def check_faults(path: Path, project: ProjectPaths) -> None:
     """Raise a FaultyCsvError if Kaggle is known to refuse a CSV; print what it may refuse."""
-    result = check(path, labels.expected_ids(layout))
+    result = check(path, labels.expected_ids(project))
     if result.faults:
         raise FaultyCsvError(path, result.faults)
     for warning in result.warnings:
@@ -178,7 +178,7 @@ def refuse_faults(path: Path, layout: Layout) -> None:
 
 
 def submit_once(
-    api: Any, path: Path, layout: Layout, message: str, again: bool, patience: Patience
+    api: Any, path: Path, project: ProjectPaths, message: str, again: bool, patience: Patience
 ) -> dict[str, Any]:
     """Submit a CSV, unless this very content was submitted before; return its record."""
     digest = digest_of(path)
@@ -199,7 +199,7 @@ def submit_once(
         say(f"{path} was submitted already, with the reference {record_value(path, 'ref')}.")
         return record
     if not again:
-        require_new_content(path, digest, layout)
+        require_new_content(path, digest, project)
     upload_token = call(upload, api, path, doing=f"Uploading {path}", timeout=PATIENT)
     if digest_of(path) != digest:
         raise UserError(f"{path} changed during its upload. Nothing was submitted. Run this again.")
@@ -208,7 +208,7 @@ def submit_once(
     record = start_sending(path, digest, message=message, token=token, submitted_at=now)
     try:
         if not again:  # once more: another process may be sending the same content
-            require_new_content(path, digest, layout, own_token=token)
+            require_new_content(path, digest, project, own_token=token)
     except AlreadySubmittedError:
         change_state(path, State.NOT_SENT, submitted_at=None)
         raise
@@ -223,12 +223,14 @@ def record_value(path: Path, key: str) -> Any:
     return record[key]
 
 
-def require_new_content(path: Path, digest: str, layout: Layout, own_token: str = "") -> None:
+def require_new_content(
+    path: Path, digest: str, project: ProjectPaths, own_token: str = ""
+) -> None:
     """Raise an AlreadySubmittedError if a record has a submission of this content.
 
     The records of the submissions' folder and of the CSV's own count, whatever the name.
     """
-    for folder in {layout.submissions.resolve(), path.resolve().parent}:
+    for folder in {project.submissions.resolve(), path.resolve().parent}:
         entries, problems = all_entries(folder)
         for problem in problems:
             say(f"Warning: {problem}")

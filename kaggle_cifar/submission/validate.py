@@ -14,7 +14,7 @@ from kaggle_cifar import __version__, competition, files
 from kaggle_cifar.console import say
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import Layout
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.submission.record import (
     HOW_TO_GET_ONE,
@@ -80,7 +80,7 @@ class SubmittedCsvError(UserError):
 
 
 def choose_output(
-    layout: Layout, runs: Sequence[str], views: str, weighted: bool, output: Path | None
+    project: ProjectPaths, runs: Sequence[str], views: str, weighted: bool, output: Path | None
 ) -> Path:
     """Return the CSV to write the predictions of `runs` to, before any work is done.
 
@@ -93,8 +93,8 @@ def choose_output(
     if len(stem) > LONGEST_STEM:
         stem = f"{len(runs)}-runs-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
     suffix = ("" if views == "plain" else f"-{views}") + ("-weighted" if weighted else "")
-    path = output or layout.submissions / f"{stem}{suffix}.csv"
-    require_output(layout, path)
+    path = output or project.submissions / f"{stem}{suffix}.csv"
+    require_output(project, path)
     return path
 
 
@@ -506,5 +506,5 @@ def read_solution(path: Path) -> list[tuple[int, str, str]]:
                 "class's name, Usage is Public, Private or Ignored."
             )
         rows.append((int(image_id), label, usage))
-    labels.refuse_doubled_ids(path, [image_id for image_id, _, _ in rows])
+    labels.check_doubled_ids(path, [image_id for image_id, _, _ in rows])
     return rows

@@ -27,7 +27,7 @@ class BatchSource:
 
         self._count, self._seed = len(data), seed
         self._batch_size = min(recipe.batch_size, len(data))
-        self._whole_batches = recipe.whole_batches
+        self._drop_last = recipe.drop_last
         self._augmentation = recipe.augmentation
         self._fill = data.pixels.mean(axis=(0, 1, 2)).round().astype(np.uint8)
         with tf.device("CPU"):
@@ -37,7 +37,7 @@ class BatchSource:
     @property
     def steps(self) -> int:
         """The number of batches of an epoch."""
-        if self._whole_batches:
+        if self._drop_last:
             return self._count // self._batch_size
         return -(-self._count // self._batch_size)
 
@@ -78,13 +78,15 @@ class BatchSource:
         varied = self._augmentation
         if varied is None:
             return ()
-        shifts = rng.integers(-varied.shift, varied.shift, (self._count, 2), endpoint=True)
+        translations = rng.integers(
+            -varied.translate, varied.translate, (self._count, 2), endpoint=True
+        )
         corners = rng.integers(0, IMAGE_SIZE - varied.cutout, (self._count, 2), endpoint=True)
         mirrored = rng.random(self._count) < (0.5 if varied.flip == "random" else 0)
         if varied.flip == "alternating":
             first = np.random.default_rng(self._seed).random(self._count) < 0.5
             mirrored = (first ^ (epoch % 2 == 1))[order]
-        return shifts.astype(np.int32), mirrored, corners.astype(np.int32)
+        return translations.astype(np.int32), mirrored, corners.astype(np.int32)
 
     def _gather(
         self, rows: "tf.Tensor", *draws: "tf.Tensor"
@@ -93,15 +95,17 @@ class BatchSource:
 
         pixels = tf.gather(self._pixels, rows)
         if self._augmentation:
-            shifts, mirrored, corners = draws
-            pixels = move_and_mirror(pixels, shifts, mirrored)
+            translations, mirrored, corners = draws
+            pixels = move_and_mirror(pixels, translations, mirrored)
             if self._augmentation.cutout:
                 pixels = cut_out(pixels, corners, self._augmentation.cutout, self._fill)
         weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
         return pixels, tf.gather(self._labels, rows), weights
 
 
-def move_and_mirror(pixels: "tf.Tensor", shifts: "tf.Tensor", mirrored: "tf.Tensor") -> "tf.Tensor":
+def move_and_mirror(
+    pixels: "tf.Tensor", translations: "tf.Tensor", mirrored: "tf.Tensor"
+) -> "tf.Tensor":
     """Return images uint8 (n, 32, 32, 3), each seen through a window that is moved.
 
     `shifts` int32 (n, 2) are the window's pixels down and to the right; beyond its edges the
@@ -110,8 +114,8 @@ def move_and_mirror(pixels: "tf.Tensor", shifts: "tf.Tensor", mirrored: "tf.Tens
     import tensorflow as tf
 
     places = tf.range(IMAGE_SIZE)
-    rows = _reflect(places + shifts[:, :1])
-    columns = _reflect(places + shifts[:, 1:])
+    rows = _reflect(places + translations[:, :1])
+    columns = _reflect(places + translations[:, 1:])
     columns = tf.where(mirrored[:, None], IMAGE_SIZE - 1 - columns, columns)
     # One gather of whole pixels moves a batch at once.
     flat = tf.reshape(pixels, (-1, IMAGE_SIZE * IMAGE_SIZE, pixels.shape[-1]))

@@ -10,7 +10,7 @@ from kaggle_cifar.recipes import Recipe
 
 
 @dataclass
-class EpochControl:
+class EpochSchedule:
     """The rate and stopping of a recipe, with all that must survive a restart.
 
     The rules are those of Keras' `EarlyStopping`, `ReduceLROnPlateau` and

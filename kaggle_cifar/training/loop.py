@@ -25,7 +25,7 @@ from kaggle_cifar.data.dataset import (
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.evaluation.plots import draw_curves
 from kaggle_cifar.files import (
-    Layout,
+    ProjectPaths,
     atomic_write,
     lock,
     read_json,
@@ -42,7 +42,7 @@ from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.tensorflow_setup import describe_environment, dtype_policy, start_tensorflow
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
-from kaggle_cifar.training.epoch_schedule import EpochControl
+from kaggle_cifar.training.epoch_schedule import EpochSchedule
 from kaggle_cifar.training.run import Run, RunOptions, named_run
 from kaggle_cifar.training.tensorboard import write_events
 
@@ -73,7 +73,7 @@ class Interrupted(Exception):
 
 
 def train(
-    layout: Layout, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
+    project: ProjectPaths, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
 ) -> Run:
     """Train `recipe` to its end as the run `name`, going on with an unfinished one.
 
@@ -89,22 +89,22 @@ def train(
     Interrupted
         On SIGINT or SIGTERM, after the state is saved.
     """
-    for _ in train_by_epochs(layout, recipe, name, options, tensorboard):
+    for _ in train_by_epochs(project, recipe, name, options, tensorboard):
         pass
-    return named_run(layout, name)
+    return named_run(project, name)
 
 
 def train_by_epochs(
-    layout: Layout, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
+    project: ProjectPaths, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
 ) -> Generator[dict[str, Any]]:
     """Train as `train` does; yield each epoch's row of the history, the last when all is done.
 
     Closed before its end, the iterator leaves the run unfinished, its state saved. Of a run that
     is finished already it yields nothing.
     """
-    refuse_contradictions(recipe, options)
+    check_contradictions(recipe, options)
     started = time.monotonic()
-    run = named_run(layout, name)
+    run = named_run(project, name)
     run.require_own_folder()
     with lock(run.folder, "training"), telling_of_memory(recipe):
         recipe = fitted_before(run, recipe, options)
@@ -115,8 +115,8 @@ def train_by_epochs(
                 write_events(run.events_folder, run.read_history(), run.started)
             say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
             return
-        training, digest = _prepare(layout, run, recipe, options, tensorboard)
-        training.refuse_too_large()
+        training, digest = _prepare(project, run, recipe, options, tensorboard)
+        training.check_too_large()
         if options.time_budget and not run.recipe_file.exists():
             training.fit_into(options.time_budget - (time.monotonic() - started))
         _describe_run(run, training.recipe, options, digest)
@@ -126,31 +126,31 @@ def train_by_epochs(
         yield training.history[-1]
 
 
-def end_early(layout: Layout, run: Run) -> None:
+def end_early(project: ProjectPaths, run: Run) -> None:
     """Make what an unfinished run has reached its result.
 
     Raises as `train`.
     """
     with lock(run.folder, "training"):
-        training, _ = _prepare(layout, run, *run.read_recipe())
+        training, _ = _prepare(project, run, *run.read_recipe())
         training.finish()
 
 
 def _prepare(
-    layout: Layout, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
+    project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
 ) -> tuple["Training", str]:
     """Start TensorFlow and read the data; return the training where it stands, the data's hash."""
-    check_split(layout, options.limit, options.validation)
+    check_split(project, options.limit, options.validation)
     strategy = start_tensorflow()
     policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
-    data = load_training_set(layout, options.limit)
+    data = load_training_set(project, options.limit)
     digest = _digest(data)
-    _refuse_changed_data(run, digest)
+    _check_changed_data(run, digest)
     with strategy.scope():
         return Training(run, recipe, options, data, strategy, policy, tensorboard), digest
 
 
-def refuse_contradictions(recipe: Recipe, options: RunOptions) -> None:
+def check_contradictions(recipe: Recipe, options: RunOptions) -> None:
     """Raise a UserError when a recipe cannot be trained with these options."""
     if options.validation == "none" and (recipe.early_stopping or recipe.plateau):
         raise UserError(
@@ -195,7 +195,7 @@ def _differences(there: Recipe | RunOptions, asked: Recipe | RunOptions) -> list
     ]
 
 
-def _refuse_changed_data(run: Run, digest: str) -> None:
+def _check_changed_data(run: Run, digest: str) -> None:
     if run.recipe_file.exists() and read_json(run.recipe_file).get("data_sha256") != digest:
         raise UserError(
             f"The training images or labels have changed since {run.folder} was started. "
@@ -254,7 +254,7 @@ class Training:
         self.optimizer.build(self.model.trainable_variables)
         self.lookahead = optimizers.Lookahead(self.model.variables) if recipe.lookahead else None
 
-        self.control = EpochControl(recipe.learning_rate)
+        self.control = EpochSchedule(recipe.learning_rate)
         self.history: list[dict[str, Any]] = []
         self.epoch = self.step = 0  # the next to be done, both from zero
         self.totals = np.zeros(3, np.float32)  # of the epoch so far: loss, correct, images
@@ -265,7 +265,7 @@ class Training:
         self._train_step = self._compile_train_step()
         self._evaluate_step = self._compile_evaluate_step()
         self._last_saved = time.monotonic()
-        self._estimate = Estimate(self.source.images(self.source.steps), recipe.epochs)
+        self._estimate = RuntimeEstimator(self.source.images(self.source.steps), recipe.epochs)
 
     # The state
 
@@ -291,7 +291,7 @@ class Training:
     def _set_state(self, state: dict[str, Any], arrays: dict[str, list[np.ndarray]]) -> None:
         self.epoch, self.step = state["epoch"], state["step"]
         self.epoch_seconds, self.history = state["epoch_seconds"], state["history"]
-        self.control = EpochControl(**state["control"])
+        self.control = EpochSchedule(**state["control"])
         self.totals = arrays["totals"][0]
         self.best_weights = arrays.get("best_weights", [])
         _assign(self.model.variables, arrays["model"])
@@ -332,7 +332,7 @@ class Training:
 
     # Before the first step
 
-    def refuse_too_large(self) -> None:
+    def check_too_large(self) -> None:
         """Raise a UserError where a batch of this recipe cannot fit into the memory.
 
         A GPU's free memory is not known before it runs out: then `telling_of_memory` does it.
@@ -381,7 +381,7 @@ class Training:
             )
         epochs = steps / self.source.steps if steps < self.total_steps else self.recipe.epochs
         self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
-        self._estimate = Estimate(self.source.images(self.source.steps), epochs)
+        self._estimate = RuntimeEstimator(self.source.images(self.source.steps), epochs)
         say(
             f"{self.source.images(1) / step:,.0f} images/s: {epochs:.4g} epochs of "
             f"{self.recipe.name} fit into the time budget."
@@ -717,7 +717,7 @@ class Training:
         return round(3 * models.flops(self.model) * images / 1e15, 4)
 
 
-class Estimate:
+class RuntimeEstimator:
     """Tells once, after the first seconds, how long the training will take."""
 
     def __init__(self, images: int, epochs: float) -> None:

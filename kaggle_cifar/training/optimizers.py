@@ -45,12 +45,16 @@ class NesterovSGD(keras.optimizers.Optimizer):
     """SGD with Nesterov's momentum and coupled weight decay, as PyTorch and airbench have it.
 
     The L2 term goes into the gradient and so into the momentum. The biases of batch
-    normalisations get `bias_factor` times the rate and as much less L2.
+    normalisations get `bias_scaler` times the rate and as much less L2.
     """
 
-    def __init__(self, learning_rate: float, momentum: float, l2: float, bias_factor: float):
+    def __init__(
+        self, learning_rate: float, momentum: float, weight_decay: float, bias_scaler: float
+    ):
         super().__init__(learning_rate, name="nesterov_sgd")
-        self.momentum, self.l2, self.bias_factor = momentum, l2, bias_factor
+        self.momentum, self.bias_scaler = momentum, bias_scaler
+        # Not `weight_decay`: by that name Keras decays decoupled from the gradient, once more.
+        self.coupled_decay = weight_decay
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Create the momentum of each variable, and note which are biases of normalisations."""
@@ -62,7 +66,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
             ]
             # Keras hands `update_step` TensorFlow's variables, which have other names.
             self._factors = [
-                self.bias_factor if variable.name == "beta" else 1.0 for variable in variables
+                self.bias_scaler if variable.name == "beta" else 1.0 for variable in variables
             ]
 
     def update_step(
@@ -70,7 +74,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
     ) -> None:
         """Move one variable against its gradient."""
         factor = self._factors[self._get_variable_index(variable)]
-        gradient = gradient + self.l2 / factor * variable
+        gradient = gradient + self.coupled_decay / factor * variable
         rate = tf.cast(learning_rate, variable.dtype) * factor
         self.assign_sub(variable, rate * self._accelerate(gradient, variable, self.momentum))
 
@@ -96,12 +100,12 @@ class Muon(NesterovSGD):
         self,
         learning_rate: float,
         momentum: float,
-        l2: float,
-        bias_factor: float,
+        weight_decay: float,
+        bias_scaler: float,
         kernel_rate: float,
         kernel_momentum: float,
     ):
-        super().__init__(learning_rate, momentum, l2, bias_factor)
+        super().__init__(learning_rate, momentum, weight_decay, bias_scaler)
         # The schedule moves one rate; the kernels' keeps its proportion to it.
         self.kernel_factor, self.kernel_momentum = kernel_rate / learning_rate, kernel_momentum
 
@@ -173,10 +177,16 @@ def build(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Return the optimiser of a recipe, at its rate."""
     rate, sgd, muon = recipe.learning_rate, recipe.sgd, recipe.muon
     if sgd and muon:
-        settings = (sgd.momentum, sgd.l2, sgd.bias_factor, muon.learning_rate, muon.momentum)
+        settings = (
+            sgd.momentum,
+            sgd.weight_decay,
+            sgd.bias_scaler,
+            muon.learning_rate,
+            muon.momentum,
+        )
         return Muon(rate, *settings)
     if sgd:
-        return NesterovSGD(rate, sgd.momentum, sgd.l2, sgd.bias_factor)
+        return NesterovSGD(rate, sgd.momentum, sgd.weight_decay, sgd.bias_scaler)
     if recipe.optimizer == "legacy-rmsprop":
         return LegacyRMSprop(rate, recipe.decay)
     if recipe.optimizer == "rmsprop":

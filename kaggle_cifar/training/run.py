@@ -25,7 +25,7 @@ from kaggle_cifar.fields import (
     check_values,
     optional,
 )
-from kaggle_cifar.files import Layout, from_json, read_json
+from kaggle_cifar.files import ProjectPaths, from_json, read_json
 from kaggle_cifar.models.weights import load_weights
 from kaggle_cifar.ownership import regular_file, require_own_folder
 from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
@@ -307,7 +307,7 @@ class Run:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def named_run(layout: Layout, name: str) -> Run:
+def named_run(project: ProjectPaths, name: str) -> Run:
     """Return the run of that name, which need not be there.
 
     Raises
@@ -317,10 +317,10 @@ def named_run(layout: Layout, name: str) -> Run:
         reserves it.
     """
     require_name("run", name)
-    return Run(layout.runs / name)
+    return Run(project.runs / name)
 
 
-def find_run(layout: Layout, name: str) -> Run:
+def find_run(project: ProjectPaths, name: str) -> Run:
     """Return the run of that name.
 
     Raises
@@ -328,17 +328,17 @@ def find_run(layout: Layout, name: str) -> Run:
     UserError
         When there is none; it lists those there are.
     """
-    run = named_run(layout, name)
+    run = named_run(project, name)
     if not run.recipe_file.exists():
-        there = ", ".join(run.name for run in all_runs(layout)) or "none yet"
+        there = ", ".join(run.name for run in all_runs(project)) or "none yet"
         raise UserError(
-            f"There is no run {name!r} in {layout.runs}. Runs: {there}. "
+            f"There is no run {name!r} in {project.runs}. Runs: {there}. "
             "`kaggle-cifar train` makes one."
         )
     return run
 
 
-def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
+def chosen_runs(project: ProjectPaths, names: Sequence[str]) -> list[Run]:
     """Return the runs of these names, or, where none is named, the newest finished one.
 
     Raises
@@ -349,16 +349,16 @@ def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UserError(f"The run {twice[0]} was named twice. Name each run once.")
-    return [find_run(layout, name) for name in names] or [newest_finished_run(layout)]
+    return [find_run(project, name) for name in names] or [newest_finished_run(project)]
 
 
-def all_runs(layout: Layout) -> list[Run]:
+def all_runs(project: ProjectPaths) -> list[Run]:
     """Return all runs, the one that was started first in front."""
-    files = layout.runs.glob("*/recipe.json")
+    files = project.runs.glob("*/recipe.json")
     return [Run(file.parent) for file in sorted(files, key=lambda file: file.lstat().st_mtime_ns)]
 
 
-def newest_finished_run(layout: Layout) -> Run:
+def newest_finished_run(project: ProjectPaths) -> Run:
     """Return the run that finished last, trials of searches left aside.
 
     Raises
@@ -366,10 +366,10 @@ def newest_finished_run(layout: Layout) -> Run:
     UserError
         When none has finished.
     """
-    finished = [run for run in all_runs(layout) if run.finished and not run.is_trial()]
+    finished = [run for run in all_runs(project) if run.finished and not run.is_trial()]
     if not finished:
         raise UserError(
-            f"There is no finished run in {layout.runs}. Train one first: `kaggle-cifar train`."
+            f"There is no finished run in {project.runs}. Train one first: `kaggle-cifar train`."
         )
     return max(finished, key=lambda run: run.metrics_file.stat().st_mtime_ns)
 

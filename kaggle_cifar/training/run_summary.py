@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Outline:
+class RunSummary:
     """A run in short; `missing` has a sentence for each file that is missing or damaged."""
 
     run: Run
@@ -73,9 +73,9 @@ class Outline:
         return default
 
 
-def read_outline(run: Run) -> Outline:
+def read_run_summary(run: Run) -> RunSummary:
     """Return what is there of a run; nothing is raised."""
-    found = Outline(run)
+    found = RunSummary(run)
     nothing: dict[str, Any] = {}
     description = found.attempt(run.read_description, nothing)
     found.recipe = description.get("recipe", {})

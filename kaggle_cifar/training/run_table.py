@@ -8,17 +8,19 @@ from typing import Any
 from kaggle_cifar.console import duration, table
 from kaggle_cifar.models.inference import standard_error
 from kaggle_cifar.training.run import Run
-from kaggle_cifar.training.run_summary import Outline, has_validation, read_outline
+from kaggle_cifar.training.run_summary import RunSummary, has_validation, read_run_summary
 
 HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
 
 
 def describe_standing(runs: Sequence[Run]) -> str:
     """Return the table of runs that are being trained."""
-    return table(HEADER, [run_row(read_outline(run)) for run in runs if run.recipe_file.exists()])
+    return table(
+        HEADER, [run_row(read_run_summary(run)) for run in runs if run.recipe_file.exists()]
+    )
 
 
-def run_row(run: Outline) -> Sequence[str]:
+def run_row(run: RunSummary) -> Sequence[str]:
     """Return a run's cells; those of an unfinished one tell how far it is."""
     parameters = run.metrics.get("parameters")
     return (
@@ -46,7 +48,7 @@ def validation_accuracy(metrics: dict[str, Any]) -> str:
     return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
 
 
-def seed_sweeps(runs: Iterable[Outline]) -> list[str]:
+def seed_sweeps(runs: Iterable[RunSummary]) -> list[str]:
     """Return a line for each group of finished runs that differ in their seed only."""
     groups: dict[str, dict[Any, float]] = {}
     for run in runs:
@@ -62,7 +64,7 @@ def seed_sweeps(runs: Iterable[Outline]) -> list[str]:
     ]
 
 
-def without_seed(run: Outline) -> str:
+def without_seed(run: RunSummary) -> str:
     """Return a text that is the same for runs that differ in their seed only."""
     return json.dumps([run.recipe, {**run.options, "seed": None}], sort_keys=True)
 

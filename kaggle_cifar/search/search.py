@@ -20,7 +20,7 @@ from kaggle_cifar.training.run import Run, RunOptions, named_run
 from kaggle_cifar.training.run_table import describe_standing
 
 if TYPE_CHECKING:
-    pass
+    from kaggle_cifar.search.ray_tune import SearchConfig
 
 WITHOUT_RAY = (
     "The trials are trained one after the other. With pip install 'kaggle-cifar[search]', they "

@@ -175,10 +175,10 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
 def test_predict_refuses_an_output_before_any_work(monkeypatch, tmp_path):
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.submission import record
-    from kaggle_cifar.training import run
+    from kaggle_cifar.training import run as run_module
 
-    run = run.Run(tmp_path / "runs" / "model1")
-    monkeypatch.setattr(run, "chosen_runs", lambda *_: [run])
+    run = run_module.Run(tmp_path / "runs" / "model1")
+    monkeypatch.setattr(run_module, "chosen_runs", lambda *_: [run])
     monkeypatch.setattr(predict, "predict", lambda *_: pytest.fail("it began to work"))
     arguments = ["--runs-dir", str(tmp_path / "runs"), "predict", "--output"]
     for output in (run.folder / "metrics.csv", tmp_path / "s.json"):

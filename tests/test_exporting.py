@@ -17,6 +17,7 @@ from kaggle_cifar.models.inference import compile_forward
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.prediction import export
 from kaggle_cifar.tensorflow_setup import dtype_policy
+from kaggle_cifar.training import run as run_module
 from kaggle_cifar.training.run import Run
 
 # Without this package: only what an exported model may ask for. Arguments: the pixels, then
@@ -174,10 +175,10 @@ def test_export_tells_how_many_images_differ_from_predict(project, tmp_path, mon
 def test_classify_and_predict_use_one_precision(project, monkeypatch):
     """Both load the network without naming a precision."""
     run = write_untrained_run(project, recipes.airbench94())
-    monkeypatch.setattr(run, "dtype_policy", lambda precision: f"policy {precision}")
+    monkeypatch.setattr(run_module, "dtype_policy", lambda precision: f"policy {precision}")
     policies = []
     monkeypatch.setattr(models, "build", lambda *arguments: policies.append(arguments[2]))
-    monkeypatch.setattr(run, "load_weights", lambda *arguments: None)
+    monkeypatch.setattr(run_module, "load_weights", lambda *arguments: None)
     run.load_model()
     assert policies == ["policy where faster"]
     assert dtype_policy("never") == "float32"
@@ -208,21 +209,21 @@ PLACES = ["data", "data/new", "runs", "runs/model1", "runs/new", "submissions/ne
 @pytest.mark.parametrize("output", [*PLACES, "documents", "file", "link", "submissions"])
 def test_export_refuses_a_folder_of_something_else(tmp_path, monkeypatch, output):
     home = tmp_path / "home"
-    project = home / "project"
-    project = project_in(project)
+    folder = home / "project"
+    project = project_in(folder)
     write_training_data(project, 10)
     run = write_untrained_run(project, recipes.model1())
-    (project / "documents").mkdir()
-    (project / "documents" / "thesis.txt").write_text("the only copy")
-    (project / "file").write_text("a file")
-    (project / "link").symlink_to("documents")
+    (folder / "documents").mkdir()
+    (folder / "documents" / "thesis.txt").write_text("the only copy")
+    (folder / "file").write_text("a file")
+    (folder / "link").symlink_to("documents")
     project.submissions.mkdir()
-    monkeypatch.chdir(project)
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(Run, "load_model", no_model)
     before = contents(home)
     with pytest.raises(ForeignPathError) as caught:
-        export.export(project, run, project / output)
-    assert caught.value.path.resolve() == (project / output).resolve()
+        export.export(project, run, folder / output)
+    assert caught.value.path.resolve() == (folder / output).resolve()
     assert contents(home) == before
 
 

@@ -473,7 +473,7 @@ def test_a_folder_between_the_images_of_several_blocks_mixes_nothing_up(project,
 def test_all_methods_are_decoded_in_pieces_of_any_size(
     project, archive, monkeypatch, filters, piece_bytes
 ):
-    monkeypatch.setattr(archive, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(seven_zip, "PIECE_BYTES", piece_bytes)
     pack(archive, images("train", range(1, 60)), filters=filters)
     extract_train(project, range(1, 60))
     assert tree(project.images("train")) == {f"{i}.png": png(i) for i in range(1, 60)}
@@ -500,7 +500,7 @@ def test_streams_with_dictionaries_of_their_own_come_in_order(sizes, piece_bytes
     streams = [lzma.compress(part, lzma.FORMAT_RAW, filters=filters)[:-1] for part in parts]
     packed = b"".join([*streams, b"\0"])
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setattr(archive, "PIECE_BYTES", piece_bytes)
+        patch.setattr(seven_zip, "PIECE_BYTES", piece_bytes)
         block = Block(sum(sizes))
         pieces = in_order(seven_zip.submit_lzma2(BytesIO(packed), block, len(packed), pool), 3)
         assert b"".join(seven_zip.chunks_of(pieces)) == b"".join(parts)

@@ -53,9 +53,9 @@ def test_images_and_labels_come_in_the_competitions_layout(batches, project, cap
     train, (test_images, _) = batches
     data = load_training_set(project)
     assert len(data) == 50_000
-    for i, (images, labels) in enumerate(train):
+    for i, (images, classes) in enumerate(train):
         np.testing.assert_array_equal(data.pixels[10_000 * i + 77], images[0])
-        assert data.labels[10_000 * i + 77] == labels[0]
+        assert data.labels[10_000 * i + 77] == classes[0]
     assert labels.submission_ids(project).tolist() == list(range(1, TEST_COUNT + 1))
     for image_id, image in enumerate(test_images, start=1):
         np.testing.assert_array_equal(Image.open(project.images("test") / f"{image_id}.png"), image)

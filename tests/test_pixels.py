@@ -285,7 +285,7 @@ def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room
     assert caches(project) == []
 
 
-@pytest.mark.parametrize("step", ["sync", "refuse_full_disk", "lock"])
+@pytest.mark.parametrize("step", ["sync", "check_full_disk", "lock"])
 def test_what_fails_at_another_step_stops_nothing(extracted, monkeypatch, capsys, step):
     project, pixels = extracted
 

@@ -256,3 +256,19 @@ def test_no_numeric_key_is_without_its_impossible_values():
     every = [recipe() for recipe in recipes.RECIPES.values()]
     keys = {key for recipe in every for key in numeric_keys(dataclasses.asdict(recipe))}
     assert keys <= IMPOSSIBLE.keys()
+
+
+@pytest.mark.parametrize(("key", "new_key"), recipes.RENAMED.items())
+def test_a_renamed_key_is_refused_by_its_new_name(tmp_path, key, new_key):
+    content = dataclasses.asdict(FAST) | {"name": "mine"}
+    for part in (content, content["sgd"], content["augmentation"], content["network_options"]):
+        (tmp_path / "mine.json").write_text(json.dumps({"recipe": content}))
+        assert find_recipe(str(tmp_path / "mine.json")).name == "mine"
+        part[key] = 1
+        (tmp_path / "mine.json").write_text(json.dumps({"recipe": content}))
+        with pytest.raises(UserError, match=f"{key} is now called {new_key}"):
+            find_recipe(str(tmp_path / "mine.json"))
+        del part[key]
+    with pytest.raises(recipes.RenamedKeyError) as caught:
+        change_recipe(FAST, [f"sgd.{key}=1"])
+    assert (caught.value.key, caught.value.new_key) == (key, new_key)

@@ -472,9 +472,9 @@ def kill(*_: object) -> None:
     ("module", "name"),
     [
         (push, "push"),
-        (train, "follow"),
+        (remote_train, "follow"),
         (fetch, "fetch"),
-        (train, "check"),
+        (remote_train, "check"),
         (fetch, "sync"),
         (fetch, "forget"),
     ],
@@ -579,7 +579,7 @@ def test_options_that_contradict_each_other_are_usage_errors(arguments, words):
 
 def test_the_command_passes_on_what_was_asked_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(remote_train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
     command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
     cli.cli.main(command, standalone_mode=False)
     [(_, recipe, name, options, accelerator, predict, detach)] = asked

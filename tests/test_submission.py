@@ -329,13 +329,13 @@ def test_a_state_follows_only_on_some(tmp_path: Path) -> None:
 
 @given(st.dictionaries(st.integers(0, 10**18 - 1), st.integers(0, 9), min_size=1, max_size=60))
 def test_reads_labels_in_order_of_ids(
-    tmp_path_factory: pytest.TempPathFactory, labels: dict[int, int]
+    tmp_path_factory: pytest.TempPathFactory, classes: dict[int, int]
 ) -> None:
     path = tmp_path_factory.mktemp("labels") / "trainLabels.csv"
-    path.write_text(text_of([f"{i},{competition.CLASS_NAMES[c]}" for i, c in labels.items()]))
+    path.write_text(text_of([f"{i},{competition.CLASS_NAMES[c]}" for i, c in classes.items()]))
     ids, class_indices = labels.read_training_labels(path)
     assert (ids.dtype, class_indices.dtype) == (np.int64, np.int32)
-    assert list(zip(ids.tolist(), class_indices.tolist(), strict=True)) == sorted(labels.items())
+    assert list(zip(ids.tolist(), class_indices.tolist(), strict=True)) == sorted(classes.items())
 
 
 @pytest.mark.parametrize(

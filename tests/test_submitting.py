@@ -425,7 +425,7 @@ def test_a_run_after_a_death_looks_for_minutes(
     monkeypatch: pytest.MonkeyPatch,
     again: bool,
 ) -> None:
-    create = submit.create
+    create = submit_module.create
 
     def create_and_die(*arguments: Any) -> int:
         assert read_record(csv)["status"] == State.SENDING  # on the disk before the request

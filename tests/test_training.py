@@ -360,7 +360,7 @@ import dataclasses, json, sys
 from pathlib import Path
 import tensorflow as tf
 from kaggle_cifar import recipes
-from kaggle_cifar.data.dataset import SplitError, load_training_set
+from kaggle_cifar.data.dataset import load_training_set
 from kaggle_cifar.training.run import Run, RunOptions
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.training.loop import Training
@@ -377,8 +377,8 @@ for name, strategy in {"one": one, "two": two}.items():
     with strategy.scope():
         run = Run(Path(sys.argv[2], name))
         training = Training(run, recipe, RunOptions(), data, strategy, sys.argv[4])
-    list(loop.run_epochs(lambda: None))
-    loop.finish()
+    list(training.run_epochs(lambda: None))
+    training.finish()
 """
 
 

@@ -37,6 +37,14 @@ WINDOWS_DEVICES = frozenset(
     )
 )
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
+RENAMED = {  # keys of recipes
+    "bias_factor": "bias_scaler",
+    "convolutions": "convs_per_block",
+    "identity_start": "dirac_init",
+    "l2": "weight_decay",
+    "shift": "translate",
+    "whole_batches": "drop_last",
+}
 FLIPS = ("none", "random", "alternating")
 MOST_EPOCHS = 1_000_000
 LARGEST_COUNT = 2**31 - 1  # of epochs, steps or filters; TensorFlow counts no further
@@ -308,6 +316,24 @@ def require_name(kind: str, name: str) -> None:
         )
 
 
+def check_renamed_keys(content: Any) -> None:
+    """Raise a RenamedKeyError if a recipe's JSON has a key by an old name."""
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in RENAMED:
+            raise RenamedKeyError(key)
+        check_renamed_keys(value)
+
+
+class RenamedKeyError(UserError):
+    """A recipe has a key by an old name; `key` is that, `new_key` the name of today."""
+
+    def __init__(self, key: str) -> None:
+        self.key, self.new_key = key, RENAMED[key]
+        super().__init__(f"The key {key} is now called {self.new_key}. Rename it in the recipe.")
+
+
 def require_one_of(kind: str, name: str, names: Iterable[str]) -> None:
     """Raise a UserError that suggests the nearest of `names`, unless `name` is one of them."""
     names = list(names)
@@ -545,6 +571,7 @@ def find_recipe(name_or_file: str) -> Recipe:
     file = Path(name_or_file)
     content = read_json(file)
     try:
+        check_renamed_keys(content)
         recipe: Recipe = from_json(Recipe, content.get("recipe", content))
     except (TypeError, AttributeError, UserError) as error:
         raise UserError(f"{file} is not a recipe: {error}") from None
@@ -573,6 +600,7 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         if not equals or key == "name":
             raise UserError(f"A change is KEY=VALUE, with a recipe's key, not {change!r}.")
         *parents, last = key.split(".")
+        check_renamed_keys({last: None})
         part = content
         for parent in parents:
             require_one_of("key", parent, part)

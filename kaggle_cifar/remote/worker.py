@@ -103,7 +103,7 @@ def run_session(job: Job) -> int:
 
     It is stopped when its time is over, or when Kaggle asks for an end.
     """
-    source = str(Path(__file__).parent.parent)
+    source = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", __name__, json.dumps(asdict(job))],

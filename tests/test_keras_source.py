@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from kaggle_cifar.cli import cli
-from kaggle_cifar.data import keras_cifar10
+from kaggle_cifar.data import keras_cifar10, labels
 from kaggle_cifar.data.dataset import load_training_set
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.errors import UserError

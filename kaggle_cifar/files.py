@@ -141,7 +141,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Restore it or delete it.") from None
+        raise UserError(f"{path} is not valid JSON ({error}). Restore the file.") from None
 
 
 def from_json(kind: type, content: dict[str, Any]) -> Any:

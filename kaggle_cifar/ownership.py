@@ -188,6 +188,12 @@ def mark_folder(folder: Path, kind: str) -> None:
     (folder / MARK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file below `folder` that has no reserved name, by its path.
 
@@ -200,8 +206,7 @@ def digests(folder: Path) -> dict[str, str]:
         if stat.S_ISREG(mode):
             if path.name.startswith(RESERVED):
                 continue
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = sha256(path)
         elif not stat.S_ISDIR(mode):
             found[name] = ""
         elif not any(path.iterdir()):

@@ -52,6 +52,7 @@ def start_tensorflow() -> "tf.distribute.Strategy":
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.zeros(1)  # creates the devices, which chat too
+        use_usual_settings()
     if not gpus:
         tf.config.experimental.enable_op_determinism()
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
@@ -76,6 +77,16 @@ def choose_backend() -> None:
         message = f"KERAS_BACKEND is {asked!r}. This program needs {BACKEND}, and uses it."
         print(message, file=sys.stderr, flush=True)
     os.environ["KERAS_BACKEND"] = BACKEND  # it counts before ~/.keras/keras.json
+
+
+def use_usual_settings() -> None:
+    """Undo what a shared `keras.json` may change of shapes and numbers."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_dtype_policy("float32")
 
 
 def dtype_policy(mixed_precision: MixedPrecision) -> str:

@@ -16,7 +16,7 @@ from small_data import project_in, small_airbench, write_test_data, write_traini
 
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.models.inference import NotFiniteError, compile_forward, read_probabilities
+from kaggle_cifar.models.inference import NotProbabilitiesError, compile_forward, read_probabilities
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.prediction.classify import classify, read_picture
 from kaggle_cifar.training import loop
@@ -208,7 +208,7 @@ def test_a_network_that_gives_no_numbers_classifies_nothing(project, tmp_path):
     model = run.load_model()
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save_weights(copy.weights_file)
-    with pytest.raises(NotFiniteError) as caught:
+    with pytest.raises(NotProbabilitiesError) as caught:
         classify(copy, [read_picture(project.images("train") / "1.png")])
     assert caught.value.path == copy.weights_file
 

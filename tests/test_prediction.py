@@ -19,7 +19,7 @@ from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import lock, lock_file, write_text
-from kaggle_cifar.models.inference import NotFiniteError, read_probabilities, write_array
+from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.submission.validate import origin_of, write_submission
@@ -367,7 +367,7 @@ def test_probabilities_that_are_not_numbers_are_refused(copied):
     rows = read_probabilities(result)
     rows["probabilities"][3, 5] = np.nan
     np.save(result, rows)
-    with pytest.raises(NotFiniteError) as caught:
+    with pytest.raises(NotProbabilitiesError) as caught:
         predict.predict(project, runs[:1])
     assert (caught.value.path, caught.value.count) == (result, 1)
 
@@ -377,7 +377,7 @@ def test_a_network_that_gives_no_numbers_is_refused(copied):
     model = runs[0].load_model()
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save_weights(runs[0].weights_file)
-    with pytest.raises(NotFiniteError) as caught:
+    with pytest.raises(NotProbabilitiesError) as caught:
         predict.predict(project, runs[:1])
     assert caught.value.path == runs[0].weights_file
     assert not runs[0].probabilities_file("test", "plain").exists()

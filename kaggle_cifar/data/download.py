@@ -151,8 +151,8 @@ def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
             return sizes
         listed = {file.name: as_bytes(file.total_bytes) for file in page.files}
         for name in names:
-            size = listed.get(name) or listed.get(f"{name}.zip")
-            if size:
+            size = listed.get(name) or listed.get(f"{name}.zip") or 0
+            if 0 < size <= LARGEST_UNPACKED:
                 sizes[name] = size
         token = page.next_page_token
         if not token or sizes.keys() >= set(names):

@@ -10,6 +10,7 @@ The folder may be a link: the images go to the folder that it leads to, on any d
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -20,7 +21,7 @@ from kaggle_cifar import competition
 from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.archive import ArchiveMember, Contents, identity, open_images
-from kaggle_cifar.data.images import Manifest, read_manifest
+from kaggle_cifar.data.images import Manifest, read_file, read_manifest
 from kaggle_cifar.data.parallel import THREADS, in_order
 from kaggle_cifar.data.png import UndecodableError, is_plain_png, require_decodable
 from kaggle_cifar.errors import UserError
@@ -239,14 +240,30 @@ def require_own_images(folder: Path, manifest: Path) -> None:
             "that folder, then run this again."
         )
     foreign = foreign_names(real, set() if listed is None else image_names(listed))
+    if listed is not None and not foreign:
+        foreign = changed_images(real, listed)
     if foreign:
         others = f" and {len(foreign) - 1:,} others" if len(foreign) > 1 else ""
         raise ForeignPathError(
             folder / foreign[0],
-            f"{folder} holds {foreign[0]}{others}, which this program did not extract. Extraction "
+            f"{folder} holds {foreign[0]}{others}, which this program did not write like that. "
+            "Extraction "
             "replaces the whole folder, so nothing was touched. Move what is yours away, then run "
             "`kaggle-cifar extract`.",
         )
+
+
+def changed_images(folder: Path, listed: Manifest) -> list[str]:
+    """Return the files, if they are there, whose content is not what was extracted."""
+    changed = []
+    for image_id, checksum in zip(listed.ids.tolist(), listed.checksums.tolist(), strict=True):
+        try:
+            content = read_file(f"{folder}/{image_id}.png")
+        except FileNotFoundError:
+            continue
+        if zlib.crc32(content) != checksum:
+            changed.append(f"{image_id}.png")
+    return changed
 
 
 def foreign_names(folder: Path, own_names: set[str]) -> list[str]:

@@ -30,6 +30,7 @@ TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
 UPLOAD_RETRIES = 2  # the client's own ten, with a timeout each, would keep a user for ten minutes
 ATTEMPTS = 6  # of one request, or of a download that gets no further
 LONGEST_WAIT = 300.0  # seconds; a longer Retry-After is for the user to wait
+CREATE_SUBMISSION = "/competitions.CompetitionApiService/CreateSubmission"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 HOW_TO_GET_CREDENTIALS = f"""\
@@ -231,6 +232,9 @@ def guard(
         if request.method == "GET":  # a compressed answer has another length than its file
             request.headers["Accept-Encoding"] = "identity"
         response = send(adapter, request, **{**options, "timeout": timeout or TIMEOUT})
+        if str(request.url).endswith(CREATE_SUBMISSION) and response.is_redirect:
+            # Followed, it would be sent a second time, or somebody else would answer.
+            raise requests.HTTPError("a redirect", request=request, response=response)
         if request.method == "GET":
             check_wrong_answer(request, response)
             let_decode(response)

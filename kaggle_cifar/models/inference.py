@@ -73,22 +73,23 @@ def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
     return tf.nn.softmax(outputs) if gives_logits(model) else outputs
 
 
-class NotFiniteError(UserError):
-    """Probabilities are NaN or infinite; `path` is the file that they come from."""
+class NotProbabilitiesError(UserError):
+    """Rows are no probabilities; `path` is the file that they come from."""
 
     def __init__(self, path: Path, count: int) -> None:
         super().__init__(
-            f"{path} gives {count:,} images probabilities that are not numbers. Restore it, or "
+            f"{path} gives {count:,} images numbers that are no probabilities. Restore it, or "
             "delete it and make it again."
         )
         self.path, self.count = path, count
 
 
-def require_finite(probabilities: np.ndarray, path: Path) -> None:
-    """Raise a NotFiniteError that names `path` unless all of float32 (n, 10) are numbers."""
-    wrong = ~np.isfinite(probabilities).all(axis=-1)
+def require_probabilities(probabilities: np.ndarray, path: Path) -> None:
+    """Raise a NotProbabilitiesError that names `path` unless all rows, float32 (n, 10), are."""
+    sums = probabilities.sum(axis=-1)
+    wrong = ~(np.abs(sums - 1) < 0.01) | (probabilities < 0).any(axis=-1)  # a NaN is no less
     if wrong.any():
-        raise NotFiniteError(path, int(wrong.sum()))
+        raise NotProbabilitiesError(path, int(wrong.sum()))
 
 
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:
@@ -129,7 +130,7 @@ def read_probabilities(path: Path) -> np.ndarray:
         Nothing in it is executed.
     """
     rows = read_array(path, PROBABILITIES)
-    require_finite(rows["probabilities"], path)
+    require_probabilities(rows["probabilities"], path)
     return rows
 
 

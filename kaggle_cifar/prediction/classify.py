@@ -10,7 +10,7 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SIZE
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.models.inference import compile_forward, require_finite
+from kaggle_cifar.models.inference import compile_forward, require_probabilities
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.run import Run
 
@@ -131,7 +131,7 @@ def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
         for start in range(0, len(pixels), BATCH_SIZE)
     ]
     found = np.concatenate(parts)
-    require_finite(found, run.weights_file)
+    require_probabilities(found, run.weights_file)
     return [
         Classified(picture, probabilities)
         for picture, probabilities in zip(pictures, found, strict=True)

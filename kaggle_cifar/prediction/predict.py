@@ -19,7 +19,7 @@ from kaggle_cifar.models.inference import (
     compile_forward,
     read_array,
     read_probabilities,
-    require_finite,
+    require_probabilities,
     write_array,
     write_probabilities,
 )
@@ -87,7 +87,7 @@ def test_probabilities(
 
     Raises
     ------
-    NotFiniteError
+    NotProbabilitiesError
         When the network or a kept file gives a probability that is not a number.
     """
     run.require_finished()
@@ -147,7 +147,7 @@ def _part_files(folder: Path, count: int) -> list[Path]:
 
 def _read_part(file: Path) -> np.ndarray:
     probabilities = read_array(file, np.dtype(np.float32), (len(CLASS_NAMES),))
-    require_finite(probabilities, file)
+    require_probabilities(probabilities, file)
     return probabilities
 
 
@@ -168,7 +168,7 @@ def _predict_parts(
         batches = read_images(project, "test", ids, BATCH_SIZE)
         for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
-            require_finite(part[-1], run.weights_file)
+            require_probabilities(part[-1], run.weights_file)
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:
                 write_array(files[done], np.concatenate(part))

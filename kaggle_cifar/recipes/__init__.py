@@ -74,8 +74,8 @@ def require_number(
 def require_positive(key: str, value: Any, high: float = math.inf) -> None:
     """Raise a SettingError unless `value` is a finite number of more than 0, at most `high`."""
     if not is_number(value, 0, min(high, LARGEST_NUMBER)) or value == 0:
-        upper = f" and at most {high:,}" if high < math.inf else ""
-        raise SettingError(key, f"a number of more than 0{upper}", value)
+        highest = f"{high:,}" if high < math.inf else f"{LARGEST_NUMBER:g}"
+        raise SettingError(key, f"a number of more than 0 and at most {highest}", value)
 
 
 def require_not_negative(key: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from kaggle_cifar.console import LiveTable, say, table
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json, write_record, write_text
-from kaggle_cifar.ownership import MARK, require_own_folder
+from kaggle_cifar.ownership import (
+    MARK,
+    ForeignPathError,
+    read_record,
+    regular_file,
+    require_own_folder,
+    sha256,
+)
 from kaggle_cifar.search.cluster import Cluster, require_ray, run_tasks
 from kaggle_cifar.search.plots import draw_importances, draw_optimisation, draw_trials
 from kaggle_cifar.search.search_space import Draw, Setting, Space
@@ -55,7 +63,8 @@ def search(
     folder = named_run(project, name).folder
     with lock(folder, "search"):
         require_own_folder(folder, "search")
-        write_record(folder / MARK, "search", {"name": name})
+        if not read_record(folder / MARK, "search"):
+            write_record(folder / MARK, "search", {"name": name})
         describe_search(folder, space, sampler, trials, options)
         options = dataclasses.replace(options, search=name)
         if isinstance(space, Draw) and not cluster.address and not find_spec("ray"):
@@ -149,12 +158,42 @@ def report(project: ProjectPaths, name: str, space: Space | Draw, trials: Trials
     best = max(runs, key=Run.read_validation_accuracy)
     draw(folder / "figures", space, runs, settings)
     recipe, _ = best.read_recipe()
-    write_json(folder / "best_recipe.json", dataclasses.asdict(recipe))
-    write_text(folder / "results.csv", pd.DataFrame(rows).to_csv(index=False))
+    write_results(
+        folder,
+        name,
+        {
+            "best_recipe.json": json.dumps(dataclasses.asdict(recipe), indent=2) + "\n",
+            "results.csv": pd.DataFrame(rows).to_csv(index=False),
+        },
+    )
     header = [key.rpartition(".")[2].replace("_", " ") for key in rows[0]]
     say(table(header, [list(map(cell, row.values())) for row in rows]))
     say(f"The best is {best.name}. Train it: kaggle-cifar train {folder / 'best_recipe.json'}")
     return best
+
+
+def write_results(folder: Path, name: str, texts: dict[str, str]) -> None:
+    """Write a search's files of results, unless somebody has changed one.
+
+    Raises
+    ------
+    ForeignPathError
+        When a file that is there is not as this program wrote it.
+    """
+    written = read_record(folder / MARK, "search").get("results", {})
+    digests = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}
+    for file, digest in digests.items():
+        path = folder / file
+        found = sha256(regular_file(path)) if path.exists() else digest
+        if found not in (digest, written.get(file)):
+            raise ForeignPathError(
+                path,
+                f"{path} was changed since this program wrote it, so it is left as it is. Move it "
+                "away and run the search again: its trials are not trained again.",
+            )
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    write_record(folder / MARK, "search", {"name": name, "results": digests})
 
 
 def varied(space: Space | Draw, setting: Setting) -> Setting:

@@ -21,6 +21,7 @@ from kaggle_cifar.ownership import RESERVED, ForeignPathError, regular_file
 from kaggle_cifar.recipes import NAME
 
 KIND = "submission"
+SENT_KIND = "sent submission"
 LONGEST_NAME = 200  # bytes of a file name: locks and partial files have longer ones, up to 255
 HOW_TO_GET_ONE = "Run `kaggle-cifar predict` to write one."
 
@@ -281,6 +282,36 @@ def start_sending(csv: Path, digest: str, **values: Any) -> dict[str, Any]:
         **kept_entries(record),
     }
     return write_record(csv, started)
+
+
+# Every content that was sent, wherever its CSV and its record are now
+
+
+def sent_file(submissions: Path, digest: str) -> Path:
+    """Return the record that a content of that SHA-256 was or may have been sent."""
+    return submissions / f"{RESERVED}.sent" / f"{digest}.json"
+
+
+def read_sent(submissions: Path, digest: str) -> dict[str, Any]:
+    """Return under which "file" and "token" a content was first sent; empty if it never was."""
+    path = sent_file(submissions, digest)
+    try:
+        return ownership.read_record(path, SENT_KIND)
+    except UserError:  # of a damaged record, only its name is known
+        return {"file": str(path)}
+
+
+def note_sent(submissions: Path, digest: str, csv: Path, token: str) -> None:
+    """Note that a content is being sent for the first time."""
+    if not read_sent(submissions, digest):
+        values = {"file": csv.name, "token": token}
+        files.write_record(sent_file(submissions, digest), SENT_KIND, values)
+
+
+def forget_sent(submissions: Path, digest: str, token: str) -> None:
+    """Forget a sending that certainly made no submission."""
+    if read_sent(submissions, digest).get("token") == token:
+        sent_file(submissions, digest).unlink(missing_ok=True)
 
 
 def kept_entries(record: dict[str, Any]) -> dict[str, Any]:

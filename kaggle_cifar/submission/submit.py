@@ -29,7 +29,10 @@ from kaggle_cifar.submission.record import (
     all_entries,
     change_state,
     digest_of,
+    forget_sent,
+    note_sent,
     read_record,
+    read_sent,
     record_path,
     require_csv_path,
     start_sending,
@@ -48,7 +51,7 @@ PATIENT = (TIMEOUT[0], 600.0)
 
 # With these Kaggle, or a proxy on the way to it, refuses a request without acting on it. Any
 # other status may come after the submission was made: 408, 499, and 5xx of a proxy above all.
-REFUSALS = frozenset({400, 401, 403, 404, 405, 407, 411, 413, 414, 415, 422, 429, 431})
+REFUSALS = frozenset({400, 401, 403, 405, 407, 411, 413, 414, 415, 422, 429, 431})
 
 
 class FaultyCsvError(UserError):
@@ -207,12 +210,18 @@ def submit_once(
     token = secrets.token_hex(4)
     record = start_sending(path, digest, message=message, token=token, submitted_at=now)
     try:
+        note_sent(project.submissions, digest, path, token)
         if not again:  # once more: another process may be sending the same content
             require_new_content(path, digest, project, own_token=token)
-    except AlreadySubmittedError:
+    except UserError:
         change_state(path, State.NOT_SENT, submitted_at=None)
+        forget_sent(project.submissions, digest, token)
         raise
-    return send(api, path, record, upload_token, patience)
+    try:
+        return send(api, path, record, upload_token, patience)
+    finally:
+        if state_of(read_record(path)) is State.NOT_SENT:
+            forget_sent(project.submissions, digest, token)
 
 
 def record_value(path: Path, key: str) -> Any:
@@ -228,7 +237,8 @@ def require_new_content(
 ) -> None:
     """Raise an AlreadySubmittedError if a record has a submission of this content.
 
-    The records of the submissions' folder and of the CSV's own count, whatever the name.
+    The records of the submissions' folder and of the CSV's own count, whatever the name, and what
+    was noted of each content that was sent, should its CSV or record be moved or gone.
     """
     for folder in {project.submissions.resolve(), path.resolve().parent}:
         entries, problems = all_entries(folder)
@@ -238,6 +248,9 @@ def require_new_content(
             is_same = entry.get("sha256") == digest and state_of(entry) in MAYBE_SENT
             if is_same and entry.get("token") != (own_token or None):
                 raise AlreadySubmittedError(path, entry)
+    sent = read_sent(project.submissions, digest)
+    if sent and sent.get("token") != own_token:
+        raise AlreadySubmittedError(path, sent)
 
 
 def upload(api: Any, path: Path) -> str:

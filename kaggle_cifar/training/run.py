@@ -27,7 +27,12 @@ from kaggle_cifar.fields import (
 )
 from kaggle_cifar.files import ProjectPaths, from_json, read_json
 from kaggle_cifar.models.weights import load_weights
-from kaggle_cifar.ownership import regular_file, require_own_folder
+from kaggle_cifar.ownership import (
+    ForeignPathError,
+    foreign_names,
+    regular_file,
+    require_own_folder,
+)
 from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
 from kaggle_cifar.tensorflow_setup import dtype_policy
 
@@ -181,10 +186,20 @@ class Run:
 
     def require_own_folder(self) -> None:
         """Raise a UserError unless the folder is new, empty, or a run's."""
-        if self.recipe_file.exists():
-            self.read_recipe()
-        else:
+        if not self.recipe_file.exists():
             require_own_folder(self.folder, "a run")
+            return
+        self.read_recipe()
+        if self.finished or self.checkpoint_file.exists():
+            return
+        # A copied recipe makes no run: before the first checkpoint, a run has these two files.
+        own = {self.recipe_file.name, self.environment_file.name}
+        if foreign := sorted(set(foreign_names(self.folder)) - own):
+            raise ForeignPathError(
+                self.folder / foreign[0],
+                f"{self.folder} holds {', '.join(foreign[:3])}, but no training has begun there. "
+                "Move these files away, or choose another --name.",
+            )
 
     def require_finished(self) -> None:
         """Raise a UserError unless training has ended and left its result."""

@@ -14,7 +14,7 @@ DEMO := $(CLI) --data-dir demo/data --runs-dir demo/runs --submissions-dir demo/
 DEMO_EPOCHS := 16
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu doctor download train predict check submit report demo test lint \
+.PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
   constraints clean
 
 help: ## tell what there is
@@ -71,6 +71,9 @@ lint: .venv/tested ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/documented ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 constraints: .venv/bin/python # update the versions in constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/update_constraints.py
@@ -95,4 +98,8 @@ clean: ## remove the virtual environment that make made
 
 .venv/tested: .venv/installed
 	$(INSTALL) --group dev
+	@touch $@
+
+.venv/documented: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --group docs
 	@touch $@

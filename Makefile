@@ -66,10 +66,11 @@ demo: .venv/installed ## the whole way on a small sample, without Kaggle, in dem
 test: .venv/tested ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/tested ## check style and types
+lint: .venv/tested ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 docs: .venv/documented ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

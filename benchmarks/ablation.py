@@ -15,10 +15,10 @@ from pathlib import Path
 
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe, change_recipe
-from kaggle_cifar.runs import RunOptions
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import train
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import RunOptions
 
 BASES = {
     "airbench84": [],
@@ -33,16 +33,16 @@ BASES = {
 # What a part becomes when it is turned off; later changes of a key win.
 PARTS = {
     "whitening filters": ["network_options.whitening=false"],
-    "identity start": ["network_options.identity_start=false"],
-    "64-fold rate of biases": ["sgd.bias_factor=1"],
+    "identity start": ["network_options.dirac_init=false"],
+    "64-fold rate of biases": ["sgd.bias_scaler=1"],
     "Nesterov's momentum": ["sgd.momentum=0", "muon.momentum=0"],
-    "L2": ["sgd.l2=0"],
+    "L2": ["sgd.weight_decay=0"],
     "label smoothing": ["label_smoothing=0"],
     "rise of the rate": ["schedule.peak=0"],
     "Lookahead": ["lookahead=null"],
     "alternating flip (random instead)": ["augmentation.flip=random"],
     "any flip": ["augmentation.flip=none"],
-    "shifts": ["augmentation.shift=0"],
+    "shifts": ["augmentation.translate=0"],
     "freezing of the whitening's bias": ["whitening_bias_epochs=null"],
     "Muon (SGD instead)": ["optimizer=sgd", "muon=null"],
     "mixed precision": ["mixed_precision=false"],
@@ -60,17 +60,17 @@ def main() -> None:
     parser.add_argument("--runs-dir", type=Path, default="runs-ablation")
     parser.add_argument("--seeds", type=int, choices=range(2, 9), default=3)
     arguments = parser.parse_args()
-    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    project = ProjectPaths(arguments.data_dir, arguments.runs_dir)
     base = recipes.find_recipe(arguments.recipe)
     changes = BASES[arguments.recipe]
     base = change_recipe(base, changes) if changes else base
-    whole = [accuracies(layout, base, seed) for seed in range(arguments.seeds)]
+    whole = [accuracies(project, base, seed) for seed in range(arguments.seeds)]
     print_row("nothing", whole, None)
     for part, changes in PARTS.items():
         if is_part(base, part):
             used = [change for change in changes if base.muon or not change.startswith("muon.")]
             variant = change_recipe(base, used)
-            without = [accuracies(layout, variant, seed) for seed in range(arguments.seeds)]
+            without = [accuracies(project, variant, seed) for seed in range(arguments.seeds)]
             print_row(part, without, whole)
 
 
@@ -85,11 +85,11 @@ def is_part(recipe: Recipe, part: str) -> bool:
     return part != "freezing of the whitening's bias" or recipe.whitening_bias_epochs is not None
 
 
-def accuracies(layout: Layout, recipe: Recipe, seed: int) -> tuple[float, float]:
+def accuracies(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple[float, float]:
     """Return a run's validation accuracy, plain and in six views; train it where it is missing."""
     options = RunOptions(seed=seed, validation=VALIDATION)
     try:
-        run = train(layout, recipe, f"{recipe.name}-seed{seed}", options)
+        run = train(project, recipe, f"{recipe.name}-seed{seed}", options)
     except UserError as error:
         if "diverged" in str(error):
             return 0.1, 0.1  # what guessing reaches

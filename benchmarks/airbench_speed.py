@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.data.dataset import load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.runtime import dtype_policy, start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import Training
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.training.loop import Training
+from kaggle_cifar.training.run import Run, RunOptions
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -43,7 +43,7 @@ def main() -> None:
     policy = dtype_policy(recipe.precision)
     try:
         count = STEPS_A_ROUND * recipe.batch_size
-        data = load_training_set(Layout(arguments.data_dir), limit=count)
+        data = load_training_set(ProjectPaths(arguments.data_dir), limit=count)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images: {error}")
     options = RunOptions(validation="none")

@@ -21,13 +21,13 @@ from typing import Any
 
 import pandas as pd
 
-from kaggle_cifar.cluster import require_ray
-from kaggle_cifar.extract import extract
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sample import draw_sample
-from kaggle_cifar.search import train_in_turn
-from kaggle_cifar.spaces import Draw
-from kaggle_cifar.storage import Layout, read_json
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import draw_sample
+from kaggle_cifar.files import ProjectPaths, read_json
+from kaggle_cifar.search.cluster import require_ray
+from kaggle_cifar.search.search import train_in_turn
+from kaggle_cifar.search.search_space import Draw
+from kaggle_cifar.training.run import Run, RunOptions
 
 TRIALS = 12
 SHORT = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")
@@ -41,11 +41,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        layout = Layout(Path(scratch, "data"), Path(scratch, "runs"), Path(scratch, "submissions"))
-        draw_sample(layout.raw)
-        extract(layout)
+        project = ProjectPaths(
+            Path(scratch, "data"), Path(scratch, "runs"), Path(scratch, "submissions")
+        )
+        draw_sample(project.raw)
+        extract(project)
         for part in arguments.parts:
-            PARTS[part](layout)
+            PARTS[part](project)
 
 
 @contextmanager
@@ -63,15 +65,15 @@ def cluster_of(*cores: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def search(layout: Layout, address: str, *options: str) -> subprocess.Popen:
+def search(project: ProjectPaths, address: str, *options: str) -> subprocess.Popen:
     """Start a search as a user would."""
-    return call(layout, "search", "--address", address, *options)
+    return call(project, "search", "--address", address, *options)
 
 
-def call(layout: Layout, *arguments: str) -> subprocess.Popen:
+def call(project: ProjectPaths, *arguments: str) -> subprocess.Popen:
     """Start a command as a user would."""
-    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
-    command += ["--runs-dir", str(layout.runs), *arguments]
+    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(project.data)]
+    command += ["--runs-dir", str(project.runs), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -84,28 +86,28 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def finished(layout: Layout, name: str) -> list[Run]:
+def finished(project: ProjectPaths, name: str) -> list[Run]:
     """Return the search's runs that have a result."""
-    runs = (Run(layout.runs / f"{name}-trial{n}") for n in range(1, TRIALS + 1))
+    runs = (Run(project.runs / f"{name}-trial{n}") for n in range(1, TRIALS + 1))
     return [run for run in runs if run.finished]
 
 
-def at_work(layout: Layout, name: str) -> list[Run]:
+def at_work(project: ProjectPaths, name: str) -> list[Run]:
     """Return the search's runs that train: begun, and neither ended nor stopped."""
-    journal = layout.runs / name / "trials.json"
+    journal = project.runs / name / "trials.json"
     trials = read_json(journal) if journal.exists() else {}
-    runs = (Run(layout.runs / trial) for trial, state in trials.items() if not state["ended"])
+    runs = (Run(project.runs / trial) for trial, state in trials.items() if not state["ended"])
     return [run for run in runs if run.recipe_file.exists()]
 
 
-def kill_a_node(layout: Layout) -> None:
+def kill_a_node(project: ProjectPaths) -> None:
     """Kill a node while it trains, some trials after the first."""
     with cluster_of(1, 1) as cluster:
-        process = search(layout, cluster.address, *SHORT, "--name", "node")
-        until(lambda: len(finished(layout, "node")) >= 3 and len(at_work(layout, "node")) == 2)
+        process = search(project, cluster.address, *SHORT, "--name", "node")
+        until(lambda: len(finished(project, "node")) >= 3 and len(at_work(project, "node")) == 2)
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
-    results = pd.read_csv(layout.runs / "node" / "results.csv")
+    results = pd.read_csv(project.runs / "node" / "results.csv")
     retried = re.findall(r"(\S+) broke off", output)
     print(
         f"a node killed: status {process.returncode}, {len(results)} results of {TRIALS} trials, "
@@ -113,20 +115,20 @@ def kill_a_node(layout: Layout) -> None:
     print(f"tried again: {', '.join(retried)}", flush=True)
 
 
-def kill_the_driver(layout: Layout) -> None:
+def kill_the_driver(project: ProjectPaths) -> None:
     """Kill the process that leads a search, and call it again."""
     with cluster_of(1, 1) as cluster:
-        process = search(layout, cluster.address, *SHORT, "--name", "driver")
-        until(lambda: len(finished(layout, "driver")) >= 4)
+        process = search(project, cluster.address, *SHORT, "--name", "driver")
+        until(lambda: len(finished(project, "driver")) >= 4)
         process.kill()
         process.wait()
         time.sleep(2)
         before = {
-            run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")
+            run.name: run.metrics_file.stat().st_mtime_ns for run in finished(project, "driver")
         }
-        process = search(layout, cluster.address, *SHORT, "--name", "driver")
+        process = search(project, cluster.address, *SHORT, "--name", "driver")
         process.communicate(timeout=WAIT)
-    after = {run.name: run.metrics_file.stat().st_mtime_ns for run in finished(layout, "driver")}
+    after = {run.name: run.metrics_file.stat().st_mtime_ns for run in finished(project, "driver")}
     again = [name for name in before if after[name] != before[name]]
     print(
         f"the driver killed after {len(before)} of {TRIALS} trials: status {process.returncode}, "
@@ -137,12 +139,12 @@ def kill_the_driver(layout: Layout) -> None:
     )
 
 
-def kill_a_seeds_node(layout: Layout) -> None:
+def kill_a_seeds_node(project: ProjectPaths) -> None:
     """Kill a node while it trains one of two seeds."""
     with cluster_of(1, 1) as cluster:
         options = ("--seeds", "2", "--epochs", "6", "--limit", "1000", "--name", "seeds")
-        process = call(layout, "train", "model1", *options, "--address", cluster.address)
-        histories = [layout.runs / f"seeds-seed{seed}" / "history.csv" for seed in (0, 1)]
+        process = call(project, "train", "model1", *options, "--address", cluster.address)
+        histories = [project.runs / f"seeds-seed{seed}" / "history.csv" for seed in (0, 1)]
         until(lambda: all(file.exists() for file in histories))
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
@@ -155,15 +157,15 @@ def kill_a_seeds_node(layout: Layout) -> None:
     )
 
 
-def time_overhead(layout: Layout) -> None:
+def time_overhead(project: ProjectPaths) -> None:
     """Time eight trials of hardly any work on Ray beside a plain loop over the same."""
     tiny = ("--trials", "8", "--epochs", "1", "--limit", "60")
     started = time.perf_counter()
-    train_in_turn(layout, "loop", Draw(8, epochs=1), RunOptions(limit=60, search="loop"))
+    train_in_turn(project, "loop", Draw(8, epochs=1), RunOptions(limit=60, search="loop"))
     loop = time.perf_counter() - started
     with cluster_of(1) as cluster:
         started = time.perf_counter()
-        search(layout, cluster.address, *tiny, "--name", "tiny").communicate(timeout=WAIT)
+        search(project, cluster.address, *tiny, "--name", "tiny").communicate(timeout=WAIT)
         on_ray = time.perf_counter() - started
     print(
         f"8 trials of 60 images: {loop:.1f} s in a loop, {on_ray:.1f} s by Ray on one core, "
@@ -172,7 +174,7 @@ def time_overhead(layout: Layout) -> None:
     )
 
 
-def time_scaling(layout: Layout) -> None:
+def time_scaling(project: ProjectPaths) -> None:
     """Time the same trials on one and on two workers of a core each."""
     work = ("--trials", "8", "--epochs", "2", "--limit", "2000")
     seconds = {}
@@ -180,10 +182,10 @@ def time_scaling(layout: Layout) -> None:
         with cluster_of(cores) as cluster:
             started = time.perf_counter()
             name = f"cores{cores}"
-            search(layout, cluster.address, *work, "--name", name).communicate(timeout=WAIT)
+            search(project, cluster.address, *work, "--name", name).communicate(timeout=WAIT)
             seconds[cores] = time.perf_counter() - started
     started = time.perf_counter()
-    train_in_turn(layout, "both", Draw(8, epochs=2), RunOptions(limit=2000, search="both"))
+    train_in_turn(project, "both", Draw(8, epochs=2), RunOptions(limit=2000, search="both"))
     alone = time.perf_counter() - started
     print(
         f"8 trials: {seconds[1]:.0f} s on one worker of one core, {seconds[2]:.0f} s on two: "

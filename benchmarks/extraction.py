@@ -58,10 +58,10 @@ def own_extraction(archive: Path, data: Path) -> str:
     for name in (archive.name, "trainLabels.csv", "sampleSubmission.csv"):
         (raw / name).symlink_to(archive.parent / name)
     return (
-        "from pathlib import Path; from kaggle_cifar.extract import extract_split;"
-        "from kaggle_cifar.storage import Layout;"
+        "from pathlib import Path; from kaggle_cifar.data.extract import extract_split;"
+        "from kaggle_cifar.files import ProjectPaths;"
         f"data = Path({str(data)!r});"
-        f"extract_split(Layout(data), data / 'raw' / {archive.name!r}, {archive.stem!r})"
+        f"extract_split(ProjectPaths(data), data / 'raw' / {archive.name!r}, {archive.stem!r})"
     )
 
 

@@ -30,11 +30,11 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_cifar import competition
+from kaggle_cifar.data.extract import extract_archive
+from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract_archive
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import MARK, RESERVED, reserved_path
-from kaggle_cifar.sample import draw_sample
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import kaggle_server
@@ -270,7 +270,7 @@ def submit_through_faults(site: kaggle_server.KaggleSite, project: Project) -> l
         "a lost answer": kaggle_server.lose_answer,
         "a killed process": kaggle_server.answer_late(10 * SLOW),
         **{
-            f"HTTP {status} after the fact": kaggle_server.refuse_afterwards(status)
+            f"HTTP {status} after the fact": kaggle_server.check_afterwards(status)
             for status in statuses
         },
     }

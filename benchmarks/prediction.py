@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from reading import measure
 
-from kaggle_cifar import prediction
-from kaggle_cifar.inference import compile_forward
-from kaggle_cifar.pixels import read_images
-from kaggle_cifar.runs import Run, find_run
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import submission_ids
+from kaggle_cifar.data.images import read_images
+from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.models.inference import compile_forward
+from kaggle_cifar.prediction import predict as prediction
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.training.run import Run, find_run
 
 
 def main() -> None:
@@ -35,21 +35,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="images  [default: all]")
     parser.add_argument("--scratch", type=Path, help="default: the data folder")
     arguments = parser.parse_args()
-    run = find_run(Layout(arguments.data_dir, arguments.runs_dir), arguments.run)
+    run = find_run(ProjectPaths(arguments.data_dir, arguments.runs_dir), arguments.run)
     with tempfile.TemporaryDirectory(dir=arguments.scratch or arguments.data_dir) as scratch:
-        layout = linked(arguments.data_dir.resolve(), Path(scratch), arguments.count)
-        ids = submission_ids(layout)[: arguments.count]
+        project = linked(arguments.data_dir.resolve(), Path(scratch), arguments.count)
+        ids = submission_ids(project)[: arguments.count]
         start_tensorflow()
         forward = compile_forward(run.load_model())
-        batch = next(read_images(layout, "test", ids[: prediction.BATCH_SIZE], len(ids)))
+        batch = next(read_images(project, "test", ids[: prediction.BATCH_SIZE], len(ids)))
         np.asarray(forward(batch))  # compiles
         batches = -(-len(ids) // prediction.BATCH_SIZE)
         bare = measure(lambda: [np.asarray(forward(batch)) for _ in range(batches)])
         before = peak_memory()
 
         def predict(name: str) -> None:
-            copy = copy_result(run, layout.runs / name)
-            prediction.test_probabilities(layout, copy, ids, "benchmark", "plain")
+            copy = copy_result(run, project.runs / name)
+            prediction.test_probabilities(project, copy, ids, "benchmark", "plain")
 
         first = measure(lambda: predict("first"))
         second = measure(lambda: predict("second"))
@@ -63,14 +63,14 @@ def main() -> None:
     print(f"memory beyond TensorFlow's own: {memory:.0f} MiB")
 
 
-def linked(data: Path, folder: Path, count: int | None) -> Layout:
+def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
     """Return a layout in `folder` with the first `count` images of `data` and no cache."""
     for name in ("raw", "test"):
         (folder / name).symlink_to(data / name)
-    layout = Layout(folder, folder / "runs")
-    rows = Layout(data).manifest("test").read_text().splitlines(keepends=True)
-    layout.manifest("test").write_text("".join(rows[: count and count + 1]))
-    return layout
+    project = ProjectPaths(folder, folder / "runs")
+    rows = ProjectPaths(data).manifest("test").read_text().splitlines(keepends=True)
+    project.manifest("test").write_text("".join(rows[: count and count + 1]))
+    return project
 
 
 def copy_result(run: Run, folder: Path) -> Run:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kaggle_cifar import pixels
-from kaggle_cifar.dataset import READ_BATCH
-from kaggle_cifar.pixels import image_paths, read_file, read_images
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.tables import submission_ids
+from kaggle_cifar.data import images
+from kaggle_cifar.data.dataset import READ_BATCH
+from kaggle_cifar.data.images import image_paths, read_file, read_images
+from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.tensorflow_setup import start_tensorflow
 
 CORES = os.cpu_count() or 1
 PNG_OVERHEAD = 8  # bytes before the first chunk
@@ -39,15 +39,15 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="default: the data folder")
     arguments = parser.parse_args()
     data = arguments.data_dir.resolve()
-    if not Layout(data).manifest("test").exists():
+    if not ProjectPaths(data).manifest("test").exists():
         sys.exit(f"{data} holds no extracted test images: this benchmark needs them.")
     with tempfile.TemporaryDirectory(dir=arguments.scratch or data) as scratch:
-        layout = linked(data, Path(scratch))
-        ids = submission_ids(layout)
+        project = linked(data, Path(scratch))
+        ids = submission_ids(project)
         start_tensorflow()
-        pixels.decode_files(image_paths(layout, "test", ids[:1]), np.array([pixels.UNKNOWN]))
-        inflate = measure_inflate(image_paths(layout, "test", ids))
-        first, again = (measure(lambda: read_all(layout, ids)) for _ in range(2))
+        images.decode_files(image_paths(project, "test", ids[:1]), np.array([images.UNKNOWN]))
+        inflate = measure_inflate(image_paths(project, "test", ids))
+        first, again = (measure(lambda: read_all(project, ids)) for _ in range(2))
     rows = {"inflate alone": inflate, "first reading": first, "again": again}
     for name, (seconds, of_cores) in rows.items():
         print(f"{name:14} {seconds:7.2f} s {of_cores:7.2f} s of cores")
@@ -58,11 +58,11 @@ def main() -> None:
         )
 
 
-def linked(data: Path, folder: Path) -> Layout:
+def linked(data: Path, folder: Path) -> ProjectPaths:
     """Return a layout in `folder` with the images of `data` and no cache."""
     for name in ("raw", "test", "test.manifest.csv"):
         (folder / name).symlink_to(data / name)
-    return Layout(folder)
+    return ProjectPaths(folder)
 
 
 def measure(work: Callable[[], object]) -> tuple[float, float]:
@@ -72,9 +72,9 @@ def measure(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - started[0], time.process_time() - started[1]
 
 
-def read_all(layout: Layout, ids: np.ndarray) -> None:
+def read_all(project: ProjectPaths, ids: np.ndarray) -> None:
     """Read all images once."""
-    for _ in read_images(layout, "test", ids, READ_BATCH):
+    for _ in read_images(project, "test", ids, READ_BATCH):
         pass
 
 

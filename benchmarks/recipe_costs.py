@@ -20,16 +20,15 @@ from pathlib import Path
 import numpy as np
 from training_speed import plain_keras, seconds_of_batches
 
-from kaggle_cifar import figures, networks
-from kaggle_cifar.dataset import TrainingSet, load_training_set
+from kaggle_cifar import figures, models
+from kaggle_cifar.console import duration, table
+from kaggle_cifar.data.dataset import TrainingSet, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.ledger import table
-from kaggle_cifar.progress import duration
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import Run, RunOptions, find_run
-from kaggle_cifar.runtime import dtype_policy, start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import EVALUATION_BATCH, Training
+from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.training.loop import EVALUATION_BATCH, Training
+from kaggle_cifar.training.run import Run, RunOptions, find_run
 
 STUDENT = "Model 3 by Keras' fit"
 TARGET = 0.8462  # the student project's own result
@@ -59,11 +58,11 @@ def main() -> None:
     parser.add_argument("--runs-dir", type=Path, default="runs")
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
-    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    project = ProjectPaths(arguments.data_dir, arguments.runs_dir)
     try:
-        groups = by_recipe([find_run(layout, name) for name in arguments.runs])
+        groups = by_recipe([find_run(project, name) for name in arguments.runs])
         largest = max(runs[0].read_recipe()[0].batch_size for runs in groups.values())
-        data = load_training_set(layout, limit=MEASURED_BATCHES * largest)
+        data = load_training_set(project, limit=MEASURED_BATCHES * largest)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images and finished runs: {error}")
     stopwatches = {}
@@ -146,7 +145,7 @@ def epoch_images(run: Run) -> list[float]:
     """Return how many images each epoch trained on."""
     recipe, _ = run.read_recipe()
     images = run.read_metrics()["train_images"]
-    if recipe.whole_batches:
+    if recipe.drop_last:
         images -= images % recipe.batch_size
     return [images * min(1, recipe.epochs - epoch) for epoch in range(len(run.read_history()))]
 
@@ -160,7 +159,7 @@ def course(run: Run, training_speed: float, evaluation_speed: float) -> Course:
 
 def row(name: str, runs: list[Run], courses: list[Course]) -> list[str]:
     """Return a recipe's cells."""
-    operations = 3 * networks.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
+    operations = 3 * models.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
     metrics = [run.read_metrics() for run in runs]
     firsts = [next((s for s, accuracy in points if accuracy > TARGET), None) for points in courses]
     past = [seconds for seconds in firsts if seconds is not None]

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kaggle_cifar.dataset import load_training_set
-from kaggle_cifar.runs import Run
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.training.run import Run
 
 JUDGES = 10_000  # images
 DRAWN = ("--sampler", "grid-draw", "--trials", "5")
@@ -39,16 +39,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data_dir / "train").exists():
         sys.exit(f"{arguments.data_dir}/train is missing: this benchmark needs the real data.")
-    layout = Layout(arguments.data_dir, arguments.runs_dir)
+    project = ProjectPaths(arguments.data_dir, arguments.runs_dir)
     found: dict[str, list[float]] = {"draw": [], "tpe": []}
     for seed in range(arguments.seeds):
         for method, options in (("draw", DRAWN), ("tpe", CHOSEN)):
             name = f"{method}-{arguments.limit}-seed{seed}"
-            search(layout, *options, "--limit", arguments.limit, "--seed", seed, "--name", name)
-            results = pd.read_csv(layout.runs / name / "results.csv")
+            search(project, *options, "--limit", arguments.limit, "--seed", seed, "--name", name)
+            results = pd.read_csv(project.runs / name / "results.csv")
             results = results[results["trained_epochs"].cumsum() <= EPOCHS]
             best = results.sort_values("validation_accuracy").iloc[-1]
-            accuracy = judge(layout, Run(layout.runs / best["run"]), arguments.limit)
+            accuracy = judge(project, Run(project.runs / best["run"]), arguments.limit)
             found[method].append(accuracy)
             print(
                 f"{name}: {len(results)} trials of {results['trained_epochs'].sum()} epochs; "
@@ -61,18 +61,18 @@ def main() -> None:
         print(f"{method}: mean {statistics.mean(accuracies):.4f}, spread {spread:.4f}")
 
 
-def search(layout: Layout, *options: object) -> None:
+def search(project: ProjectPaths, *options: object) -> None:
     """Search as a user would."""
-    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
-    command += ["--runs-dir", str(layout.runs), "search", *map(str, options)]
+    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(project.data)]
+    command += ["--runs-dir", str(project.runs), "search", *map(str, options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def judge(layout: Layout, run: Run, limit: int) -> float:
+def judge(project: ProjectPaths, run: Run, limit: int) -> float:
     """Return a run's accuracy on training images that its search has not seen."""
     start_tensorflow()
-    seen = load_training_set(layout, limit).ids
-    data = load_training_set(layout, None)
+    seen = load_training_set(project, limit).ids
+    data = load_training_set(project, None)
     others = np.flatnonzero(~np.isin(data.ids, seen))
     judges = data.take(others[np.linspace(0, len(others) - 1, JUDGES).astype(int)])
     outputs = run.load_model().predict(judges.pixels, batch_size=500, verbose=0)

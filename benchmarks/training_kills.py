@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kaggle_cifar.runs import Run
+from kaggle_cifar.training.run import Run
 
 LONGEST_LIFE = 14.0  # seconds from the start of a process: some are killed before they train
 

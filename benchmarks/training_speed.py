@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import TrainingSet, load_training_set
+from kaggle_cifar.data.dataset import TrainingSet, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import Training
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.training.loop import Training
+from kaggle_cifar.training.run import Run, RunOptions
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +45,7 @@ def main() -> None:
     strategy = start_tensorflow()
     try:
         count = STEPS_A_ROUND * BATCH_SIZE
-        data = load_training_set(Layout(arguments.data_dir), limit=count)
+        data = load_training_set(ProjectPaths(arguments.data_dir), limit=count)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images: {error}")
     compare_losses(data, strategy)
@@ -146,8 +146,8 @@ def plain_keras(model: "keras.Model") -> "keras.Model":
     import keras
     from keras import layers
 
-    from kaggle_cifar.networks.model3 import DROPOUTS, L2, WIDTHS
-    from kaggle_cifar.optimizers import LegacyRMSprop
+    from kaggle_cifar.models.model3 import DROPOUTS, L2, WIDTHS
+    from kaggle_cifar.training.optimizers import LegacyRMSprop
 
     inputs = keras.Input((32, 32, 3))
     x = inputs
@@ -180,7 +180,7 @@ def torch_training(data: TrainingSet) -> Callable[[], float]:
     import torch
     from torch import nn
 
-    from kaggle_cifar.networks.model3 import DROPOUTS, L2, WIDTHS
+    from kaggle_cifar.models.model3 import DROPOUTS, L2, WIDTHS
 
     torch.set_num_threads(2)
     modules, channels = [], 3

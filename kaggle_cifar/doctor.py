@@ -11,9 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from kaggle_cifar import competition, storage
+from kaggle_cifar import competition, files
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.kaggle_client import (
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.kaggle.client import (
     SETTINGS_PAGE,
     Credentials,
     call,
@@ -21,8 +22,7 @@ from kaggle_cifar.kaggle_client import (
     readable_by_others,
     require_credentials,
 )
-from kaggle_cifar.remote.sending import LEAST_SESSION, gpu_quota
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
@@ -44,11 +44,11 @@ class Finding:
     detail: str
 
 
-def examine(layout: Layout) -> list[Finding]:
+def examine(project: ProjectPaths) -> list[Finding]:
     """Return the findings on credentials, Kaggle, disk, memory, GPU and versions."""
     return [
         *examine_kaggle(),
-        examine_disk(layout),
+        examine_disk(project),
         examine_memory(),
         examine_gpu(),
         *examine_versions(),
@@ -130,23 +130,23 @@ def ask_for_file(api: Any) -> None:
         kaggle.competitions.competition_api_client.download_data_file(request).close()
 
 
-def examine_disk(layout: Layout) -> Finding:
+def examine_disk(project: ProjectPaths) -> Finding:
     """Tell whether the whole competition fits on the disk."""
-    folder = storage.existing_parent(layout.data)
+    folder = files.existing_parent(project.data)
     free = shutil.disk_usage(folder).free
     detail = (
         f"{free / 1e9:,.1f} GB are free at {folder}; the full data needs {DISK_NEEDED / 1e9} GB"
     )
     if not os.access(folder, os.W_OK):
         return Finding("disk", "problem", f"{folder} cannot be written; see --data-dir.")
-    if free < DISK_NEEDED and not has_images(layout):
+    if free < DISK_NEEDED and not has_images(project):
         return Finding("disk", "warning", f"{detail}. Free some, or choose --data-dir.")
     return Finding("disk", "ok", f"{detail}.")
 
 
-def has_images(layout: Layout) -> bool:
+def has_images(project: ProjectPaths) -> bool:
     """Whether the data lies there already."""
-    return layout.manifest("train").exists() and layout.manifest("test").exists()
+    return project.manifest("train").exists() and project.manifest("test").exists()
 
 
 def examine_memory() -> Finding:

@@ -13,7 +13,7 @@ from kaggle_server import KaggleSite
 from small_data import IDS, ROWS, text_of
 
 from kaggle_cifar import competition
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import ProjectPaths
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
@@ -80,16 +80,16 @@ def kaggle_site(
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "data", tmp_path / "runs", tmp_path / "submissions")
+def project(tmp_path: Path) -> ProjectPaths:
+    return ProjectPaths(tmp_path / "data", tmp_path / "runs", tmp_path / "submissions")
 
 
 @pytest.fixture
-def csv(tmp_path: Path, layout: Layout) -> Path:
+def csv(tmp_path: Path, project: ProjectPaths) -> Path:
     """A submission without faults for the site's competition."""
-    layout.raw.mkdir(parents=True)
+    project.raw.mkdir(parents=True)
     sample = text_of([f"{i},cat" for i in IDS])
-    (layout.raw / competition.SAMPLE_SUBMISSION).write_text(sample)
+    (project.raw / competition.SAMPLE_SUBMISSION).write_text(sample)
     path = tmp_path / "submissions" / "model3.csv"
     path.parent.mkdir()
     path.write_text(text_of(ROWS))

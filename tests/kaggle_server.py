@@ -217,7 +217,7 @@ def lose_answer(handler: "Handler") -> None:
     handler.close_connection = True
 
 
-def refuse_afterwards(status: int) -> Fault:
+def check_afterwards(status: int) -> Fault:
     """Do what was asked, but answer with an error, as a proxy does that lost its patience."""
 
     def fault(handler: "Handler") -> None:

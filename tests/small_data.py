@@ -8,7 +8,7 @@ from PIL import Image
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, SAMPLE_SUBMISSION, TRAIN_LABELS
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import ProjectPaths
 
 IDS = range(1, 41)  # of the stand-in site's competition
 ROWS = [f"{i},{CLASS_NAMES[i % 10]}" for i in IDS]
@@ -19,8 +19,8 @@ def text_of(rows: list[str], header: str = "id,label") -> str:
     return "\n".join([header, *rows]) + "\n"
 
 
-def layout_in(folder) -> Layout:
-    return Layout(folder / "data", folder / "runs", folder / "submissions")
+def project_in(folder) -> ProjectPaths:
+    return ProjectPaths(folder / "data", folder / "runs", folder / "submissions")
 
 
 def write_pngs(folder, ids, seed=0) -> np.ndarray:
@@ -32,20 +32,20 @@ def write_pngs(folder, ids, seed=0) -> np.ndarray:
     return pixels
 
 
-def write_training_data(layout: Layout, count: int, seed=0) -> np.ndarray:
+def write_training_data(project: ProjectPaths, count: int, seed=0) -> np.ndarray:
     """Write `count` images of ids from 1, their labels in turn; return the pixels."""
-    layout.raw.mkdir(parents=True, exist_ok=True)
+    project.raw.mkdir(parents=True, exist_ok=True)
     rows = [f"{i},{CLASS_NAMES[i % len(CLASS_NAMES)]}\n" for i in range(1, count + 1)]
-    (layout.raw / TRAIN_LABELS).write_text("id,label\n" + "".join(rows))
-    return write_pngs(layout.images("train"), range(1, count + 1), seed)
+    (project.raw / TRAIN_LABELS).write_text("id,label\n" + "".join(rows))
+    return write_pngs(project.images("train"), range(1, count + 1), seed)
 
 
-def write_test_data(layout: Layout, ids, seed=1) -> np.ndarray:
+def write_test_data(project: ProjectPaths, ids, seed=1) -> np.ndarray:
     """Write a test image for each id and the sample submission; return the pixels."""
-    layout.raw.mkdir(parents=True, exist_ok=True)
+    project.raw.mkdir(parents=True, exist_ok=True)
     rows = [f"{i},cat\n" for i in ids]
-    (layout.raw / SAMPLE_SUBMISSION).write_text("id,label\n" + "".join(rows))
-    return write_pngs(layout.images("test"), ids, seed)
+    (project.raw / SAMPLE_SUBMISSION).write_text("id,label\n" + "".join(rows))
+    return write_pngs(project.images("test"), ids, seed)
 
 
 def small_airbench(**changes) -> recipes.Recipe:
@@ -59,17 +59,17 @@ def small_airbench(**changes) -> recipes.Recipe:
         "learning_rate": 0.1,
         "batch_size": 10,
         "epochs": 3.5,
-        "augmentation": recipes.Augmentation(flip="alternating", shift=2, cutout=6),
+        "augmentation": recipes.Augmentation(flip="alternating", translate=2, cutout=6),
         "lookahead": recipes.Lookahead(every=3),
         "whitening_bias_epochs": 2,
     }
     return dataclasses.replace(recipes.airbench94(), **{**settings, **changes})
 
 
-def write_manifest(layout: Layout, split: str) -> None:
+def write_manifest(project: ProjectPaths, split: str) -> None:
     """Write the manifest of the images that lie there, as extraction does."""
     rows = []
-    for path in sorted(layout.images(split).iterdir(), key=lambda path: int(path.stem)):
+    for path in sorted(project.images(split).iterdir(), key=lambda path: int(path.stem)):
         content = path.read_bytes()
         rows.append(f"{path.stem},{len(content)},{zlib.crc32(content)}\n")
-    layout.manifest(split).write_text("id,size,crc32\n" + "".join(rows))
+    project.manifest(split).write_text("id,size,crc32\n" + "".join(rows))

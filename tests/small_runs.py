@@ -6,10 +6,10 @@ import numpy as np
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import TRAIN_LABELS
-from kaggle_cifar.inference import write_probabilities
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import Layout, write_json, write_text
-from kaggle_cifar.tables import read_training_labels
+from kaggle_cifar.data.labels import read_training_labels
+from kaggle_cifar.files import ProjectPaths, write_json, write_text
+from kaggle_cifar.models.inference import write_probabilities
+from kaggle_cifar.training.run import Run, RunOptions
 
 EPOCHS = 4
 
@@ -24,9 +24,11 @@ def draw_probabilities(labels, accuracy, seed) -> np.ndarray:
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def write_run(layout: Layout, name: str, accuracy=0.7, seed=0, recipe=None, **options) -> Run:
+def write_run(
+    project: ProjectPaths, name: str, accuracy=0.7, seed=0, recipe=None, **options
+) -> Run:
     """Write a finished run that was validated on the last fifth of the training images."""
-    run = Run(layout.runs / name)
+    run = Run(project.runs / name)
     recipe = recipe or dataclasses.replace(recipes.model3(), epochs=EPOCHS)
     settings = {
         "recipe": dataclasses.asdict(recipe),
@@ -38,7 +40,7 @@ def write_run(layout: Layout, name: str, accuracy=0.7, seed=0, recipe=None, **op
     rows = [f"{i},{2 / i},{0.2 * i},{2.1 / i},{0.19 * i},0.001,1.5\n" for i in range(1, EPOCHS + 1)]
     header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
     write_text(run.history_file, header + "".join(rows))
-    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
     ids, labels = ids[len(ids) * 4 // 5 :], labels[len(ids) * 4 // 5 :]
     probabilities = draw_probabilities(labels, accuracy, seed)
     write_probabilities(run.folder / "validation_probabilities.npy", ids, probabilities)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import draw_probabilities
 
-from kaggle_cifar.report import analysis
-from kaggle_cifar.report.analysis import Judged
+from kaggle_cifar.evaluation import analysis
+from kaggle_cifar.evaluation.analysis import Judged
 
 
 def judge(count=2000, accuracy=0.7, seed=0):

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_cifar import recipes
-from kaggle_cifar.batches import BatchSource, cut_out, move_and_mirror
-from kaggle_cifar.dataset import TrainingSet
+from kaggle_cifar.data.dataset import TrainingSet
 from kaggle_cifar.recipes import Augmentation
+from kaggle_cifar.training.batches import BatchSource, cut_out, move_and_mirror
 
 ALTERNATING = Augmentation(flip="alternating")
-EVERYTHING = Augmentation(flip="alternating", shift=3, cutout=9)
+EVERYTHING = Augmentation(flip="alternating", translate=3, cutout=9)
 
 
 def random_images(count, seed=0):
@@ -49,14 +49,14 @@ def assert_equal_batches(batches, expected):
     batch_size=st.integers(1, 45),
     epoch=st.integers(0, 3),
     first_step=st.integers(0, 3),
-    whole_batches=st.booleans(),
+    drop_last=st.booleans(),
     augmentation=st.sampled_from([None, EVERYTHING]),
 )
 def test_an_epoch_goes_on_at_any_step_as_if_never_stopped(
-    count, batch_size, epoch, first_step, whole_batches, augmentation
+    count, batch_size, epoch, first_step, drop_last, augmentation
 ):
     data = training_set(count)
-    settings = {"whole_batches": whole_batches, "augmentation": augmentation}
+    settings = {"drop_last": drop_last, "augmentation": augmentation}
     source = source_of(data, batch_size, **settings)
     whole = epoch_of(source, epoch)
     assert len(whole) == source.steps
@@ -66,14 +66,14 @@ def test_an_epoch_goes_on_at_any_step_as_if_never_stopped(
 
     rows = np.concatenate([labels for _, labels, _ in whole])
     assert len(set(rows)) == len(rows) == source.images(source.steps)
-    left_out = count % min(batch_size, count) if whole_batches else 0
+    left_out = count % min(batch_size, count) if drop_last else 0
     assert len(rows) == count - left_out
     for images, labels, weights in whole:
         assert images.dtype == np.uint8
         np.testing.assert_allclose(weights, 1 / len(labels), rtol=1e-6)
         if augmentation is None:
             np.testing.assert_array_equal(images, data.pixels[labels])
-        if whole_batches:
+        if drop_last:
             assert len(labels) == min(batch_size, count)
 
 
@@ -92,15 +92,19 @@ def test_every_epoch_and_seed_draws_anew():
 
 @settings(max_examples=20)
 @given(
-    shifts=st.lists(st.tuples(st.integers(-31, 31), st.integers(-31, 31)), min_size=1, max_size=4),
+    translations=st.lists(
+        st.tuples(st.integers(-31, 31), st.integers(-31, 31)), min_size=1, max_size=4
+    ),
     flips=st.integers(0, 15),
 )
-def test_images_move_over_their_reflection(shifts, flips):
-    mirrored = np.array([bool(flips >> i & 1) for i in range(len(shifts))])
-    pixels = random_images(len(shifts))
-    moved = move_and_mirror(pixels, np.array(shifts, np.int32), mirrored)
+def test_images_move_over_their_reflection(translations, flips):
+    mirrored = np.array([bool(flips >> i & 1) for i in range(len(translations))])
+    pixels = random_images(len(translations))
+    moved = move_and_mirror(pixels, np.array(translations, np.int32), mirrored)
     assert moved.shape == pixels.shape
-    for image, mirror, (down, right), result in zip(pixels, mirrored, shifts, moved, strict=True):
+    for image, mirror, (down, right), result in zip(
+        pixels, mirrored, translations, moved, strict=True
+    ):
         image = image[:, ::-1] if mirror else image
         padded = np.pad(image, ((31, 31), (31, 31), (0, 0)), "reflect")
         window = padded[31 + down : 63 + down, 31 + right : 63 + right]
@@ -172,7 +176,7 @@ def test_a_random_flip_mirrors_half_and_none_mirrors_none(flip, least, most):
 
 def test_shifts_reach_their_limit_in_every_direction():
     data = training_set(200)
-    [(images, rows, _)] = epoch_of(source_of(data, 200, augmentation=Augmentation(shift=1)), 0)
+    [(images, rows, _)] = epoch_of(source_of(data, 200, augmentation=Augmentation(translate=1)), 0)
     seen = set()
     for image, original in zip(images, data.pixels[rows], strict=True):
         padded = np.pad(original, ((1, 1), (1, 1), (0, 0)), "reflect")
@@ -181,7 +185,7 @@ def test_shifts_reach_their_limit_in_every_direction():
             for down in (-1, 0, 1)
             for right in (-1, 0, 1)
         }
-        seen |= {shift for shift, window in windows.items() if (window == image).all()}
+        seen |= {translate for translate, window in windows.items() if (window == image).all()}
     assert len(seen) == 9
 
 

@@ -12,13 +12,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import layout_in, small_airbench, write_test_data, write_training_data
+from small_data import project_in, small_airbench, write_test_data, write_training_data
 
-from kaggle_cifar import cli, prediction, recipes, runs, training
-from kaggle_cifar.classification import classify, read_picture
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import NotFiniteError, compile_forward, read_probabilities
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.models.inference import NotFiniteError, compile_forward, read_probabilities
+from kaggle_cifar.prediction import predict
+from kaggle_cifar.prediction.classify import classify, read_picture
+from kaggle_cifar.training import loop
+from kaggle_cifar.training import run as run_module
+from kaggle_cifar.training.run import Run, RunOptions
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -164,34 +167,34 @@ def test_whatever_a_file_holds_it_is_read_or_refused_by_name(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("classification"))
-    write_training_data(layout, 40)
+    project = project_in(tmp_path_factory.mktemp("classification"))
+    write_training_data(project, 40)
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    return layout, training.train(layout, recipe, "model1", RunOptions())
+    return project, loop.train(project, recipe, "model1", RunOptions())
 
 
-def invoke(layout, *arguments):
-    folders = ["--data-dir", layout.data, "--runs-dir", layout.runs]
+def invoke(project, *arguments):
+    folders = ["--data-dir", project.data, "--runs-dir", project.runs]
     return CliRunner().invoke(cli.cli, [*map(str, folders), "classify", *map(str, arguments)])
 
 
 def test_the_competitions_own_images_get_the_probabilities_of_the_run(project):
-    layout, run = project
+    project, run = project
     rows = read_probabilities(run.folder / "validation_probabilities.npy")
-    files = [layout.images("train") / f"{image_id}.png" for image_id in rows["id"]]
+    files = [project.images("train") / f"{image_id}.png" for image_id in rows["id"]]
     results = classify(run, [read_picture(file) for file in files])
     found = np.stack([result.probabilities for result in results])
     np.testing.assert_allclose(found, rows["probabilities"], atol=1e-5)
 
 
 def test_classify_computes_as_predict_does(project, tmp_path, monkeypatch):
-    layout = dataclasses.replace(project[0], runs=tmp_path)
+    project = dataclasses.replace(project[0], runs=tmp_path)
     recipe = small_airbench(epochs=1)
-    monkeypatch.setattr(runs, "dtype_policy", lambda precision: "mixed_bfloat16")
-    run = training.train(layout, recipe, "sixteen-bits", RunOptions())
-    pixels = write_test_data(layout, range(1, 9))
-    ids, predicted = prediction.predict(layout, [run])
-    files = [layout.images("test") / f"{image_id}.png" for image_id in ids]
+    monkeypatch.setattr(run_module, "dtype_policy", lambda precision: "mixed_bfloat16")
+    run = loop.train(project, recipe, "sixteen-bits", RunOptions())
+    pixels = write_test_data(project, range(1, 9))
+    ids, predicted = predict.predict(project, [run])
+    files = [project.images("test") / f"{image_id}.png" for image_id in ids]
     found = np.stack([r.probabilities for r in classify(run, [read_picture(f) for f in files])])
     np.testing.assert_array_equal(found, predicted)
     in_32_bits = np.asarray(compile_forward(run.load_model("float32"))(pixels))
@@ -199,20 +202,20 @@ def test_classify_computes_as_predict_does(project, tmp_path, monkeypatch):
 
 
 def test_a_network_that_gives_no_numbers_classifies_nothing(project, tmp_path):
-    layout, run = project
+    project, run = project
     copy = Run(tmp_path / "copy")
     shutil.copytree(run.folder, copy.folder)
     model = run.load_model()
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save_weights(copy.weights_file)
     with pytest.raises(NotFiniteError) as caught:
-        classify(copy, [read_picture(layout.images("train") / "1.png")])
+        classify(copy, [read_picture(project.images("train") / "1.png")])
     assert caught.value.path == copy.weights_file
 
 
 def test_the_likeliest_classes_stand_first_with_bars(project):
-    layout, _ = project
-    result = invoke(layout, layout.images("train") / "1.png")
+    project, _ = project
+    result = invoke(project, project.images("train") / "1.png")
     header, *lines = result.output.splitlines()
     assert header.endswith("1.png (32 x 32 pixels)")
     probabilities = [float(line.split()[1]) for line in lines]
@@ -221,10 +224,12 @@ def test_the_likeliest_classes_stand_first_with_bars(project):
 
 
 def test_one_bad_picture_spoils_no_other(project, tmp_path):
-    layout, _ = project
+    project, _ = project
     (tmp_path / "notes.txt").write_text("no picture")
-    good = layout.images("train") / "1.png"
-    result = invoke(layout, "--json", tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path)
+    good = project.images("train") / "1.png"
+    result = invoke(
+        project, "--json", tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path
+    )
     assert isinstance(result.exception, UserError)
     assert "3 of 4 pictures" in str(result.exception)
     for words in ("notes.txt is not a picture", "gone.png is missing", "is a folder"):
@@ -239,7 +244,7 @@ def test_one_bad_picture_spoils_no_other(project, tmp_path):
 
 
 def test_without_a_run_it_says_how_to_make_one(tmp_path):
-    layout = layout_in(tmp_path)
+    project = project_in(tmp_path)
     Image.new("RGB", (9, 9)).save(tmp_path / "p.png")
-    result = invoke(layout, tmp_path / "p.png")
+    result = invoke(project, tmp_path / "p.png")
     assert "There is no finished run" in str(result.exception)

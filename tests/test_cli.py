@@ -127,10 +127,11 @@ def test_a_fold_that_is_none_is_refused(split):
     ],
 )
 def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
-    from kaggle_cifar import sweeps, training
+    from kaggle_cifar.search import seeds_and_folds
+    from kaggle_cifar.training import loop
 
     asked = []
-    for module in (training, sweeps):
+    for module in (loop, seeds_and_folds):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments))
     cli.cli.main(["train", "airbench94", *arguments], standalone_mode=False)
     [(_, _, run_name, options, *_)] = asked
@@ -143,19 +144,21 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     ("arguments", "told"), [([], True), (["model3-tuned"], True), (["airbench94"], False)]
 )
 def test_the_default_recipe_says_which_does_better(monkeypatch, capsys, arguments, told):
-    from kaggle_cifar import training
+    from kaggle_cifar.training import loop
 
-    monkeypatch.setattr(training, "train", lambda *arguments: None)
+    monkeypatch.setattr(loop, "train", lambda *arguments: None)
     cli.cli.main(["train", *arguments], standalone_mode=False)
     assert ("airbench94 reaches 93 %" in capsys.readouterr().out) == told
 
 
 @pytest.mark.parametrize("sweep", [[], ["--seeds", "1"]])
 def test_tensorboard_reaches_the_training(monkeypatch, sweep):
-    from kaggle_cifar import sweeps, training
+
+    from kaggle_cifar.search import seeds_and_folds
+    from kaggle_cifar.training import loop
 
     asked = []
-    for module in (training, sweeps):
+    for module in (loop, seeds_and_folds):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments[-1]))
     for option in ([], ["--tensorboard"]):
         cli.cli.main(["train", *sweep, *option], standalone_mode=False)
@@ -170,23 +173,25 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
 
 
 def test_predict_refuses_an_output_before_any_work(monkeypatch, tmp_path):
-    from kaggle_cifar import prediction, runs, submission_record
+    from kaggle_cifar.prediction import predict
+    from kaggle_cifar.submission import record
+    from kaggle_cifar.training import run as run_module
 
-    run = runs.Run(tmp_path / "runs" / "model1")
-    monkeypatch.setattr(runs, "chosen_runs", lambda *_: [run])
-    monkeypatch.setattr(prediction, "predict", lambda *_: pytest.fail("it began to work"))
+    run = run_module.Run(tmp_path / "runs" / "model1")
+    monkeypatch.setattr(run_module, "chosen_runs", lambda *_: [run])
+    monkeypatch.setattr(predict, "predict", lambda *_: pytest.fail("it began to work"))
     arguments = ["--runs-dir", str(tmp_path / "runs"), "predict", "--output"]
     for output in (run.folder / "metrics.csv", tmp_path / "s.json"):
-        with pytest.raises(submission_record.CsvNameError) as caught:
+        with pytest.raises(record.CsvNameError) as caught:
             cli.cli.main([*arguments, str(output)], standalone_mode=False)
         assert caught.value.path == output
 
 
 def test_again_reaches_the_submission(monkeypatch):
-    from kaggle_cifar import submitting
+    from kaggle_cifar.submission import submit
 
     asked = []
-    monkeypatch.setattr(submitting, "submit", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr(submit, "submit", lambda *_, **options: asked.append(options))
     for options in ([], ["--again"]):
         cli.cli.main(["submit", "s.csv", *options], standalone_mode=False)
     assert asked == [{"again": False}, {"again": True}]

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from ray.cluster_utils import Cluster as TwoNodes
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
-from kaggle_cifar import cluster
-from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sweeps import train_seeds
+from kaggle_cifar.search import cluster
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.search.seeds_and_folds import train_seeds
+from kaggle_cifar.training.run import Run, RunOptions
 
 TRIALS = 8
 EPOCHS = 16  # so long that the second node, which takes seconds to start, gets its share
@@ -41,17 +41,17 @@ def two_nodes():
 
 
 @pytest.fixture(scope="module")
-def layout(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("cluster"))
-    write_training_data(layout, 800)
-    (layout.data / "space.json").write_text(json.dumps(SPACE))
-    return layout
+def project(tmp_path_factory):
+    project = project_in(tmp_path_factory.mktemp("cluster"))
+    write_training_data(project, 800)
+    (project.data / "space.json").write_text(json.dumps(SPACE))
+    return project
 
 
-def start_search(layout, address) -> subprocess.Popen:
-    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(layout.data)]
-    command += ["--runs-dir", str(layout.runs), "search", "model1", "--sampler", "tpe"]
-    command += ["--trials", str(TRIALS), "--space", str(layout.data / "space.json")]
+def start_search(project, address) -> subprocess.Popen:
+    command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(project.data)]
+    command += ["--runs-dir", str(project.runs), "search", "model1", "--sampler", "tpe"]
+    command += ["--trials", str(TRIALS), "--space", str(project.data / "space.json")]
     command += ["--address", address, "--name", "search"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -63,43 +63,43 @@ def until(condition) -> None:
         time.sleep(0.05)
 
 
-def begun(layout) -> set[str]:
+def begun(project) -> set[str]:
     """Return the trials that were begun."""
-    return {file.parent.name for file in layout.runs.glob("search-trial*/recipe.json")}
+    return {file.parent.name for file in project.runs.glob("search-trial*/recipe.json")}
 
 
-def at_work(layout) -> set[str]:
+def at_work(project) -> set[str]:
     """Return the trials that were begun and neither ended nor stopped."""
-    journal = json.loads((layout.runs / "search" / "trials.json").read_text())
+    journal = json.loads((project.runs / "search" / "trials.json").read_text())
     return {name for name, trial in journal.items() if not trial["ended"]}
 
 
-def finished(layout) -> dict[str, int]:
+def finished(project) -> dict[str, int]:
     """Return when each trial with a result got it."""
-    files = layout.runs.glob("search-trial*/metrics.json")
+    files = project.runs.glob("search-trial*/metrics.json")
     return {file.parent.name: file.stat().st_mtime_ns for file in files}
 
 
-def test_a_search_goes_on_after_its_driver_and_without_a_node(layout, two_nodes):
-    first = start_search(layout, two_nodes.address)
-    until(lambda: finished(layout))
+def test_a_search_goes_on_after_its_driver_and_without_a_node(project, two_nodes):
+    first = start_search(project, two_nodes.address)
+    until(lambda: finished(project))
     first.kill()
     first.communicate()
-    before = finished(layout)
+    before = finished(project)
     assert 0 < len(before) < TRIALS
-    running = begun(layout)
+    running = begun(project)
 
-    again = start_search(layout, two_nodes.address)
+    again = start_search(project, two_nodes.address)
     # Two that the first driver had not begun are at work: one on each node.
-    until(lambda: len(at_work(layout)) == 2 and at_work(layout) <= begun(layout) - running)
+    until(lambda: len(at_work(project)) == 2 and at_work(project) <= begun(project) - running)
     two_nodes.remove_node(two_nodes.list_all_nodes()[1], allow_graceful=False)
     printed, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert re.search(r"search-trial\d broke off \(.+\): it goes on, try 2 of 4", printed)
-    after = finished(layout)
+    after = finished(project)
     assert {name: after[name] for name in before} == before  # none was trained again
 
-    folder = layout.runs / "search"
+    folder = project.runs / "search"
     results = pd.read_csv(folder / "results.csv")
     names = [f"search-trial{number}" for number in range(1, TRIALS + 1)]
     assert sorted(results["run"]) == names == sorted(after), printed
@@ -111,7 +111,7 @@ def test_a_search_goes_on_after_its_driver_and_without_a_node(layout, two_nodes)
     for figure in ("trials", "optimisation_history", "parameter_importance"):
         assert (folder / "figures" / f"{figure}.png").exists()
     for name in names:
-        run = Run(layout.runs / name)
+        run = Run(project.runs / name)
         assert run.read_recipe()[1].search == "search"
         assert len(run.read_history()) == run.read_metrics()["epochs"] <= EPOCHS
         assert not run.checkpoint_file.exists()
@@ -132,18 +132,18 @@ def fail(marker: Path) -> None:
     raise UserError("a sentence")
 
 
-def test_seeds_on_this_machine_and_what_dies_is_tried_again(layout, tmp_path, capsys, monkeypatch):
+def test_seeds_on_this_machine_and_what_dies_is_tried_again(project, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of the processes that Ray starts
     recipe = find_recipe("model1")
     options = RunOptions(limit=20)
-    runs = train_seeds(layout, recipe, "on-ray", options, 2, cluster=Cluster("local"))
+    runs = train_seeds(project, recipe, "on-ray", options, 2, cluster=Cluster("local"))
     assert [run.read_recipe()[1].seed for run in runs] == [0, 1]
     assert all(run.finished for run in runs)
     printed = capsys.readouterr().out
     assert "on-ray, 2 seeds: mean validation accuracy" in printed
     assert re.search(r"^on-ray-seed1 +model1 +25", printed, re.MULTILINE)
 
-    with Cluster("local").connected(layout) as share:
+    with Cluster("local").connected(project) as share:
         tasks = {"one": (die_once, (tmp_path / "marker",)), "two": (fail, (tmp_path,))}
         with pytest.raises(UserError, match=r"^a sentence$"):
             cluster.run_tasks(tasks, share, lambda: None, print)
@@ -152,30 +152,30 @@ def test_seeds_on_this_machine_and_what_dies_is_tried_again(layout, tmp_path, ca
             cluster.run_tasks({"three": (die, (tmp_path,))}, share, lambda: None, print)
         with pytest.raises(UserError, match="--gpus fewer"):
             Cluster(gpus=8)._share()
-        refuse_other_nodes(layout)
+        check_other_nodes(project)
 
 
-def refuse_other_nodes(layout) -> None:
+def check_other_nodes(project) -> None:
     """See that versions and storage which differ between nodes are named."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "version", lambda package: "1.0")  # in this process alone
         with pytest.raises(UserError, match=r"has tensorflow .+, this machine has 1\.0"):
-            cluster.refuse_unfit_nodes(layout)
+            cluster.check_unfit_nodes(project)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "touch", lambda self: None)
         patch.setattr(Path, "exists", lambda self: True)
-        with pytest.raises(UserError, match=f"does not see {re.escape(str(layout.runs))} as"):
-            cluster.refuse_unfit_nodes(layout)
-    assert not list(layout.runs.glob(f"{cluster.NODE_CHECK}*"))
+        with pytest.raises(UserError, match=f"does not see {re.escape(str(project.runs))} as"):
+            cluster.check_unfit_nodes(project)
+    assert not list(project.runs.glob(f"{cluster.NODE_CHECK}*"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nowhere"])
-def test_no_cluster_at_the_address_is_a_sentence(layout, address):
-    with pytest.raises(UserError, match=address), Cluster(address).connected(layout):
+def test_no_cluster_at_the_address_is_a_sentence(project, address):
+    with pytest.raises(UserError, match=address), Cluster(address).connected(project):
         pass
 
 
-def test_without_ray_the_extra_is_named(layout, monkeypatch):
+def test_without_ray_the_extra_is_named(project, monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"'kaggle-cifar\[search\]'"):
-        train_seeds(layout, find_recipe("model1"), "x", RunOptions(), 2, cluster=Cluster("auto"))
+        train_seeds(project, find_recipe("model1"), "x", RunOptions(), 2, cluster=Cluster("auto"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaggle_cifar import recipes
-from kaggle_cifar.control import EpochControl
+from kaggle_cifar.training.epoch_schedule import EpochSchedule
 
 
 class FakeModel:
@@ -65,13 +65,13 @@ def keras_course(recipe, losses):
 
 
 def own_course(recipe, losses, killed_after):
-    control, rates = EpochControl(float(np.float32(recipe.learning_rate))), []
+    control, rates = EpochSchedule(float(np.float32(recipe.learning_rate))), []
     for epoch, loss in enumerate(losses):
         control.start_epoch(recipe, epoch)
         rates.append(control.learning_rate)
         control.end_epoch(recipe, epoch, loss)
         if epoch in killed_after:
-            control = EpochControl(**control.to_json())
+            control = EpochSchedule(**control.to_json())
         if control.should_stop(recipe):
             break
     return rates, control.best_epoch

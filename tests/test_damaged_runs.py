@@ -11,18 +11,18 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from small_data import layout_in, write_test_data, write_training_data
+from small_data import project_in, write_test_data, write_training_data
 from small_runs import write_run
 
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
-from kaggle_cifar.outline import read_outline
+from kaggle_cifar.files import ProjectPaths, write_json
 from kaggle_cifar.remote.sessions import remote_runs
 from kaggle_cifar.report.reading import read_run
-from kaggle_cifar.runs import METRICS, Run, RunOptions
-from kaggle_cifar.storage import Layout, write_json
-from kaggle_cifar.training import train
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import METRICS, Run, RunOptions
+from kaggle_cifar.training.run_summary import read_run_summary
 
 FILES = ("metrics.json", "history.csv", "recipe.json", "environment.json")
 ODD_JSON = (
@@ -118,10 +118,10 @@ damages = st.one_of(
 )
 
 
-def run_command(layout, *words) -> str:
+def run_command(project, *words) -> str:
     """Run a command in this process; return what it printed. Only a sentence may end it."""
-    folders = ("--data-dir", layout.data, "--runs-dir", layout.runs)
-    folders += ("--submissions-dir", layout.submissions)
+    folders = ("--data-dir", project.data, "--runs-dir", project.runs)
+    folders += ("--submissions-dir", project.submissions)
     result = CliRunner().invoke(cli.cli, [str(word) for word in (*folders, *words)])
     error = result.exception
     if not isinstance(error, SystemExit | UserError | None):
@@ -134,31 +134,31 @@ def run_command(layout, *words) -> str:
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
     """Runs as training leaves them, without weights."""
-    layout = layout_in(tmp_path_factory.mktemp("described"))
-    write_training_data(layout, 60)
-    write_run(layout, "whole")
-    write_run(layout, "damaged", seed=1)
-    return layout
+    project = project_in(tmp_path_factory.mktemp("described"))
+    write_training_data(project, 60)
+    write_run(project, "whole")
+    write_run(project, "damaged", seed=1)
+    return project
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of one short epoch."""
-    layout = layout_in(tmp_path_factory.mktemp("trained"))
-    write_training_data(layout, 20)
-    write_test_data(layout, range(1, 4))
+    project = project_in(tmp_path_factory.mktemp("trained"))
+    write_training_data(project, 20)
+    write_test_data(project, range(1, 4))
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    train(layout, recipe, "damaged", RunOptions())
-    return layout
+    train(project, recipe, "damaged", RunOptions())
+    return project
 
 
-def damaged_copy(layout: Layout, folder: str | Path, damages) -> Layout:
+def damaged_copy(project: ProjectPaths, folder: str | Path, damages) -> ProjectPaths:
     """Return the layout with a copy of its runs, one of which is damaged."""
     runs = Path(folder) / "runs"
-    shutil.copytree(layout.runs, runs)
+    shutil.copytree(project.runs, runs)
     for damage in damages:
         damage(runs / "damaged")
-    return dataclasses.replace(layout, runs=runs, submissions=Path(folder) / "submissions")
+    return dataclasses.replace(project, runs=runs, submissions=Path(folder) / "submissions")
 
 
 @given(damages)
@@ -168,10 +168,10 @@ def damaged_copy(layout: Layout, folder: str | Path, damages) -> Layout:
 @example(OddCell(2, 0, "text"))
 def test_one_damaged_file_hides_no_other_run(described, damage):
     with tempfile.TemporaryDirectory() as folder:
-        layout = damaged_copy(described, folder, [damage])
-        lines = run_command(layout, "runs").splitlines()
+        project = damaged_copy(described, folder, [damage])
+        lines = run_command(project, "runs").splitlines()
         assert any(line.startswith("whole ") and line.endswith("309,290") for line in lines)
-        assert (layout.runs / "damaged" / "recipe.json").exists() == any(
+        assert (project.runs / "damaged" / "recipe.json").exists() == any(
             line.startswith("damaged ") for line in lines
         )
 
@@ -184,12 +184,12 @@ def test_one_damaged_file_hides_no_other_run(described, damage):
 @example(OddCell(1, 5, "nan"))
 def test_every_report_is_written_though_one_run_is_damaged(described, damage):
     with tempfile.TemporaryDirectory() as folder:
-        layout = damaged_copy(described, folder, [damage])
-        damaged = layout.runs / "damaged"
+        project = damaged_copy(described, folder, [damage])
+        damaged = project.runs / "damaged"
         (damaged / "validation_probabilities.npy").unlink()  # takes seconds to draw
         there = (damaged / "recipe.json").exists()
-        run_command(layout, "report", "damaged" if there else "whole")
-        assert "whole" in (layout.runs / "index.html").read_text()
+        run_command(project, "report", "damaged" if there else "whole")
+        assert "whole" in (project.runs / "index.html").read_text()
         assert (damaged / "report.html").exists() == there
 
 
@@ -197,9 +197,9 @@ def test_every_report_is_written_though_one_run_is_damaged(described, damage):
 @settings(max_examples=200)
 def test_what_is_read_of_a_damaged_run_is_what_it_can_be(described, damage):
     with tempfile.TemporaryDirectory() as folder:
-        layout = damaged_copy(described, folder, [damage])
-        run = Run(layout.runs / "damaged")
-        found = read_run(layout, run)
+        project = damaged_copy(described, folder, [damage])
+        run = Run(project.runs / "damaged")
+        found = read_run(project, run)
         for row, number in zip(found.history, range(1, 100), strict=False):
             assert row["epoch"] == number
         for value in (found.metrics[key] for key in METRICS.keys() & found.metrics.keys()):
@@ -243,29 +243,29 @@ RESUMABLE = (OddCell(1, 6, ""), OddFile("history.csv", "gone"), OddFile("environ
     ids=str,
 )
 def test_no_command_ends_a_damaged_run_with_a_traceback(trained, tmp_path, command, damage):
-    layout = damaged_copy(trained, tmp_path, [damage])
-    image = layout.images("train") / "1.png"
-    run_command(layout, *(word.format(image=image) for word in command))
+    project = damaged_copy(trained, tmp_path, [damage])
+    image = project.images("train") / "1.png"
+    run_command(project, *(word.format(image=image) for word in command))
 
 
 @given(damages)
 @settings(max_examples=15)
 def test_predicting_and_resuming_a_damaged_run_end_in_a_sentence(trained, damage):
     with tempfile.TemporaryDirectory() as folder:
-        layout = damaged_copy(trained, folder, [damage])
-        image = layout.images("train") / "1.png"
+        project = damaged_copy(trained, folder, [damage])
+        image = project.images("train") / "1.png"
         for command in COMMANDS[:2] + COMMANDS[3:]:
-            run_command(layout, *(word.format(image=image) for word in command))
+            run_command(project, *(word.format(image=image) for word in command))
 
 
 def test_an_unfinished_damaged_run_is_resumed_or_refused(trained, tmp_path):
     """Training reads neither history.csv nor environment.json, and writes history.csv anew."""
     for number, damage in enumerate([*FATAL, *RESUMABLE]):
-        layout = damaged_copy(trained, tmp_path / str(number), [])
-        run = Run(layout.runs / "damaged")
+        project = damaged_copy(trained, tmp_path / str(number), [])
+        run = Run(project.runs / "damaged")
         run.metrics_file.unlink()
         damage(run.folder)
-        run_command(layout, *COMMANDS[3])
+        run_command(project, *COMMANDS[3])
         assert run.finished == (damage in RESUMABLE)
 
 
@@ -287,26 +287,26 @@ def test_a_damaged_figure_is_named_and_the_others_are_read(
     with pytest.raises(DamagedFileError, match=part) as caught:
         run.read_metrics()
     assert caught.value.path == run.metrics_file
-    assert read_outline(run).metrics == caught.value.readable
+    assert read_run_summary(run).metrics == caught.value.readable
     assert readable is None or readable in caught.value.readable
 
 
 def test_a_missing_accuracy_is_not_shown_as_trained_on_all(described, tmp_path):
-    layout = damaged_copy(described, tmp_path, [OddJson("metrics.json", 8, None)])
-    assert "trained on all" not in run_command(layout, "runs")
-    assert str(layout.runs / "damaged" / "metrics.json") in run_command(layout, "runs")
+    project = damaged_copy(described, tmp_path, [OddJson("metrics.json", 8, None)])
+    assert "trained on all" not in run_command(project, "runs")
+    assert str(project.runs / "damaged" / "metrics.json") in run_command(project, "runs")
 
 
 def test_the_rows_before_a_damaged_one_are_read(described, tmp_path):
     run = Run(damaged_copy(described, tmp_path, [OddCell(3, 0, "x")]).runs / "damaged")
-    assert [row["epoch"] for row in read_outline(run).history] == [1, 2]
+    assert [row["epoch"] for row in read_run_summary(run).history] == [1, 2]
     run = Run(damaged_copy(described, tmp_path / "2", [OddCell(3, 1, "x")]).runs / "damaged")
-    history = read_outline(run).history
+    history = read_run_summary(run).history
     assert [row["loss"] for row in history] == [2.0, 1.0, None, 0.5]
 
 
 def test_a_damaged_session_hides_no_run(described, tmp_path):
-    layout = damaged_copy(described, tmp_path, [])
-    write_json(remote_runs(layout) / "far" / "session.json", {"kernel": 3})
-    printed = run_command(layout, "runs")
+    project = damaged_copy(described, tmp_path, [])
+    write_json(remote_runs(project) / "far" / "session.json", {"kernel": 3})
+    printed = run_command(project, "runs")
     assert "whole" in printed and "session.json" in printed

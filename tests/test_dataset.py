@@ -5,35 +5,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import layout_in, write_manifest, write_training_data
+from small_data import project_in, write_manifest, write_training_data
 
-from kaggle_cifar.dataset import (
+from kaggle_cifar.data.dataset import (
     SplitError,
     load_training_set,
     split_validation,
     stratified_choice,
 )
+from kaggle_cifar.data.images import BrokenImageError
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.pixels import BrokenImageError
 
 
 def test_training_images_stay_with_their_ids_and_labels(tmp_path):
-    layout = layout_in(tmp_path)
-    pixels = write_training_data(layout, 120)
-    labels_file = layout.raw / "trainLabels.csv"
+    project = project_in(tmp_path)
+    pixels = write_training_data(project, 120)
+    labels_file = project.raw / "trainLabels.csv"
     header, *rows = labels_file.read_text().splitlines()
     labels_file.write_text("\n".join([header, *sorted(rows)]) + "\n")  # 1, 10, 100, …
-    data = load_training_set(layout)
+    data = load_training_set(project)
     np.testing.assert_array_equal(data.ids, np.arange(1, 121))
     np.testing.assert_array_equal(data.labels, np.arange(1, 121) % 10)
     np.testing.assert_array_equal(data.pixels, pixels)
 
 
 def broken_folder(tmp_path, break_image):
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 40)
-    break_image(layout.images("train") / "23.png")
-    return layout
+    project = project_in(tmp_path)
+    write_training_data(project, 40)
+    break_image(project.images("train") / "23.png")
+    return project
 
 
 @pytest.mark.parametrize(
@@ -48,46 +48,46 @@ def broken_folder(tmp_path, break_image):
     ],
 )
 def test_a_broken_image_is_named(tmp_path, break_image, words):
-    layout = broken_folder(tmp_path, break_image)
+    project = broken_folder(tmp_path, break_image)
     with pytest.raises(UserError, match=r"train/23\.png") as caught:
-        load_training_set(layout)
+        load_training_set(project)
     assert words in str(caught.value)
 
 
 def test_a_missing_folder_says_how_to_get_it(tmp_path):
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 10)
-    for path in layout.images("train").iterdir():
+    project = project_in(tmp_path)
+    write_training_data(project, 10)
+    for path in project.images("train").iterdir():
         path.unlink()
-    layout.images("train").rmdir()
+    project.images("train").rmdir()
     with pytest.raises(UserError, match="kaggle-cifar download"):
-        load_training_set(layout)
+        load_training_set(project)
 
 
 def test_a_limited_set_is_the_same_from_files_and_from_the_cache(tmp_path):
-    layout = layout_in(tmp_path)
-    pixels = write_training_data(layout, 90)
-    write_manifest(layout, "train")
-    from_files = load_training_set(layout, limit=33)
-    assert not layout.cache.exists()
-    load_training_set(layout)
-    assert list(layout.cache.glob("train-*.npy"))
-    from_cache = load_training_set(layout, limit=33)
+    project = project_in(tmp_path)
+    pixels = write_training_data(project, 90)
+    write_manifest(project, "train")
+    from_files = load_training_set(project, limit=33)
+    assert not project.cache.exists()
+    load_training_set(project)
+    assert list(project.cache.glob("train-*.npy"))
+    from_cache = load_training_set(project, limit=33)
     np.testing.assert_array_equal(from_cache.ids, from_files.ids)
     np.testing.assert_array_equal(from_cache.pixels, from_files.pixels)
     np.testing.assert_array_equal(from_cache.pixels, pixels[from_cache.ids - 1])
 
 
 def test_a_training_on_images_changed_since_the_cache_was_made_is_refused(tmp_path):
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 60)
-    write_manifest(layout, "train")
-    load_training_set(layout)
+    project = project_in(tmp_path)
+    write_training_data(project, 60)
+    write_manifest(project, "train")
+    load_training_set(project)
     for image_id in range(21, 41):
-        Image.new("RGB", (32, 32)).save(layout.images("train") / f"{image_id}.png")
+        Image.new("RGB", (32, 32)).save(project.images("train") / f"{image_id}.png")
     for limit in (None, 59):
         with pytest.raises(BrokenImageError, match=r"train/2\d\.png is an image, but not the one"):
-            load_training_set(layout, limit)
+            load_training_set(project, limit)
 
 
 @given(

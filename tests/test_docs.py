@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from kaggle_cifar import __version__, cli, recipes
+from kaggle_cifar.files import from_json
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.storage import from_json
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("[!.]*/README.md")])
 write_help = runpy.run_path(str(DOCS / "write_help.py"))
+draw_layers = runpy.run_path(str(DOCS / "draw_layers.py"))
 
 
 def name_of(page):
@@ -106,3 +107,9 @@ def test_no_page_or_picture_is_forgotten():
 
 def test_the_changes_name_this_version():
     assert __version__ in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_picture_of_the_layers_is_the_contract_that_lint_checks():
+    page = (DOCS / "architecture.md").read_text()
+    assert page == draw_layers["page_with_layers"](page), "run python docs/draw_layers.py"
+    assert page.count("-->") > 15

@@ -9,7 +9,7 @@ from kaggle_server import KaggleSite
 
 from kaggle_cifar import competition, doctor
 from kaggle_cifar.doctor import Finding
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import ProjectPaths
 
 
 @pytest.fixture(autouse=True)
@@ -18,15 +18,15 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def examined(layout: Layout) -> Iterator[dict[str, Finding]]:
+def examined(project: ProjectPaths) -> Iterator[dict[str, Finding]]:
     """The findings by name, which hold no secret."""
     findings: dict[str, Finding] = {}
     yield findings
     assert not [secret for secret in server.SECRETS if secret in str(findings)]
 
 
-def examine(layout: Layout, examined: dict[str, Finding]) -> dict[str, Finding]:
-    examined.update({finding.name: finding for finding in doctor.examine(layout)})
+def examine(project: ProjectPaths, examined: dict[str, Finding]) -> dict[str, Finding]:
+    examined.update({finding.name: finding for finding in doctor.examine(project)})
     return examined
 
 
@@ -34,17 +34,21 @@ def problems(findings: dict[str, Finding]) -> list[str]:
     return [name for name, finding in findings.items() if finding.status == "problem"]
 
 
-def test_all_is_well(kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]) -> None:
-    findings = examine(layout, examined)
+def test_all_is_well(
+    kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
+) -> None:
+    findings = examine(project, examined)
     assert problems(findings) == []
     assert "KAGGLE_USERNAME and KAGGLE_KEY" in findings["credentials"].detail
     assert findings["rules"].status == "ok"
     assert findings["py7zr"].detail[0].isdigit()
-    assert not layout.data.exists()
+    assert not project.data.exists()
 
 
-def test_no_credentials(clean_home: Path, layout: Layout, examined: dict[str, Finding]) -> None:
-    findings = examine(layout, examined)
+def test_no_credentials(
+    clean_home: Path, project: ProjectPaths, examined: dict[str, Finding]
+) -> None:
+    findings = examine(project, examined)
     assert problems(findings) == ["credentials"]
     assert "make demo" in findings["credentials"].detail
     assert "rules" not in findings
@@ -52,47 +56,47 @@ def test_no_credentials(clean_home: Path, layout: Layout, examined: dict[str, Fi
 
 def test_bad_key(
     kaggle_site: KaggleSite,
-    layout: Layout,
+    project: ProjectPaths,
     examined: dict[str, Finding],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KAGGLE_KEY", "FAKE-BAD-KEY")
-    assert problems(examine(layout, examined)) == ["key"]
+    assert problems(examine(project, examined)) == ["key"]
     assert "FAKE-BAD-KEY" not in str(examined)
 
 
 def test_rules_not_accepted(
-    kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]
+    kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     kaggle_site.rules_accepted = False
-    findings = examine(layout, examined)
+    findings = examine(project, examined)
     assert problems(findings) == ["rules"]
     assert competition.RULES_PAGE in findings["rules"].detail
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
 def test_readable_credentials_are_a_warning(
-    kaggle_site: KaggleSite, clean_home: Path, layout: Layout, examined: dict[str, Finding]
+    kaggle_site: KaggleSite, clean_home: Path, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     path = clean_home / ".kaggle" / "access_token"
     path.parent.mkdir()
     path.write_text(server.TOKEN)
     path.chmod(0o644)
-    findings = examine(layout, examined)
+    findings = examine(project, examined)
     assert findings["credentials"].status == "warning"
     assert f"chmod 600 {path}" in findings["credentials"].detail
     assert problems(findings) == []
 
 
 def test_little_disk_is_a_warning_until_the_data_is_there(
-    clean_home: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    clean_home: Path, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
-    assert doctor.examine_disk(layout).status == "warning"
-    layout.data.mkdir()
+    assert doctor.examine_disk(project).status == "warning"
+    project.data.mkdir()
     for split in ("train", "test"):
-        layout.manifest(split).touch()
-    assert doctor.examine_disk(layout).status == "ok"
+        project.manifest(split).touch()
+    assert doctor.examine_disk(project).status == "ok"
 
 
 @pytest.mark.parametrize(("count", "status"), [("1", "ok"), ("0", "warning"), ("", "warning")])
@@ -128,21 +132,21 @@ def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_the_gpu_hours_left_on_kaggle_are_told(
     kaggle_site: KaggleSite,
-    layout: Layout,
+    project: ProjectPaths,
     examined: dict[str, Finding],
     hours: tuple[float, float] | None,
     status: str,
     words: str,
 ) -> None:
     kaggle_site.kernels.gpu_hours = hours
-    findings = examine(layout, examined)
+    findings = examine(project, examined)
     assert findings["kaggle gpu"].status == status
     assert words in findings["kaggle gpu"].detail
     assert problems(findings) == []
 
 
 def test_gpus_that_were_never_used_want_a_verified_phone(
-    kaggle_site: KaggleSite, layout: Layout, examined: dict[str, Finding]
+    kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     kaggle_site.kernels.has_ever_run = False
-    assert "a phone verified at" in examine(layout, examined)["kaggle gpu"].detail
+    assert "a phone verified at" in examine(project, examined)["kaggle gpu"].detail

@@ -6,12 +6,13 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
-from kaggle_cifar import cli, events, recipes, training
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.events import write_events
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.training import loop, tensorboard
+from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.tensorboard import write_events
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=3)
 ROW = {"epoch": 1, "loss": 2.0, "val_loss": None, "seconds": 5.0}
@@ -22,10 +23,10 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def layout(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("events"))
-    write_training_data(layout, 40)
-    return layout
+def project(tmp_path_factory):
+    project = project_in(tmp_path_factory.mktemp("events"))
+    write_training_data(project, 40)
+    return project
 
 
 def scalars_in(folder):
@@ -56,34 +57,34 @@ def assert_events_are_the_history(run):
     np.testing.assert_allclose(np.array(times) - run.started, seconds, atol=1e-3)
 
 
-def test_the_option_writes_every_scalar_of_every_epoch(layout):
-    folders = ["--data-dir", str(layout.data), "--runs-dir", str(layout.runs)]
+def test_the_option_writes_every_scalar_of_every_epoch(project):
+    folders = ["--data-dir", str(project.data), "--runs-dir", str(project.runs)]
     command = [*folders, "train", "model1", "--epochs", "2", "--tensorboard"]
     result = CliRunner().invoke(cli.cli, command, catch_exceptions=False)
     assert result.exit_code == 0
-    run = Run(layout.runs / "model1")
+    run = Run(project.runs / "model1")
     tags = {tag for tag, _, _ in scalars_in(run.events_folder)[0]}
     names = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"}
     assert tags == names
     assert_events_are_the_history(run)
 
 
-def test_without_the_option_there_is_nothing(layout):
-    run = training.train(layout, dataclasses.replace(RECIPE, epochs=1), "without", RunOptions())
+def test_without_the_option_there_is_nothing(project):
+    run = loop.train(project, dataclasses.replace(RECIPE, epochs=1), "without", RunOptions())
     assert not run.events_folder.exists()
 
 
 @pytest.mark.parametrize(
     ("module", "name", "count"),
     [
-        (training, "save_checkpoint", 2),  # before the second epoch is kept
-        (training, "write_events", 2),  # the second epoch is kept, its events not yet written
-        (events, "write_epoch", 3),
-        (training, "draw_curves", 1),  # all events are written
+        (loop, "save_checkpoint", 2),  # before the second epoch is kept
+        (loop, "write_events", 2),  # the second epoch is kept, its events not yet written
+        (tensorboard, "write_epoch", 3),
+        (loop, "draw_curves", 1),  # all events are written
     ],
 )
 def test_a_killed_training_neither_doubles_nor_loses_epochs(
-    layout, monkeypatch, module, name, count
+    project, monkeypatch, module, name, count
 ):
     original, calls = getattr(module, name), []
 
@@ -97,21 +98,21 @@ def test_a_killed_training_neither_doubles_nor_loses_epochs(
     with monkeypatch.context() as patch:
         patch.setattr(module, name, killing)
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
-    run = training.train(layout, RECIPE, run_name, RunOptions(), tensorboard=True)
+            loop.train(project, RECIPE, run_name, RunOptions(), tensorboard=True)
+    run = loop.train(project, RECIPE, run_name, RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
 
 
-def test_it_can_be_asked_for_later_and_of_a_finished_run(layout, monkeypatch):
+def test_it_can_be_asked_for_later_and_of_a_finished_run(project, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(training, "draw_curves", lambda *arguments: (_ for _ in ()).throw(Killed()))
+        patch.setattr(loop, "draw_curves", lambda *arguments: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, "later", RunOptions())
-    run = training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+            loop.train(project, RECIPE, "later", RunOptions())
+    run = loop.train(project, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
     for path in run.events_folder.glob("*tfevents*"):
         path.unlink()
-    training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
+    loop.train(project, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
 
 

@@ -7,16 +7,18 @@ import sys
 
 import numpy as np
 import pytest
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 from small_runs import write_run
 
-from kaggle_cifar import exporting, networks, ownership, recipes, runs, storage
+from kaggle_cifar import files, models, ownership, recipes
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import compile_forward
+from kaggle_cifar.models.inference import compile_forward
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.runs import Run
-from kaggle_cifar.runtime import dtype_policy
+from kaggle_cifar.prediction import export
+from kaggle_cifar.tensorflow_setup import dtype_policy
+from kaggle_cifar.training import run as run_module
+from kaggle_cifar.training.run import Run
 
 # Without this package: only what an exported model may ask for. Arguments: the pixels, then
 # folders with an export each, into which the probabilities are written.
@@ -47,17 +49,17 @@ def network_of(recipe):
 EXPORTED = {network_of(recipe()): recipe() for recipe in recipes.RECIPES.values()}
 
 
-def write_untrained_run(layout, recipe, **options) -> Run:
-    run = write_run(layout, recipe.name, recipe=recipe, **options)
-    networks.build(recipe.network, recipe.network_options).save_weights(run.weights_file)
+def write_untrained_run(project, recipe, **options) -> Run:
+    run = write_run(project, recipe.name, recipe=recipe, **options)
+    models.build(recipe.network, recipe.network_options).save_weights(run.weights_file)
     return run
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("exporting"))
-    write_training_data(layout, 40)
-    return layout
+    project = project_in(tmp_path_factory.mktemp("exporting"))
+    write_training_data(project, 40)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +77,11 @@ def exports(project, pixels, tmp_path_factory):
     """The run and the folder of each network's export, used by programs without this package."""
     exported = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "COMPARED", 5)
+        patch.setattr(export, "COMPARED", 5)
         for recipe in EXPORTED.values():
             run = write_untrained_run(project, recipe)
             exported[recipe.name] = run, tmp_path_factory.mktemp("exports") / recipe.name
-            exporting.export(project, *exported[recipe.name])
+            export.export(project, *exported[recipe.name])
     file = tmp_path_factory.mktemp("pixels") / "pixels.npy"
     np.save(file, pixels)
     folders = [str(folder) for _, folder in exported.values()]
@@ -101,10 +103,10 @@ def test_export_of_every_recipe_agrees_elsewhere(exports, pixels, recipe, form):
 def test_export_lists_only_what_loads(project, model1, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "export"
     monkeypatch.setattr(
-        exporting, "load_onnx", lambda path: lambda images: np.full((len(images), 10), 0.1)
+        export, "load_onnx", lambda path: lambda images: np.full((len(images), 10), 0.1)
     )
-    with pytest.raises(exporting.ExportError) as caught:
-        exporting.export(project, model1, folder)
+    with pytest.raises(export.ExportError) as caught:
+        export.export(project, model1, folder)
     assert caught.value.reasons.keys() == {"model.onnx"}
     assert ownership.foreign_names(folder) == ["classes.txt", "saved_model"]
     assert "model.onnx" not in capsys.readouterr().out
@@ -114,7 +116,7 @@ def test_export_refuses_an_operation_that_onnx_lacks(project, model1, tmp_path, 
     import tensorflow as tf
 
     gelu = tf.nn.gelu  # it uses Erfc
-    with_softmax = exporting.with_probabilities
+    with_softmax = export.with_probabilities
 
     def with_gelu(model):
         import keras
@@ -122,20 +124,20 @@ def test_export_refuses_an_operation_that_onnx_lacks(project, model1, tmp_path, 
         model = with_softmax(model)
         return keras.Model(model.input, keras.layers.Lambda(gelu)(model.output))
 
-    monkeypatch.setattr(exporting, "with_probabilities", with_gelu)
+    monkeypatch.setattr(export, "with_probabilities", with_gelu)
     for installed in (True, False):
         if not installed:
             hide(monkeypatch, "onnxruntime")
-        with pytest.raises(exporting.ExportError) as caught:
-            exporting.export(project, model1, tmp_path / "export")
+        with pytest.raises(export.ExportError) as caught:
+            export.export(project, model1, tmp_path / "export")
         assert "Erfc" in caught.value.reasons["model.onnx"]
         assert ownership.foreign_names(tmp_path / "export") == ["classes.txt", "saved_model"]
 
 
 def hide(monkeypatch, package):
-    find_spec = exporting.importlib.util.find_spec
+    find_spec = export.importlib.util.find_spec
     monkeypatch.setattr(
-        exporting.importlib.util,
+        export.importlib.util,
         "find_spec",
         lambda name, *parents: None if name == package else find_spec(name, *parents),
     )
@@ -145,7 +147,7 @@ def test_without_the_onnx_package_the_rest_is_exported(
     project, model1, tmp_path, monkeypatch, capsys
 ):
     hide(monkeypatch, "tf2onnx")
-    exporting.export(project, model1, tmp_path / "export")
+    export.export(project, model1, tmp_path / "export")
     assert ownership.foreign_names(tmp_path / "export") == ["classes.txt", "saved_model"]
     assert "tf2onnx" in capsys.readouterr().out
 
@@ -156,27 +158,27 @@ def test_export_tells_how_many_images_differ_from_predict(project, tmp_path, mon
     )
     run = write_untrained_run(project, recipe)
     hide(monkeypatch, "tf2onnx")
-    monkeypatch.setattr(exporting, "dtype_policy", lambda precision: "mixed_bfloat16")
-    exporting.export(project, run, tmp_path / "export")
+    monkeypatch.setattr(export, "dtype_policy", lambda precision: "mixed_bfloat16")
+    export.export(project, run, tmp_path / "export")
     assert "bfloat16" in (told := capsys.readouterr().out)
     assert "of 8 validation images get another class" in told
     for path in project.images("train").iterdir():
         path.rename(path.with_suffix(".hidden"))
     try:
-        exporting.export(project, run, tmp_path / "export")
+        export.export(project, run, tmp_path / "export")
     finally:
         for path in project.images("train").iterdir():
             path.rename(path.with_suffix(".png"))
-    assert f"of {exporting.COMPARED} random images" in capsys.readouterr().out
+    assert f"of {export.COMPARED} random images" in capsys.readouterr().out
 
 
 def test_classify_and_predict_use_one_precision(project, monkeypatch):
     """Both load the network without naming a precision."""
     run = write_untrained_run(project, recipes.airbench94())
-    monkeypatch.setattr(runs, "dtype_policy", lambda precision: f"policy {precision}")
+    monkeypatch.setattr(run_module, "dtype_policy", lambda precision: f"policy {precision}")
     policies = []
-    monkeypatch.setattr(networks, "build", lambda *arguments: policies.append(arguments[2]))
-    monkeypatch.setattr(runs, "load_weights", lambda *arguments: None)
+    monkeypatch.setattr(models, "build", lambda *arguments: policies.append(arguments[2]))
+    monkeypatch.setattr(run_module, "load_weights", lambda *arguments: None)
     run.load_model()
     assert policies == ["policy where faster"]
     assert dtype_policy("never") == "float32"
@@ -207,21 +209,21 @@ PLACES = ["data", "data/new", "runs", "runs/model1", "runs/new", "submissions/ne
 @pytest.mark.parametrize("output", [*PLACES, "documents", "file", "link", "submissions"])
 def test_export_refuses_a_folder_of_something_else(tmp_path, monkeypatch, output):
     home = tmp_path / "home"
-    project = home / "project"
-    layout = layout_in(project)
-    write_training_data(layout, 10)
-    run = write_untrained_run(layout, recipes.model1())
-    (project / "documents").mkdir()
-    (project / "documents" / "thesis.txt").write_text("the only copy")
-    (project / "file").write_text("a file")
-    (project / "link").symlink_to("documents")
-    layout.submissions.mkdir()
-    monkeypatch.chdir(project)
+    folder = home / "project"
+    project = project_in(folder)
+    write_training_data(project, 10)
+    run = write_untrained_run(project, recipes.model1())
+    (folder / "documents").mkdir()
+    (folder / "documents" / "thesis.txt").write_text("the only copy")
+    (folder / "file").write_text("a file")
+    (folder / "link").symlink_to("documents")
+    project.submissions.mkdir()
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(Run, "load_model", no_model)
     before = contents(home)
     with pytest.raises(ForeignPathError) as caught:
-        exporting.export(layout, run, project / output)
-    assert caught.value.path.resolve() == (project / output).resolve()
+        export.export(project, run, folder / output)
+    assert caught.value.path.resolve() == (folder / output).resolve()
     assert contents(home) == before
 
 
@@ -229,50 +231,50 @@ def test_export_refuses_a_folder_of_something_else(tmp_path, monkeypatch, output
 def quick(monkeypatch):
     """An export without ONNX, checked on a few images."""
     hide(monkeypatch, "tf2onnx")
-    monkeypatch.setattr(exporting, "COMPARED", 5)
+    monkeypatch.setattr(export, "COMPARED", 5)
 
 
 def test_export_replaces_an_export(project, model1, tmp_path, quick):
     folder = tmp_path / "export"
     folder.mkdir()  # empty
-    exporting.export(project, model1, folder)
+    export.export(project, model1, folder)
     marked = (folder / ownership.MARK).read_text()
     (folder / "saved_model" / "fingerprint.pb").unlink()
-    exporting.export(project, model1, folder)
+    export.export(project, model1, folder)
     assert (folder / "saved_model" / "fingerprint.pb").exists()
-    assert json.loads(marked)[ownership.KIND] == exporting.KIND
+    assert json.loads(marked)[ownership.KIND] == export.KIND
     assert {path.name for path in tmp_path.iterdir()} <= {"export", ".kaggle-cifar.export.lock"}
 
 
 def test_export_refuses_an_export_with_a_foreign_file(project, model1, tmp_path, quick):
     folder = tmp_path / "export"
-    exporting.export(project, model1, folder)
+    export.export(project, model1, folder)
     (folder / "saved_model" / "notes.txt").write_text("mine")
     before = contents(folder)
     with pytest.raises(ForeignPathError):
-        exporting.export(project, model1, folder)
+        export.export(project, model1, folder)
     assert contents(folder) == before
 
 
 def test_export_keeps_a_file_that_comes_meanwhile(project, model1, tmp_path, quick, monkeypatch):
     folder = tmp_path / "export"
-    write_models = exporting.write_models
+    write_models = export.write_models
 
     def and_another(*arguments):
         folder.mkdir()
         (folder / "notes.txt").write_text("mine")
         return write_models(*arguments)
 
-    monkeypatch.setattr(exporting, "write_models", and_another)
+    monkeypatch.setattr(export, "write_models", and_another)
     with pytest.raises(ForeignPathError):
-        exporting.export(project, model1, folder)
+        export.export(project, model1, folder)
     assert contents(folder) == {"notes.txt": b"mine"}
 
 
 def test_export_goes_where_a_link_leads(project, model1, tmp_path, quick):
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "export")
-    exporting.export(project, model1, tmp_path / "link")
+    export.export(project, model1, tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "disk" / "export" / "classes.txt").exists()
 
@@ -280,14 +282,14 @@ def test_export_goes_where_a_link_leads(project, model1, tmp_path, quick):
 def test_two_exports_to_one_folder_do_not_mix(project, model1, tmp_path, quick):
     folder = tmp_path / "export"
     with (
-        storage.held(ownership.reserved_path(folder, "lock"), folder, "export"),
-        pytest.raises(storage.BusyError),
+        files.held(ownership.reserved_path(folder, "lock"), folder, "export"),
+        pytest.raises(files.BusyError),
     ):
-        exporting.export(project, model1, folder)
+        export.export(project, model1, folder)
     assert not folder.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(project, model1, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="file/export could not be written"):
-        exporting.export(project, model1, tmp_path / "file" / "export")
+        export.export(project, model1, tmp_path / "file" / "export")

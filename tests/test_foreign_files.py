@@ -11,12 +11,12 @@ import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_data import layout_in
+from small_data import project_in
 
 from kaggle_cifar import cli
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
-from kaggle_cifar.sample import draw_sample
 
 HANGS = 120  # seconds: a command that waits for a named pipe never ends
 
@@ -91,9 +91,9 @@ def run(*arguments: str) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny competition with two runs."""
     folder = tmp_path_factory.mktemp("foreign") / "project"
-    layout = layout_in(folder)
-    draw_sample(layout.raw, seed=5, train_count=60, test_count=40)
-    extract(layout)
+    project = project_in(folder)
+    draw_sample(project.raw, seed=5, train_count=60, test_count=40)
+    extract(project)
     with contextlib.chdir(folder):
         for recipe in ("model1", "model2"):
             run("train", recipe, "--epochs", "1")

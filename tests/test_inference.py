@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kaggle_cifar import networks
-from kaggle_cifar.inference import compile_forward
+from kaggle_cifar import models
+from kaggle_cifar.models.inference import compile_forward
 
 NETWORKS = {
     "airbench": {"widths": [8, 8, 8], "bn_momentum": 0.0},
@@ -16,7 +16,7 @@ NETWORKS = {
 
 @pytest.fixture(params=NETWORKS)
 def network(request):
-    return networks.build(request.param, NETWORKS[request.param])
+    return models.build(request.param, NETWORKS[request.param])
 
 
 @pytest.fixture

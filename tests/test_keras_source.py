@@ -7,15 +7,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from kaggle_cifar import keras_source, tables
 from kaggle_cifar.cli import cli
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.data import keras_cifar10, labels
+from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.data.extract import extract
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
+from kaggle_cifar.files import write_record
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.storage import write_record
-from kaggle_cifar.submission import write_submission
-from kaggle_cifar.submitting import submit
+from kaggle_cifar.submission.submit import submit
+from kaggle_cifar.submission.validate import write_submission
 
 TEST_COUNT = 7
 
@@ -47,85 +47,87 @@ def batches(tmp_path, monkeypatch):
     return train, test
 
 
-def test_images_and_labels_come_in_the_competitions_layout(batches, layout, capsys):
-    command = ["--data-dir", str(layout.data), "download", "--source", "keras"]
+def test_images_and_labels_come_in_the_competitions_layout(batches, project, capsys):
+    command = ["--data-dir", str(project.data), "download", "--source", "keras"]
     assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
     train, (test_images, _) = batches
-    data = load_training_set(layout)
+    data = load_training_set(project)
     assert len(data) == 50_000
-    for i, (images, labels) in enumerate(train):
+    for i, (images, classes) in enumerate(train):
         np.testing.assert_array_equal(data.pixels[10_000 * i + 77], images[0])
-        assert data.labels[10_000 * i + 77] == labels[0]
-    assert tables.submission_ids(layout).tolist() == list(range(1, TEST_COUNT + 1))
+        assert data.labels[10_000 * i + 77] == classes[0]
+    assert labels.submission_ids(project).tolist() == list(range(1, TEST_COUNT + 1))
     for image_id, image in enumerate(test_images, start=1):
-        np.testing.assert_array_equal(Image.open(layout.images("test") / f"{image_id}.png"), image)
+        np.testing.assert_array_equal(Image.open(project.images("test") / f"{image_id}.png"), image)
     # The labels of the test images are nowhere.
-    assert {path.name for path in layout.raw.iterdir() if path.name != ".kaggle-cifar.lock"} == {
+    assert {path.name for path in project.raw.iterdir() if path.name != ".kaggle-cifar.lock"} == {
         "source.json",
         "trainLabels.csv",
         "sampleSubmission.csv",
     }
     capsys.readouterr()
-    keras_source.download_from_keras(layout)
+    keras_cifar10.download_from_keras(project)
     assert "left as it is" in capsys.readouterr().out
-    extract(layout)  # nothing to do, and nothing undone
+    extract(project)  # nothing to do, and nothing undone
     with pytest.raises(UserError, match="public CIFAR-10"):
-        csv = layout.submissions / "s.csv"
+        csv = project.submissions / "s.csv"
         write_submission(csv, np.arange(1, 8), np.arange(7), ["model3"])
-        submit(csv, layout)
+        submit(csv, project)
 
 
-def test_kaggles_files_are_not_mixed_with_it(batches, layout):
-    layout.raw.mkdir(parents=True)
-    (layout.raw / "test.7z").write_bytes(b"Kaggle's")
+def test_kaggles_files_are_not_mixed_with_it(batches, project):
+    project.raw.mkdir(parents=True)
+    (project.raw / "test.7z").write_bytes(b"Kaggle's")
     with pytest.raises(UserError, match=r"holds test\.7z from elsewhere"):
-        keras_source.download_from_keras(layout)
-    assert (layout.raw / "test.7z").read_bytes() == b"Kaggle's"
+        keras_cifar10.download_from_keras(project)
+    assert (project.raw / "test.7z").read_bytes() == b"Kaggle's"
 
 
-def mark_as_public(layout):
-    write_record(keras_source.source_file(layout), keras_source.SOURCE_KIND, keras_source.SOURCE)
+def mark_as_public(project):
+    write_record(
+        keras_cifar10.source_file(project), keras_cifar10.SOURCE_KIND, keras_cifar10.SOURCE
+    )
 
 
 @pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
-def test_a_foreign_table_is_kept(batches, layout, name):
-    mark_as_public(layout)
-    (layout.raw / name).write_text("id,label\n1,cat\n")
+def test_a_foreign_table_is_kept(batches, project, name):
+    mark_as_public(project)
+    (project.raw / name).write_text("id,label\n1,cat\n")
     with pytest.raises(ForeignPathError) as caught:
-        keras_source.download_from_keras(layout)
-    assert caught.value.path == layout.raw / name
-    assert (layout.raw / name).read_text() == "id,label\n1,cat\n"
+        keras_cifar10.download_from_keras(project)
+    assert caught.value.path == project.raw / name
+    assert (project.raw / name).read_text() == "id,label\n1,cat\n"
 
 
 @pytest.mark.parametrize("name", ["train.7z", "test.7z"])
-def test_an_archive_beside_the_public_data_is_refused(batches, layout, name):
-    mark_as_public(layout)
-    (layout.raw / name).write_bytes(b"Kaggle's")
+def test_an_archive_beside_the_public_data_is_refused(batches, project, name):
+    mark_as_public(project)
+    (project.raw / name).write_bytes(b"Kaggle's")
     with pytest.raises(UserError, match=f"holds {name} from elsewhere"):
-        keras_source.download_from_keras(layout)
-    assert (layout.raw / name).read_bytes() == b"Kaggle's"
+        keras_cifar10.download_from_keras(project)
+    assert (project.raw / name).read_bytes() == b"Kaggle's"
 
 
-def test_a_foreign_source_json_is_kept(batches, layout):
-    layout.raw.mkdir(parents=True)
-    keras_source.source_file(layout).write_text('{"source": "mine"}')
+def test_a_foreign_source_json_is_kept(batches, project):
+    project.raw.mkdir(parents=True)
+    keras_cifar10.source_file(project).write_text('{"source": "mine"}')
     with pytest.raises(ForeignPathError) as caught:
-        keras_source.download_from_keras(layout)
-    assert caught.value.path == keras_source.source_file(layout)
-    assert keras_source.source_file(layout).read_text() == '{"source": "mine"}'
+        keras_cifar10.download_from_keras(project)
+    assert caught.value.path == keras_cifar10.source_file(project)
+    assert keras_cifar10.source_file(project).read_text() == '{"source": "mine"}'
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_foreign_images_are_kept(batches, layout, split):
-    layout.images(split).mkdir(parents=True)
-    (layout.images(split) / "1.png").write_bytes(b"mine")
+def test_foreign_images_are_kept(batches, project, split):
+    project.images(split).mkdir(parents=True)
+    (project.images(split) / "1.png").write_bytes(b"mine")
     with pytest.raises(UserError, match=split):
-        keras_source.download_from_keras(layout)
-    assert (layout.images(split) / "1.png").read_bytes() == b"mine"
-    assert not keras_source.source_file(layout).exists()
+        keras_cifar10.download_from_keras(project)
+    assert (project.images(split) / "1.png").read_bytes() == b"mine"
+    assert not keras_cifar10.source_file(project).exists()
 
 
-def test_a_failed_download_is_a_sentence(layout, monkeypatch):
+def test_a_failed_download_is_a_sentence(project, monkeypatch):
     from keras.src.datasets import cifar10
 
     def no_network(*args, **options):
@@ -133,5 +135,5 @@ def test_a_failed_download_is_a_sentence(layout, monkeypatch):
 
     monkeypatch.setattr(cifar10, "get_file", no_network)
     with pytest.raises(UserError, match="Keras could not bring the public CIFAR-10"):
-        keras_source.download_from_keras(layout)
-    assert not (layout.raw / "source.json").exists()
+        keras_cifar10.download_from_keras(project)
+    assert not (project.raw / "source.json").exists()

@@ -8,33 +8,34 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
-from kaggle_cifar import inference, layers, networks, recipes, training
+from kaggle_cifar import models, recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.networks import airbench
+from kaggle_cifar.models import airbench, inference, layers
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.runs import RunOptions
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import RunOptions
 
 
 @pytest.fixture
 def model3():
-    return networks.build("model3", {})
+    return models.build("model3", {})
 
 
 @pytest.mark.parametrize(("name", "count"), [("model1", 122_570), ("model2", 167_818)])
 def test_the_first_two_networks_have_the_student_projects_parameters(name, count):
-    assert networks.build(name, {}).count_params() == count
+    assert models.build(name, {}).count_params() == count
 
 
 def test_model1_has_the_student_projects_layers():
-    kinds = [type(layer).__name__ for layer in networks.build("model1", {}).layers]
+    kinds = [type(layer).__name__ for layer in models.build("model1", {}).layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 2 + ["Conv2D"]
     assert kinds == ["InputLayer", "Rescaling", *convolutions, "Flatten", "Dense", "Dense"]
 
 
 def test_model2_has_the_student_projects_layers():
-    model = networks.build("model2", {})
+    model = models.build("model2", {})
     kinds = [type(layer).__name__ for layer in model.layers]
     convolutions = ["Conv2D", "MaxPooling2D"] * 3
     dense = ["Dense", "Dropout", "Dense", "Dense"]
@@ -42,10 +43,10 @@ def test_model2_has_the_student_projects_layers():
     assert model.layers[-3].rate == 0.5
 
 
-@pytest.mark.parametrize("name", networks.names())
+@pytest.mark.parametrize("name", models.names())
 def test_every_network_gives_probabilities_in_the_end(name):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    probabilities = np.asarray(inference.compile_forward(networks.build(name, {}))(pixels))
+    probabilities = np.asarray(inference.compile_forward(models.build(name, {}))(pixels))
     assert probabilities.shape == (3, 10)
     assert probabilities.dtype == np.float32
     assert probabilities.min() >= 0
@@ -120,7 +121,7 @@ def test_gelu_is_tensorflows_with_its_gradient(dtype, fused):
 
 
 def build_of(recipe):
-    return networks.build(recipe.network, recipe.network_options)
+    return models.build(recipe.network, recipe.network_options)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +164,8 @@ def smooth_images(count):
 
 def test_whitened_patches_are_white_and_come_with_their_negatives():
     pixels = smooth_images(40)
-    model = networks.build("airbench", {"widths": [8, 8, 8]})
-    networks.adapt("airbench", model, pixels)
+    model = models.build("airbench", {"widths": [8, 8, 8]})
+    models.adapt("airbench", model, pixels)
     whitening = model.get_layer("whitening")
     normalized = model.get_layer("normalization")(pixels)
     np.testing.assert_allclose(
@@ -185,14 +186,14 @@ def test_whitening_takes_the_first_images_only(monkeypatch):
     monkeypatch.setattr(airbench, "WHITENING_IMAGES", 5)
     kernels = []
     for count in (5, 8):
-        model = networks.build("airbench", {"widths": [8, 8, 8]})
-        networks.adapt("airbench", model, pixels[:count])
+        model = models.build("airbench", {"widths": [8, 8, 8]})
+        models.adapt("airbench", model, pixels[:count])
         kernels.append(np.asarray(model.get_layer("whitening").kernel))
     np.testing.assert_array_equal(*kernels)
 
 
 def test_the_whitening_filters_are_not_trained_but_their_bias_is():
-    model = networks.build("airbench", {"widths": [8, 8, 8]})
+    model = models.build("airbench", {"widths": [8, 8, 8]})
     whitening = model.get_layer("whitening")
     trained = {id(variable) for variable in model.trainable_variables}
     assert id(whitening.kernel) not in trained
@@ -204,7 +205,7 @@ def test_convolutions_begin_as_the_identity(inputs, filters):
     images = np.random.default_rng(0).normal(size=(2, 6, 6, inputs)).astype(np.float32)
     keras.utils.set_random_seed(0)
     convolution = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer=airbench.IdentityStart()
+        filters, 3, padding="same", use_bias=False, kernel_initializer=airbench.DiracInitializer()
     )
     outputs = np.asarray(convolution(images))
     passed = min(inputs, filters)
@@ -223,12 +224,12 @@ def test_an_option_that_a_network_has_not_is_a_sentence():
         ("model3", {"widths": [8]}),
     ):
         with pytest.raises(UserError, match=rf"The network {name} cannot be built with"):
-            networks.build(name, options)
+            models.build(name, options)
 
 
 def write_network(tmp_path, monkeypatch, name, content):
     (tmp_path / f"{name}.py").write_text(content)
-    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     return tmp_path / f"{name}.py"
 
 
@@ -244,8 +245,8 @@ def write_network(tmp_path, monkeypatch, name, content):
 )
 def test_a_faulty_network_file_is_named(tmp_path, monkeypatch, name, content, line):
     file = write_network(tmp_path, monkeypatch, name, content)
-    with pytest.raises(networks.NetworkError) as caught:
-        networks.build(name, {})
+    with pytest.raises(models.NetworkError) as caught:
+        models.build(name, {})
     assert (caught.value.network, caught.value.fault) == (name, "file")
     assert str(file) in str(caught.value)
     assert line is None or f"line {line})" in str(caught.value)
@@ -254,12 +255,12 @@ def test_a_faulty_network_file_is_named(tmp_path, monkeypatch, name, content, li
 def test_a_network_that_fails_while_it_is_built_is_named(tmp_path, monkeypatch):
     content = "def build():\n    return undefined\n\ndef adapt(model, pixels):\n    model.x\n"
     file = write_network(tmp_path, monkeypatch, "fails", content)
-    with pytest.raises(networks.NetworkError) as caught:
-        networks.build("fails", {})
+    with pytest.raises(models.NetworkError) as caught:
+        models.build("fails", {})
     assert caught.value.fault == "build"
     assert f"({file}, line 2)" in str(caught.value)
-    with pytest.raises(networks.NetworkError) as caught:
-        networks.adapt("fails", None, None)
+    with pytest.raises(models.NetworkError) as caught:
+        models.adapt("fails", None, None)
     assert caught.value.fault == "adapt"
 
 
@@ -293,17 +294,17 @@ def build(shape=(32, 32, 3), takes="uint8", units=10, name="logits", gives="floa
 )
 def test_a_network_that_gives_something_else_is_refused(tmp_path, monkeypatch, options, fault):
     write_network(tmp_path, monkeypatch, "own_network", OWN_NETWORK)
-    assert networks.build("own_network", {}).count_params() == (3072 + 1) * 10
-    with pytest.raises(networks.NetworkError) as caught:
-        networks.build("own_network", options)
+    assert models.build("own_network", {}).count_params() == (3072 + 1) * 10
+    with pytest.raises(models.NetworkError) as caught:
+        models.build("own_network", options)
     assert (caught.value.network, caught.value.fault) == ("own_network", fault)
 
 
 def test_a_network_whose_output_follows_the_policy_is_refused(tmp_path, monkeypatch):
     write_network(tmp_path, monkeypatch, "own_output", OWN_NETWORK)
-    networks.build("own_output", {"gives": None})
-    with pytest.raises(networks.NetworkError) as caught:
-        networks.build("own_output", {"gives": None}, "mixed_bfloat16")
+    models.build("own_output", {"gives": None})
+    with pytest.raises(models.NetworkError) as caught:
+        models.build("own_output", {"gives": None}, "mixed_bfloat16")
     assert caught.value.fault == "output dtype"
 
 
@@ -311,24 +312,24 @@ def test_a_network_whose_output_follows_the_policy_is_refused(tmp_path, monkeypa
 def test_a_policy_is_of_one_network_only(failing):
     options = {"depth": 3} if failing else {}
     try:
-        model = networks.build("model1", options, "mixed_bfloat16")
+        model = models.build("model1", options, "mixed_bfloat16")
     except UserError:
         assert failing
     else:
         assert model.layers[2].compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
-    assert networks.build("model1", {}).layers[2].compute_dtype == "float32"
+    assert models.build("model1", {}).layers[2].compute_dtype == "float32"
 
 
 def test_flops_are_those_counted_by_hand():
-    small = networks.build("airbench", {"widths": [8, 16, 4]})
+    small = models.build("airbench", {"widths": [8, 16, 4]})
     whitening = 31 * 31 * (2 * 2 * 3) * 24
     first = 31 * 31 * (9 * 24) * 8 + 15 * 15 * (9 * 8) * 8
     second = 15 * 15 * (9 * 8) * 16 + 7 * 7 * (9 * 16) * 16
     third = 7 * 7 * (9 * 16) * 4 + 3 * 3 * (9 * 4) * 4
-    assert networks.flops(small) == 2 * (whitening + first + second + third + 4 * 10)
+    assert models.flops(small) == 2 * (whitening + first + second + third + 4 * 10)
     # Training takes thrice that: 708 MFLOP, and 0.35 PFLOP for the paper's 9.9 epochs (0.36 there).
-    forward = networks.flops(build_of(recipes.airbench94()))
+    forward = models.flops(build_of(recipes.airbench94()))
     assert forward == pytest.approx(236e6, rel=0.005)
     assert 3 * forward * 50_000 * 9.9 == pytest.approx(0.36e15, rel=0.05)
 
@@ -337,11 +338,11 @@ def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkey
     page = (Path(__file__).parent.parent / "docs" / "own-recipe.md").read_text()
     code = page[page.index('    """A perceptron') : page.index("That is all")]
     (tmp_path / "perceptron.py").write_text(textwrap.dedent(code))
-    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     recipe = json.loads(page[page.index("    {") : page.index("and this one")])
     file = tmp_path / "recipe.json"
     file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 20)
-    run = training.train(layout, find_recipe(str(file)), "mine", RunOptions())
+    project = project_in(tmp_path)
+    write_training_data(project, 20)
+    run = loop.train(project, find_recipe(str(file)), "mine", RunOptions())
     assert run.load_model().count_params() == (3072 + 1) * 100 + (100 + 1) * 10

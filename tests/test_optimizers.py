@@ -11,10 +11,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaggle_cifar import networks, optimizers, recipes
-from kaggle_cifar.recipes import Triangle
+from kaggle_cifar import models, recipes
+from kaggle_cifar.recipes import TriangularSchedule
+from kaggle_cifar.training import optimizers
 
-SGD = recipes.SGD(momentum=0.85, l2=0.01, bias_factor=64)
+SGD = recipes.SGD(momentum=0.85, weight_decay=0.01, bias_scaler=64)
 MUON = recipes.Muon(learning_rate=0.2, momentum=0.6)
 STEPS = 3
 RATE = 0.05
@@ -48,7 +49,7 @@ def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
 
 @pytest.fixture
 def network():
-    return networks.build("airbench", {"widths": [8, 24, 8]})
+    return models.build("airbench", {"widths": [8, 24, 8]})
 
 
 def recipe_with(**changes):
@@ -85,11 +86,11 @@ def train_network(network, recipe, wrap=lambda optimizer: optimizer):
     return before, values_of(network.trainable_variables), gradients
 
 
-def nesterov(value, gradients, rate, l2, momentum=SGD.momentum):
+def nesterov(value, gradients, rate, weight_decay, momentum=SGD.momentum):
     """Return the value after steps of PyTorch's SGD(nesterov=True, weight_decay=l2)."""
     value, velocity = value.astype(float), 0.0
     for gradient in gradients:
-        gradient = gradient + l2 * value
+        gradient = gradient + weight_decay * value
         velocity = momentum * velocity + gradient
         value = value - rate * (gradient + momentum * velocity)
     return value
@@ -101,7 +102,7 @@ def test_nesterov_without_l2_is_keras_sgd():
     results = []
     for optimizer in (
         keras.optimizers.SGD(RATE, momentum=0.85, nesterov=True),
-        optimizers.NesterovSGD(RATE, momentum=0.85, l2=0.0, bias_factor=64),
+        optimizers.NesterovSGD(RATE, momentum=0.85, weight_decay=0.0, bias_scaler=64),
     ):
         variables = [keras.Variable(value) for value in values]
         optimizer.build(variables)
@@ -121,8 +122,10 @@ def test_l2_is_coupled_and_batch_norms_biases_are_faster(network, wrap):
     biases = 0
     for i, variable in enumerate(network.trainable_variables):
         is_bias = "batch_normalization" in variable.path
-        factor = SGD.bias_factor if is_bias else 1
-        expected = nesterov(before[i], [g[i] for g in gradients], RATE * factor, SGD.l2 / factor)
+        factor = SGD.bias_scaler if is_bias else 1
+        expected = nesterov(
+            before[i], [g[i] for g in gradients], RATE * factor, SGD.weight_decay / factor
+        )
         np.testing.assert_allclose(after[i], expected, rtol=1e-4, atol=1e-4, err_msg=variable.path)
         biases += is_bias
     assert biases == 6  # two a block
@@ -176,8 +179,10 @@ def test_muon_moves_all_else_as_sgd_does(network):
     for i, variable in enumerate(network.trainable_variables):
         if len(variable.shape) == 4:
             continue
-        factor = SGD.bias_factor if "batch_normalization" in variable.path else 1
-        expected = nesterov(before[i], [g[i] for g in gradients], RATE * factor, SGD.l2 / factor)
+        factor = SGD.bias_scaler if "batch_normalization" in variable.path else 1
+        expected = nesterov(
+            before[i], [g[i] for g in gradients], RATE * factor, SGD.weight_decay / factor
+        )
         np.testing.assert_allclose(after[i], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -236,7 +241,7 @@ def test_lookaheads_weight_grows_with_the_cube_of_progress():
 def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
     rises = peak > 0
     corners = ([0, peak, 1], [start, 1, end]) if rises else ([0, 1], [1, end])
-    factor = Triangle(start, peak, end).factor(progress)
+    factor = TriangularSchedule(start, peak, end).factor(progress)
     assert factor == pytest.approx(np.interp(progress, *corners), abs=1e-9)
 
 
@@ -244,14 +249,14 @@ def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
 OVERFLOW = """
 import keras, numpy as np
 import tensorflow as tf
-from kaggle_cifar.optimizers import LossScale, NesterovSGD
+from kaggle_cifar.training.optimizers import LossScale, NesterovSGD
 
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     variable = keras.Variable(np.ones(3, np.float32))
-    optimizer = LossScale(NesterovSGD(0.5, momentum=0.0, l2=0.0, bias_factor=1.0))
+    optimizer = LossScale(NesterovSGD(0.5, momentum=0.0, weight_decay=0.0, bias_scaler=1.0))
     optimizer.build([variable])
 
 @tf.function

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from kaggle_cifar import ownership, storage
+from kaggle_cifar import files, ownership
 from kaggle_cifar.ownership import ForeignPathError
 
 
@@ -28,14 +28,14 @@ def test_writing_to_what_is_not_a_regular_file_is_refused(tmp_path, make):
     make(path)
     mode = path.lstat().st_mode
     with pytest.raises(ForeignPathError) as caught:
-        storage.write_text(path, "text")
+        files.write_text(path, "text")
     assert caught.value.path == path
     assert path.lstat().st_mode == mode
 
 
 def test_writing_to_a_device_is_refused():
     with pytest.raises(ForeignPathError, match="/dev/null is a device"):
-        storage.write_text(ownership.Path("/dev/null"), "text")
+        files.write_text(ownership.Path("/dev/null"), "text")
 
 
 def test_writing_through_a_link_changes_what_it_leads_to(tmp_path):
@@ -43,15 +43,15 @@ def test_writing_through_a_link_changes_what_it_leads_to(tmp_path):
     link, target = tmp_path / "link", tmp_path / "elsewhere" / "file"
     link.symlink_to(target)
     for text in ("new", "changed"):
-        storage.write_text(link, text)
+        files.write_text(link, text)
         assert link.is_symlink()
         assert target.read_text() == text
 
 
 def test_a_partial_path_that_leads_elsewhere_is_not_followed(tmp_path):
     (tmp_path / "mine").write_text("mine")
-    storage.partial_path(tmp_path / "x").symlink_to(tmp_path / "mine")
-    storage.write_text(tmp_path / "x", "text")
+    files.partial_path(tmp_path / "x").symlink_to(tmp_path / "mine")
+    files.write_text(tmp_path / "x", "text")
     assert (tmp_path / "mine").read_text() == "mine"
 
 
@@ -67,7 +67,7 @@ def test_what_is_no_record_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(ForeignPathError):
-        storage.write_record(path, "submission", {"a": 1})
+        files.write_record(path, "submission", {"a": 1})
     assert path.read_text() == content
 
 
@@ -75,7 +75,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "x.json"
     assert ownership.read_record(path, "submission") == {}
     for values in ({"a": 1}, {"b": [2]}):
-        storage.write_record(path, "submission", values)
+        files.write_record(path, "submission", values)
         assert ownership.read_record(path, "submission") == values
 
 
@@ -104,7 +104,7 @@ def test_a_folder_may_be_replaced_only_as_it_was_marked(tmp_path):
 
 def test_a_lock_deleted_while_it_is_taken_is_not_held_twice(tmp_path, monkeypatch):
     # As when another process ends between our opening of its lock and our locking of it.
-    flock, path = fcntl.flock, tmp_path / storage.LOCK_NAME
+    flock, path = fcntl.flock, tmp_path / files.LOCK_NAME
 
     def delete_first(descriptor, operation):
         if operation & fcntl.LOCK_EX and path.exists():
@@ -114,8 +114,8 @@ def test_a_lock_deleted_while_it_is_taken_is_not_held_twice(tmp_path, monkeypatc
 
     monkeypatch.setattr(fcntl, "flock", delete_first)
     with (
-        contextlib.suppress(storage.BusyError),
-        storage.lock(tmp_path, "test"),
+        contextlib.suppress(files.BusyError),
+        files.lock(tmp_path, "test"),
         path.open() as file,
         pytest.raises(BlockingIOError),
     ):

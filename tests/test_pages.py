@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from small_data import layout_in, write_test_data, write_training_data
+from small_data import project_in, write_test_data, write_training_data
 from small_runs import write_run, write_test_probabilities
 
-from kaggle_cifar.inspection import inspect
-from kaggle_cifar.report import report
-from kaggle_cifar.submission_record import update_record
+from kaggle_cifar.data.inspection import inspect
+from kaggle_cifar.report.report import report
+from kaggle_cifar.submission.record import update_record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("index.html", "good/report.html", "good~bad/report.html")
@@ -44,20 +44,20 @@ def browser():
 @pytest.fixture(scope="module")
 def runs_folder(tmp_path_factory) -> Path:
     """Pages of two runs, one with everything, one with gaps, and of a third that never ended."""
-    layout = layout_in(tmp_path_factory.mktemp("pages"))
-    write_training_data(layout, 400)
-    write_test_data(layout, range(1, 61))
-    inspect(layout)
-    good, bad = write_run(layout, "good", 0.5), write_run(layout, "bad", 0.4, seed=1)
+    project = project_in(tmp_path_factory.mktemp("pages"))
+    write_training_data(project, 400)
+    write_test_data(project, range(1, 61))
+    inspect(project)
+    good, bad = write_run(project, "good", 0.5), write_run(project, "bad", 0.4, seed=1)
     write_run(
-        layout, "a-run-with-a-name-longer-than-most,learning_rate=0.003"
+        project, "a-run-with-a-name-longer-than-most,learning_rate=0.003"
     ).metrics_file.unlink()
     write_test_probabilities(good, range(1, 61))
-    layout.submissions.mkdir()
-    (layout.submissions / "good.csv").write_text("id,label\n")
-    update_record(layout.submissions / "good.csv", runs=["good"], public_score="0.5")
-    report(layout, [good, bad])
-    return layout.runs
+    project.submissions.mkdir()
+    (project.submissions / "good.csv").write_text("id,label\n")
+    update_record(project.submissions / "good.csv", runs=["good"], public_score="0.5")
+    report(project, [good, bad])
+    return project.runs
 
 
 @pytest.fixture

@@ -13,42 +13,44 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import layout_in, write_manifest, write_pngs
+from small_data import project_in, write_manifest, write_pngs
 
-from kaggle_cifar import pixels as pixels_module
+from kaggle_cifar.data import images as pixels_module
+from kaggle_cifar.data.images import BrokenImageError, decode_images, read_images, survey_images
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.pixels import BrokenImageError, decode_images, read_images, survey_images
-from kaggle_cifar.storage import lock
+from kaggle_cifar.files import lock
 
 IDS = np.sort(np.random.default_rng(3).choice(300_000, 131, replace=False)) + 1
 
 
 @pytest.fixture
 def extracted(tmp_path):
-    layout = layout_in(tmp_path)
-    pixels = write_pngs(layout.images("test"), IDS)
-    write_manifest(layout, "test")
-    return layout, pixels
+    project = project_in(tmp_path)
+    pixels = write_pngs(project.images("test"), IDS)
+    write_manifest(project, "test")
+    return project, pixels
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """The same for many examples: the cache is deleted before each."""
-    layout = layout_in(tmp_path_factory.mktemp("pixels"))
-    pixels = write_pngs(layout.images("test"), IDS)
-    write_manifest(layout, "test")
-    return layout, pixels
+    project = project_in(tmp_path_factory.mktemp("pixels"))
+    pixels = write_pngs(project.images("test"), IDS)
+    write_manifest(project, "test")
+    return project, pixels
 
 
-def read(layout, ids=IDS, batch_size=50):
-    return np.concatenate(list(read_images(layout, "test", ids, batch_size)))
+def read(project, ids=IDS, batch_size=50):
+    return np.concatenate(list(read_images(project, "test", ids, batch_size)))
 
 
-def caches(layout):
+def caches(project):
     """Return what is in the cache's folder, but for its lock."""
-    if not layout.cache.exists():
+    if not project.cache.exists():
         return []
-    return sorted(path.name for path in layout.cache.iterdir() if path.name != ".kaggle-cifar.lock")
+    return sorted(
+        path.name for path in project.cache.iterdir() if path.name != ".kaggle-cifar.lock"
+    )
 
 
 def no_decoder(*_):
@@ -65,60 +67,60 @@ def no_decoder(*_):
     seed=st.integers(0, 3),
 )
 def test_every_image_comes_once_and_in_order(shared, count, batch_size, seed):
-    layout, pixels = shared
-    shutil.rmtree(layout.cache, ignore_errors=True)
+    project, pixels = shared
+    shutil.rmtree(project.cache, ignore_errors=True)
     rows = np.arange(count) if seed == 0 else np.random.default_rng(seed).permutation(131)[:count]
-    first = list(read_images(layout, "test", IDS[rows], batch_size))
-    np.testing.assert_array_equal(read(layout, IDS, batch_size), pixels)
-    again = list(read_images(layout, "test", IDS[rows], batch_size))
+    first = list(read_images(project, "test", IDS[rows], batch_size))
+    np.testing.assert_array_equal(read(project, IDS, batch_size), pixels)
+    again = list(read_images(project, "test", IDS[rows], batch_size))
     for batches in (first, again):
         np.testing.assert_array_equal(np.concatenate(batches), pixels[rows])
         assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    assert len(caches(layout)) == 1
+    assert len(caches(project)) == 1
 
 
 def test_a_second_reading_decodes_nothing(extracted, monkeypatch):
-    layout, pixels = extracted
-    read(layout)
+    project, pixels = extracted
+    read(project)
     monkeypatch.setattr(pixels_module, "decode_files", no_decoder)
-    np.testing.assert_array_equal(read(layout), pixels)
+    np.testing.assert_array_equal(read(project), pixels)
 
 
 def test_the_cache_can_be_read_without_this_program(extracted):
-    layout, pixels = extracted
-    read(layout)
-    (name,) = caches(layout)
-    np.testing.assert_array_equal(np.load(layout.cache / name), pixels)
+    project, pixels = extracted
+    read(project)
+    (name,) = caches(project)
+    np.testing.assert_array_equal(np.load(project.cache / name), pixels)
 
 
 # Never stale
 
 
 def test_other_images_are_read_anew_and_the_old_cache_goes(extracted):
-    layout, _ = extracted
-    read(layout)
-    old = caches(layout)
-    other = write_pngs(layout.images("test"), IDS, seed=8)
-    write_manifest(layout, "test")
-    np.testing.assert_array_equal(read(layout), other)
-    assert len(caches(layout)) == 1
-    assert caches(layout) != old
+    project, _ = extracted
+    read(project)
+    old = caches(project)
+    other = write_pngs(project.images("test"), IDS, seed=8)
+    write_manifest(project, "test")
+    np.testing.assert_array_equal(read(project), other)
+    assert len(caches(project)) == 1
+    assert caches(project) != old
 
 
 def test_a_folder_without_a_manifest_gets_no_cache(extracted):
-    layout, pixels = extracted
-    layout.manifest("test").unlink()
-    np.testing.assert_array_equal(read(layout), pixels)
-    assert caches(layout) == []
+    project, pixels = extracted
+    project.manifest("test").unlink()
+    np.testing.assert_array_equal(read(project), pixels)
+    assert caches(project) == []
 
 
 def test_an_image_that_is_not_the_extracted_one_is_named(extracted):
-    layout, _ = extracted
-    folder = layout.images("test")
+    project, _ = extracted
+    folder = project.images("test")
     shutil.copy(folder / f"{IDS[90]}.png", folder / f"{IDS[91]}.png")
     with pytest.raises(BrokenImageError, match=rf"test/{IDS[91]}\.png is an image, but not the"):
-        read(layout)
-    assert caches(layout) == []
+        read(project)
+    assert caches(project) == []
 
 
 def blacken(path):
@@ -134,50 +136,50 @@ def copy_with_its_times(path):
 
 @pytest.mark.parametrize("change", [blacken, copy_with_its_times, Path.unlink])
 def test_an_image_changed_after_its_pixels_were_kept_is_named(extracted, capsys, change):
-    layout, _ = extracted
-    read(layout)
-    path = layout.images("test") / f"{IDS[70]}.png"
+    project, _ = extracted
+    read(project)
+    path = project.images("test") / f"{IDS[70]}.png"
     change(path)
     with pytest.raises(BrokenImageError) as caught:
-        read(layout)
+        read(project)
     assert caught.value.path == str(path)
     assert "are not those whose pixels are in" in capsys.readouterr().out
     with pytest.raises(BrokenImageError):  # and again: nothing was kept of it
-        read(layout, IDS[60:80])
-    np.testing.assert_array_equal(read(layout, IDS[:70]), extracted[1][:70])
+        read(project, IDS[60:80])
+    np.testing.assert_array_equal(read(project, IDS[:70]), extracted[1][:70])
 
 
 def test_images_of_a_new_time_are_compared_and_their_pixels_kept_again(extracted, capsys):
-    layout, pixels = extracted
-    read(layout)
-    old = caches(layout)
-    (layout.images("test") / f"{IDS[3]}.png").touch()
-    np.testing.assert_array_equal(read(layout), pixels)
+    project, pixels = extracted
+    read(project)
+    old = caches(project)
+    (project.images("test") / f"{IDS[3]}.png").touch()
+    np.testing.assert_array_equal(read(project), pixels)
     assert "are not those whose pixels are in" in capsys.readouterr().out
-    assert len(caches(layout)) == 1
-    assert caches(layout) != old
-    read(layout)
+    assert len(caches(project)) == 1
+    assert caches(project) != old
+    read(project)
     assert capsys.readouterr().out == ""
 
 
 def test_files_of_others_in_the_cache_folder_stay(extracted):
-    layout, _ = extracted
-    read(layout)
+    project, _ = extracted
+    read(project)
     names = ["test-mine.npy", "test-0123456789ABCDEF.npy", "test-0123456789abcdef.npy.old"]
     names += [".test-0123456789abcdef.npy.7.partial", "xtest-0123456789abcdef.npy"]
     for name in names:
-        (layout.cache / name).write_text("mine")
-    (layout.cache / "test-0123456789abcdef.npy").mkdir()
-    (layout.images("test") / f"{IDS[3]}.png").touch()
-    read(layout)
-    assert {name for name in names if (layout.cache / name).read_text() == "mine"} == set(names)
-    assert (layout.cache / "test-0123456789abcdef.npy").is_dir()
-    assert len(caches(layout)) == len(names) + 2
+        (project.cache / name).write_text("mine")
+    (project.cache / "test-0123456789abcdef.npy").mkdir()
+    (project.images("test") / f"{IDS[3]}.png").touch()
+    read(project)
+    assert {name for name in names if (project.cache / name).read_text() == "mine"} == set(names)
+    assert (project.cache / "test-0123456789abcdef.npy").is_dir()
+    assert len(caches(project)) == len(names) + 2
 
 
 def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
-    layout, _ = extracted
-    path = f"{layout.images('test')}/{IDS[3]}.png"
+    project, _ = extracted
+    path = f"{project.images('test')}/{IDS[3]}.png"
 
     def read_file(name):
         if name == path:
@@ -186,54 +188,54 @@ def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
 
     monkeypatch.setattr(pixels_module, "read_file", read_file)
     with pytest.raises(BrokenImageError) as caught:
-        read(layout)
+        read(project)
     assert (caught.value.path, caught.value.what) == (path, "could not be read (Permission denied)")
     assert "elete" not in str(caught.value)
     assert "extract" not in str(caught.value)
 
 
 def test_an_image_that_was_extracted_broken_is_not_said_to_be_restored(extracted):
-    layout, _ = extracted
-    (layout.images("test") / f"{IDS[3]}.png").write_bytes(b"no image")
-    write_manifest(layout, "test")
+    project, _ = extracted
+    (project.images("test") / f"{IDS[3]}.png").write_bytes(b"no image")
+    write_manifest(project, "test")
     with pytest.raises(BrokenImageError, match="broken at its source"):
-        read(layout)
+        read(project)
 
 
 def test_a_survey_gives_all_that_can_be_read_and_every_fault(extracted):
-    layout, pixels = extracted
+    project, pixels = extracted
     broken = [0, 1, 57, 130]
     for row in broken:
-        (layout.images("test") / f"{IDS[row]}.png").write_bytes(b"no image")
-    found, faults = zip(*survey_images(layout, "test", IDS, 20), strict=True)
+        (project.images("test") / f"{IDS[row]}.png").write_bytes(b"no image")
+    found, faults = zip(*survey_images(project, "test", IDS, 20), strict=True)
     np.testing.assert_array_equal(np.concatenate(found), np.delete(pixels, broken, axis=0))
     names = [Path(fault.path).stem for group in faults for fault in group]
     assert names == [str(IDS[row]) for row in broken]
-    assert caches(layout) == []
+    assert caches(project) == []
 
 
 def test_an_id_that_was_not_extracted_is_named(extracted):
-    layout, _ = extracted
-    read(layout)
+    project, _ = extracted
+    read(project)
     with pytest.raises(BrokenImageError, match=r"test/300001\.png is missing"):
-        read(layout, np.append(IDS, 300_001))
+        read(project, np.append(IDS, 300_001))
 
 
 def test_a_damaged_manifest_is_named(extracted):
-    layout, _ = extracted
-    layout.manifest("test").write_text("id,size,crc32\n1,2\n")
+    project, _ = extracted
+    project.manifest("test").write_text("id,size,crc32\n1,2\n")
     with pytest.raises(UserError, match=r"test\.manifest\.csv is damaged"):
-        read(layout)
+        read(project)
 
 
 @pytest.mark.parametrize("content", [b"", b"no NumPy", None])
 def test_a_damaged_cache_is_made_anew(extracted, content):
-    layout, pixels = extracted
-    read(layout)
-    path = layout.cache / caches(layout)[0]
+    project, pixels = extracted
+    read(project)
+    path = project.cache / caches(project)[0]
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] if content is None else content)
-    np.testing.assert_array_equal(read(layout), pixels)
+    np.testing.assert_array_equal(read(project), pixels)
     assert path.read_bytes() == whole
 
 
@@ -241,12 +243,12 @@ def test_a_damaged_cache_is_made_anew(extracted, content):
 
 
 def test_reading_that_is_broken_off_leaves_nothing(extracted):
-    layout, _ = extracted
-    batches = read_images(layout, "test", IDS, 10)
+    project, _ = extracted
+    batches = read_images(project, "test", IDS, 10)
     next(batches)
-    assert len(caches(layout)) == 1
+    assert len(caches(project)) == 1
     batches.close()
-    assert caches(layout) == []
+    assert caches(project) == []
 
 
 class FullFile:
@@ -270,7 +272,7 @@ class FullFile:
 
 @pytest.mark.parametrize("room", [0, 128, 100_000])
 def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room):
-    layout, pixels = extracted
+    project, pixels = extracted
     path_open = Path.open
 
     def full_disk(path, mode="r", *options):
@@ -278,66 +280,66 @@ def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room
         return FullFile(file, room) if path.name.endswith(".partial") else file
 
     monkeypatch.setattr(Path, "open", full_disk)
-    np.testing.assert_array_equal(read(layout), pixels)
+    np.testing.assert_array_equal(read(project), pixels)
     assert "are not kept" in capsys.readouterr().out
-    assert caches(layout) == []
+    assert caches(project) == []
 
 
-@pytest.mark.parametrize("step", ["sync", "refuse_full_disk", "lock"])
+@pytest.mark.parametrize("step", ["sync", "check_full_disk", "lock"])
 def test_what_fails_at_another_step_stops_nothing(extracted, monkeypatch, capsys, step):
-    layout, pixels = extracted
+    project, pixels = extracted
 
     def full_disk(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pixels_module, step, full_disk)
-    np.testing.assert_array_equal(read(layout), pixels)
+    np.testing.assert_array_equal(read(project), pixels)
     assert "are not kept" in capsys.readouterr().out
-    assert caches(layout) == []
+    assert caches(project) == []
 
 
 def test_a_cache_leaves_room_for_other_work(extracted, monkeypatch, capsys):
-    layout, pixels = extracted
+    project, pixels = extracted
     usage = shutil._ntuple_diskusage(10**9, 10**9 - 500_000, 500_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    np.testing.assert_array_equal(read(layout), pixels)
+    np.testing.assert_array_equal(read(project), pixels)
     assert "are not kept" in capsys.readouterr().out
-    assert caches(layout) == []
+    assert caches(project) == []
 
 
 def test_of_two_at_once_one_keeps_the_pixels(extracted, capsys):
-    layout, pixels = extracted
-    with lock(layout.cache, "reading of all images"):
-        np.testing.assert_array_equal(read(layout), pixels)
+    project, pixels = extracted
+    with lock(project.cache, "reading of all images"):
+        np.testing.assert_array_equal(read(project), pixels)
     assert "Another reading of all images is at work" in capsys.readouterr().out
-    assert caches(layout) == []
-    first, second = (read_images(layout, "test", IDS, 10) for _ in range(2))
+    assert caches(project) == []
+    first, second = (read_images(project, "test", IDS, 10) for _ in range(2))
     both = list(zip(first, second, strict=True))
     for part in (0, 1):
         np.testing.assert_array_equal(np.concatenate([pair[part] for pair in both]), pixels)
-    assert len(caches(layout)) == 1
+    assert len(caches(project)) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
 def test_the_cache_may_be_deleted_while_it_is_made_or_used(extracted, capsys):
-    layout, pixels = extracted
+    project, pixels = extracted
     for cache_was_there in (False, True):
         if cache_was_there:
-            read(layout)
-        batches = read_images(layout, "test", IDS, 10)
+            read(project)
+        batches = read_images(project, "test", IDS, 10)
         start = next(batches)
-        shutil.rmtree(layout.cache)
+        shutil.rmtree(project.cache)
         np.testing.assert_array_equal(np.concatenate([start, *batches]), pixels)
-        assert caches(layout) == []
+        assert caches(project) == []
         assert ("are not kept" in capsys.readouterr().out) != cache_was_there
 
 
 def test_a_look_at_the_files_does_not_trust_the_cache(extracted):
-    layout, _ = extracted
-    read(layout)
-    (layout.images("test") / f"{IDS[5]}.png").write_bytes(b"")
+    project, _ = extracted
+    read(project)
+    (project.images("test") / f"{IDS[5]}.png").write_bytes(b"")
     with pytest.raises(BrokenImageError, match=r"is not an image \(0 bytes\)"):
-        list(decode_images(layout, "test", IDS, 10))
+        list(decode_images(project, "test", IDS, 10))
 
 
 # A kill at any moment
@@ -347,15 +349,16 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from kaggle_cifar import pixels, storage
+from kaggle_cifar.data import images
+from kaggle_cifar import files
 from kills import killing, owner_of
 
 data, ids, where, calls = sys.argv[1:]
 # TensorFlow takes seconds to import.
-pixels.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
+images.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
 owner, name = owner_of(where)
 setattr(owner, name, killing(getattr(owner, name), int(calls)))
-for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20):
+for _ in images.read_images(files.ProjectPaths(Path(data)), "test", np.load(ids), 20):
     pass
 """
 
@@ -365,20 +368,20 @@ for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20
     ("where", "calls"),
     [
         ("numpy.lib.format:write_array_header_1_0", 1),
-        ("kaggle_cifar.pixels:CacheWriter.write", 1),
-        ("kaggle_cifar.pixels:CacheWriter.write", 6),
-        ("kaggle_cifar.pixels:sync", 1),
+        ("kaggle_cifar.data.images:CacheWriter.write", 1),
+        ("kaggle_cifar.data.images:CacheWriter.write", 6),
+        ("kaggle_cifar.data.images:sync", 1),
         ("pathlib:Path.replace", 1),
     ],
 )
 def test_a_kill_is_made_good_by_the_next_reading(extracted, tmp_path, where, calls):
-    layout, pixels = extracted
+    project, pixels = extracted
     np.save(tmp_path / "ids.npy", IDS)
-    command = [sys.executable, "-c", KILLED_AT, str(layout.data), str(tmp_path / "ids.npy")]
+    command = [sys.executable, "-c", KILLED_AT, str(project.data), str(tmp_path / "ids.npy")]
     path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     killed = subprocess.run([*command, where, str(calls)], check=False, env=path)
     assert killed.returncode == -signal.SIGKILL
-    assert not list(layout.cache.glob("*.npy"))
-    np.testing.assert_array_equal(read(layout), pixels)
-    (name,) = caches(layout)
-    np.testing.assert_array_equal(np.load(layout.cache / name), pixels)
+    assert not list(project.cache.glob("*.npy"))
+    np.testing.assert_array_equal(read(project), pixels)
+    (name,) = caches(project)
+    np.testing.assert_array_equal(np.load(project.cache / name), pixels)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kaggle_cifar.png import UndecodableError, decode_png, describe, is_plain_png
+from kaggle_cifar.data.png import UndecodableError, decode_png, describe, is_plain_png
 
 PLAIN = [png(1), of_rows(bytes(3104)), of_rows(bytes([4, *range(96)] * 32))]
 

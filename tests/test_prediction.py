@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import run_and_kill
-from small_data import layout_in, write_manifest, write_test_data, write_training_data
+from small_data import project_in, write_manifest, write_test_data, write_training_data
 
-from kaggle_cifar import prediction, recipes, storage, training
+from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import NotFiniteError, read_probabilities, write_array
+from kaggle_cifar.files import lock, lock_file, write_text
+from kaggle_cifar.models.inference import NotFiniteError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
-from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
-from kaggle_cifar.storage import lock, lock_file, write_text
-from kaggle_cifar.submission import origin_of, write_submission
+from kaggle_cifar.prediction import predict
+from kaggle_cifar.submission.validate import origin_of, write_submission
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions, chosen_runs, find_run, newest_finished_run
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -35,21 +37,21 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Two finished runs and the pixels of the test images by id."""
-    layout = layout_in(tmp_path_factory.mktemp("prediction"))
-    write_training_data(layout, 40)
-    pixels = write_test_data(layout, IDS)
+    project = project_in(tmp_path_factory.mktemp("prediction"))
+    write_training_data(project, 40)
+    pixels = write_test_data(project, IDS)
     recipe = dataclasses.replace(recipes.model3_tuned(), epochs=1)
-    runs = [training.train(layout, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
-    return layout, runs, dict(zip(IDS, pixels, strict=True))
+    runs = [loop.train(project, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
+    return project, runs, dict(zip(IDS, pixels, strict=True))
 
 
 @pytest.fixture
 def copied(project, tmp_path):
     """The same in folders that a test may change."""
-    layout, runs, pixels = project
+    project, runs, pixels = project
     folder = tmp_path / "copy"
-    shutil.copytree(layout.data.parent, folder)
-    copy = layout_in(folder)
+    shutil.copytree(project.data.parent, folder)
+    copy = project_in(folder)
     return copy, [Run(copy.runs / run.name) for run in runs], pixels
 
 
@@ -58,8 +60,8 @@ def expected(run, pixels):
 
 
 def test_every_id_has_the_probabilities_of_its_own_image(copied):
-    layout, runs, pixels = copied
-    ids, probabilities = prediction.predict(layout, runs[:1])
+    project, runs, pixels = copied
+    ids, probabilities = predict.predict(project, runs[:1])
     np.testing.assert_array_equal(ids, sorted(IDS))
     np.testing.assert_allclose(probabilities, expected(runs[0], pixels), atol=1e-5)
     kept = read_probabilities(runs[0].folder / "test_probabilities.npy")
@@ -68,8 +70,8 @@ def test_every_id_has_the_probabilities_of_its_own_image(copied):
 
 
 def test_several_runs_are_averaged(copied):
-    layout, runs, pixels = copied
-    _, probabilities = prediction.predict(layout, runs)
+    project, runs, pixels = copied
+    _, probabilities = predict.predict(project, runs)
     mean = (expected(runs[0], pixels) + expected(runs[1], pixels)) / 2
     np.testing.assert_allclose(probabilities, mean, atol=1e-5)
 
@@ -79,51 +81,51 @@ def no_network(*args):
 
 
 def test_probabilities_are_computed_once(copied, monkeypatch):
-    layout, runs, _ = copied
-    _, first = prediction.predict(layout, runs)
-    monkeypatch.setattr(prediction, "compile_forward", no_network)
-    _, second = prediction.predict(layout, runs)
+    project, runs, _ = copied
+    _, first = predict.predict(project, runs)
+    monkeypatch.setattr(predict, "compile_forward", no_network)
+    _, second = predict.predict(project, runs)
     np.testing.assert_array_equal(first, second)
 
 
 def test_predictions_made_elsewhere_need_no_images_here(copied):
-    layout, runs, _ = copied
-    _, first = prediction.predict(layout, runs[:1])
-    shutil.rmtree(layout.images("test"))
-    layout.manifest("test").unlink(missing_ok=True)
-    _, second = prediction.predict(layout, runs[:1])
+    project, runs, _ = copied
+    _, first = predict.predict(project, runs[:1])
+    shutil.rmtree(project.images("test"))
+    project.manifest("test").unlink(missing_ok=True)
+    _, second = predict.predict(project, runs[:1])
     np.testing.assert_array_equal(first, second)
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     np.save(result, rows[1:])
     with pytest.raises(UserError, match="is missing: the test images are not extracted"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     assert len(read_probabilities(result)) == len(rows) - 1  # nothing was thrown away
 
 
 def test_changed_images_are_predicted_anew(copied):
-    layout, runs, _ = copied
-    prediction.predict(layout, runs[:1])
-    changed = write_test_data(layout, IDS, seed=9)
-    _, probabilities = prediction.predict(layout, runs[:1])
+    project, runs, _ = copied
+    predict.predict(project, runs[:1])
+    changed = write_test_data(project, IDS, seed=9)
+    _, probabilities = predict.predict(project, runs[:1])
     new = dict(zip(IDS, changed, strict=True))
     np.testing.assert_allclose(probabilities, expected(runs[0], new), atol=1e-5)
 
 
 def test_changed_weights_are_predicted_anew(copied):
-    layout, runs, pixels = copied
-    prediction.predict(layout, runs[:1])
+    project, runs, pixels = copied
+    predict.predict(project, runs[:1])
     shutil.copy(runs[1].weights_file, runs[0].weights_file)
-    _, probabilities = prediction.predict(layout, runs[:1])
+    _, probabilities = predict.predict(project, runs[:1])
     np.testing.assert_allclose(probabilities, expected(runs[1], pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("kills", [[1], [3, 2], [5, 1, 2]])
 def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills):
-    layout, runs, _ = copied
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
-    prediction.predict(layout, runs[:1])
+    project, runs, _ = copied
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
+    predict.predict(project, runs[:1])
     result = runs[0].folder / "test_probabilities.npy"
     whole = result.read_bytes()
     result.unlink()
@@ -140,18 +142,18 @@ def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills
         with monkeypatch.context() as patch:
             patch.setattr(np, "save", killing)
             with pytest.raises(Killed):
-                prediction.predict(layout, runs[:1])
+                predict.predict(project, runs[:1])
         assert not result.exists()
     done = len(list(reserved_path(result, "parts").glob("*.npy")))
     assert done == sum(kills) - len(kills)  # what was finished is not computed again
-    prediction.predict(layout, runs[:1])
+    predict.predict(project, runs[:1])
     assert result.read_bytes() == whole
     assert not reserved_path(result, "parts").exists()
 
 
 def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
-    layout, runs, _ = copied
-    _, whole = prediction.predict(layout, runs[:1])
+    project, runs, _ = copied
+    _, whole = predict.predict(project, runs[:1])
     for batch_size, part_size in (
         (1, 1),
         (len(IDS) - 1, len(IDS) - 1),
@@ -159,9 +161,9 @@ def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
         (7, 14),
     ):
         (runs[0].folder / "test_probabilities.npy").unlink()
-        monkeypatch.setattr(prediction, "BATCH_SIZE", batch_size)
-        monkeypatch.setattr(prediction, "PART_SIZE", part_size)
-        ids, probabilities = prediction.predict(layout, runs[:1])
+        monkeypatch.setattr(predict, "BATCH_SIZE", batch_size)
+        monkeypatch.setattr(predict, "PART_SIZE", part_size)
+        ids, probabilities = predict.predict(project, runs[:1])
         np.testing.assert_array_equal(ids, sorted(IDS))
         np.testing.assert_allclose(probabilities, whole, atol=1e-5)
 
@@ -169,10 +171,10 @@ def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
 @pytest.fixture(scope="module")
 def unprepared(project, tmp_path_factory):
     """A copy with a manifest, whose predictions and cache each example deletes."""
-    layout, runs, pixels = project
+    project, runs, pixels = project
     folder = tmp_path_factory.mktemp("unprepared") / "copy"
-    shutil.copytree(layout.data.parent, folder)
-    copy = layout_in(folder)
+    shutil.copytree(project.data.parent, folder)
+    copy = project_in(folder)
     write_manifest(copy, "test")
     return copy, Run(copy.runs / runs[0].name), pixels
 
@@ -203,43 +205,48 @@ class FakeNetwork:
 def test_every_id_comes_once_and_in_order_for_any_size(
     unprepared, count, batch_size, batches_a_part, kill_at, seed, keep_cache
 ):
-    layout, run, pixels = unprepared
+    project, run, pixels = unprepared
     if not keep_cache:
-        shutil.rmtree(layout.cache, ignore_errors=True)
+        shutil.rmtree(project.cache, ignore_errors=True)
     result = run.probabilities_file("test", "plain")
     result.unlink(missing_ok=True)
     remove_reserved(reserved_path(result, "parts"))
     chosen = np.random.default_rng(seed).permutation(IDS)[:count].tolist()
-    write_text(layout.raw / SAMPLE_SUBMISSION, "id,label\n" + "".join(f"{i},cat\n" for i in chosen))
+    write_text(
+        project.raw / SAMPLE_SUBMISSION, "id,label\n" + "".join(f"{i},cat\n" for i in chosen)
+    )
     networks = [FakeNetwork(kill_at), FakeNetwork()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "BATCH_SIZE", batch_size)
-        patch.setattr(prediction, "PART_SIZE", batch_size * batches_a_part)
+        patch.setattr(predict, "BATCH_SIZE", batch_size)
+        patch.setattr(predict, "PART_SIZE", batch_size * batches_a_part)
         patch.setattr(Run, "load_model", lambda _: None)
-        patch.setattr(prediction, "start_tensorflow", lambda: None)
+        patch.setattr(predict, "start_tensorflow", lambda: None)
         for network in networks:
-            patch.setattr(prediction, "compile_forward", lambda *_, network=network: network)
+            patch.setattr(predict, "compile_forward", lambda *_, network=network: network)
             with contextlib.suppress(Killed):
-                ids, probabilities = prediction.predict(layout, [run])
+                ids, probabilities = predict.predict(project, [run])
     assert ids.tolist() == sorted(chosen)
     np.testing.assert_array_equal(probabilities, [pixels[i][:10, 0, 0] for i in ids])
     assert (
         count <= sum(network.images for network in networks) < count + batch_size * batches_a_part
     )
     if count == len(IDS):
-        assert len(list(layout.cache.glob("test-*.npy"))) == 1
+        assert len(list(project.cache.glob("test-*.npy"))) == 1
 
 
-SMALL_PARTS = ("kaggle_cifar.prediction:BATCH_SIZE=4", "kaggle_cifar.prediction:PART_SIZE=8")
+SMALL_PARTS = (
+    "kaggle_cifar.prediction.predict:BATCH_SIZE=4",
+    "kaggle_cifar.prediction.predict:PART_SIZE=8",
+)
 REPLACED = ("a part", "the cache", "the probabilities", "the CSV's record", "the CSV")
 
 
-def results(layout, run):
+def results(project, run):
     """Return all that predicting and writing the CSV made, by name.
 
     A cache's own name tells the times of its files, which differ in a copy.
     """
-    folders = (run.folder, layout.cache, layout.submissions)
+    folders = (run.folder, project.cache, project.submissions)
     files = [
         path for folder in folders for path in folder.glob("*") if path.name != ".kaggle-cifar.lock"
     ]
@@ -253,40 +260,40 @@ def results(layout, run):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("call", [3, 7, 10, 11, 12], ids=REPLACED)
 def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
-    layout, runs, _ = copied
-    write_manifest(layout, "test")
-    undisturbed = layout_in(layout.data.parent.parent / "undisturbed")
-    shutil.copytree(layout.data.parent, undisturbed.data.parent)
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
+    project, runs, _ = copied
+    write_manifest(project, "test")
+    undisturbed = project_in(project.data.parent.parent / "undisturbed")
+    shutil.copytree(project.data.parent, undisturbed.data.parent)
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
 
-    def predict_and_write(layout):
-        run = Run(layout.runs / runs[0].name)
-        ids, probabilities = prediction.predict(layout, [run])
-        csv, origin = layout.submissions / "run0.csv", origin_of([run], "plain", None)
+    def predict_and_write(project):
+        run = Run(project.runs / runs[0].name)
+        ids, probabilities = predict.predict(project, [run])
+        csv, origin = project.submissions / "run0.csv", origin_of([run], "plain", None)
         write_submission(csv, ids, probabilities.argmax(axis=1), [run.name], **origin)
-        return results(layout, run)
+        return results(project, run)
 
     expected = predict_and_write(undisturbed)
-    folders = ("--data-dir", layout.data, "--runs-dir", layout.runs)
-    folders += ("--submissions-dir", layout.submissions)
+    folders = ("--data-dir", project.data, "--runs-dir", project.runs)
+    folders += ("--submissions-dir", project.submissions)
     command = (*SMALL_PARTS, *map(str, folders), "predict", runs[0].name)
     run_and_kill("pathlib:Path.replace", call, *command)
-    left = results(layout, runs[0])
+    left = results(project, runs[0])
     whole = {name: content for name, content in left.items() if not name.startswith(".")}
     assert whole == {name: expected[name] for name in whole}
     assert len(whole) < len(expected)
-    assert predict_and_write(layout) == expected
+    assert predict_and_write(project) == expected
 
 
 def test_another_prediction_at_work_is_not_disturbed(copied):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     with (
         lock(runs[0].folder, "prediction"),
         pytest.raises(UserError, match="Another prediction is at work"),
     ):
-        prediction.predict(layout, runs[:1])
-    csv = layout.submissions / "run0.csv"
+        predict.predict(project, runs[:1])
+    csv = project.submissions / "run0.csv"
     with (
         lock_file(csv, "writing"),
         pytest.raises(UserError, match="Another writing of this CSV"),
@@ -297,13 +304,13 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
 
 @pytest.mark.parametrize("step", [1, 2, 7, 8, 9, 10, 11])
 def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, step):
-    layout, runs, _ = copied
-    write_manifest(layout, "test")
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 4)
-    monkeypatch.setattr(prediction, "PART_SIZE", 8)
-    csv = layout.submissions / "run0.csv"
+    project, runs, _ = copied
+    write_manifest(project, "test")
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
+    csv = project.submissions / "run0.csv"
     calls = []
-    sync = storage.sync
+    sync = files.sync
 
     def full_disk(path):
         calls.append(path)
@@ -312,14 +319,14 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
         sync(path)
 
     def predict_and_write():
-        ids, probabilities = prediction.predict(layout, runs[:1])
+        ids, probabilities = predict.predict(project, runs[:1])
         write_submission(csv, ids, probabilities.argmax(axis=1), ["run0"])
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "sync", full_disk)
+        patch.setattr(files, "sync", full_disk)
         with pytest.raises(UserError, match="The disk is full"):
             predict_and_write()
-    assert not list(layout.submissions.glob(".kaggle-cifar*.partial"))
+    assert not list(project.submissions.glob(".kaggle-cifar*.partial"))
     predict_and_write()
     ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
     assert ids == sorted(IDS)
@@ -339,39 +346,39 @@ def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path, monkey
 
 
 def test_a_missing_test_image_is_named(copied):
-    layout, runs, _ = copied
-    (layout.images("test") / "1000.png").unlink()
+    project, runs, _ = copied
+    (project.images("test") / "1000.png").unlink()
     with pytest.raises(UserError, match=r"test/1000\.png is missing"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     assert not (runs[0].folder / "test_probabilities.npy").exists()
 
 
 def test_foreign_weights_are_named_and_nothing_is_executed(copied):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     runs[0].weights_file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(UserError, match=r"model\.weights\.h5 does not hold weights"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
 
 
 def test_probabilities_that_are_not_numbers_are_refused(copied):
-    layout, runs, _ = copied
-    prediction.predict(layout, runs[:1])
+    project, runs, _ = copied
+    predict.predict(project, runs[:1])
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     rows["probabilities"][3, 5] = np.nan
     np.save(result, rows)
     with pytest.raises(NotFiniteError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     assert (caught.value.path, caught.value.count) == (result, 1)
 
 
 def test_a_network_that_gives_no_numbers_is_refused(copied):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     model = runs[0].load_model()
     model.layers[-1].bias.assign(np.full(10, np.nan))
     model.save_weights(runs[0].weights_file)
     with pytest.raises(NotFiniteError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     assert caught.value.path == runs[0].weights_file
     assert not runs[0].probabilities_file("test", "plain").exists()
 
@@ -382,53 +389,53 @@ def test_a_network_that_gives_no_numbers_is_refused(copied):
     ids=["empty", "torn", "zip", "another", "not numbers"],
 )
 def test_a_damaged_part_is_named(copied, monkeypatch, content):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     result = runs[0].probabilities_file("test", "plain")
     with monkeypatch.context() as patch:
-        patch.setattr(prediction, "write_probabilities", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr(predict, "write_probabilities", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
-            prediction.predict(layout, runs[:1])
+            predict.predict(project, runs[:1])
     [part] = reserved_path(result, "parts").glob("*.npy")
     if isinstance(content, bytes):
         part.write_bytes(content)
     else:
         np.save(part, content)
     with pytest.raises(UserError) as caught:
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     assert str(part) in str(caught.value)
 
 
 def test_prediction_keeps_foreign_files_of_a_run(copied):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     folder = runs[0].folder / "test_probabilities.parts"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
-    prediction.predict(layout, runs[:1])
-    prediction.predict(layout, runs[:1])
+    predict.predict(project, runs[:1])
+    predict.predict(project, runs[:1])
     assert (folder / "mine.txt").read_text() == "mine"
 
 
 def test_an_unfinished_run_or_one_without_weights_is_refused(copied):
-    layout, runs, _ = copied
+    project, runs, _ = copied
     runs[0].weights_file.unlink()
     with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
     runs[0].metrics_file.unlink()
     with pytest.raises(UserError, match="run0 is not finished"):
-        prediction.predict(layout, runs[:1])
+        predict.predict(project, runs[:1])
 
 
 def test_runs_are_found_by_name_and_the_newest_by_default(copied):
-    layout, runs, _ = copied
-    assert find_run(layout, "run0").folder == runs[0].folder
+    project, runs, _ = copied
+    assert find_run(project, "run0").folder == runs[0].folder
     with pytest.raises(UserError, match=r"no run 'run7'.*run0, run1"):
-        find_run(layout, "run7")
-    assert newest_finished_run(layout).name == "run1"
-    shutil.rmtree(layout.runs)
+        find_run(project, "run7")
+    assert newest_finished_run(project).name == "run1"
+    shutil.rmtree(project.runs)
     with pytest.raises(UserError, match="kaggle-cifar train"):
-        newest_finished_run(layout)
+        newest_finished_run(project)
 
 
 def test_a_run_named_twice_is_refused(tmp_path):
     with pytest.raises(UserError, match="The run model1 was named twice"):
-        chosen_runs(layout_in(tmp_path), ["model1", "model3", "model1"])
+        chosen_runs(project_in(tmp_path), ["model1", "model3", "model1"])

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from kaggle_cifar import progress
-from kaggle_cifar.progress import LiveTable
+from kaggle_cifar import console
+from kaggle_cifar.console import LiveTable
 
 
 class Terminal(io.StringIO):
@@ -18,13 +18,13 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch):
     times = iter(range(0, 10_000, 100))  # whatever is asked, it is time to show the table
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(times))
 
 
 def test_on_a_terminal_the_table_is_drawn_over_itself(monkeypatch, clock):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((5, 24)))
+    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((5, 24)))
     live = LiveTable()
     live.show(lambda: "one\ntwo and more")
     live.show(lambda: "three")
@@ -43,7 +43,7 @@ def test_in_a_log_it_is_printed_anew(clock, capsys):
 
 
 def test_it_is_shown_no_more_often_than_one_can_read(monkeypatch, capsys):
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 7.0)
+    monkeypatch.setattr(console.time, "monotonic", lambda: 7.0)
     LiveTable().show(lambda: "one")
     assert not capsys.readouterr().out
 
@@ -53,19 +53,19 @@ HOSTILE = ("\x1b", "\r", "\x07", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u
 
 @pytest.mark.parametrize("character", [*HOSTILE, "\ufeff", "\U000e0041", "\udcff"])
 def test_say_escapes_what_a_terminal_obeys_or_hides(capsys, character):
-    progress.say(f"a{character}b")
+    console.say(f"a{character}b")
     assert capsys.readouterr().out == f"a{ascii(character)[1:-1]}b\n"
 
 
 @pytest.mark.parametrize("text", ["Läufe …", "שלום", "سلام", "画像", "a\u00a0b", "a\n\tb", "\\x1b"])
 def test_say_keeps_the_letters_of_every_language(capsys, text):
-    progress.say(text)
+    console.say(text)
     assert capsys.readouterr().out == f"{text}\n"
 
 
 def test_a_line_above_a_bar_is_escaped(monkeypatch, capsys):
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
-    with progress.progress_bar("Reading", 2, "files") as bar:
+    monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True)
+    with console.progress_bar("Reading", 2, "files") as bar:
         bar.write("a\x1bb")
     assert "a\\x1bb" in capsys.readouterr().out
 
@@ -73,6 +73,6 @@ def test_a_line_above_a_bar_is_escaped(monkeypatch, capsys):
 def test_a_table_is_cut_after_it_is_escaped(monkeypatch, clock):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
+    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
     LiveTable().show(lambda: "\x1bone two")
     assert terminal.getvalue() == "\\x1bon\n"

@@ -7,9 +7,9 @@ import pytest
 
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import SettingError, change_recipe, find_recipe
-from kaggle_cifar.runs import named_run
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.training.run import named_run
 
 TUNED = recipes.model3_tuned()
 FAST = recipes.airbench94()
@@ -26,7 +26,7 @@ def test_the_student_projects_settings():
     assert (model3.optimizer, model3.learning_rate, model3.decay) == ("legacy-rmsprop", 1e-3, 1e-6)
     assert (model3.batch_size, model3.epochs) == (64, 50)
     assert model3.early_stopping == recipes.EarlyStopping(patience=5)
-    assert model3.plateau == recipes.Plateau(factor=0.2, patience=2, min_delta=1e-4)
+    assert model3.plateau == recipes.ReduceLROnPlateau(factor=0.2, patience=2, min_delta=1e-4)
     assert (TUNED.optimizer, TUNED.learning_rate, TUNED.decay) == ("rmsprop", 1e-2, 0)
     assert (TUNED.batch_size, TUNED.epochs, TUNED.plateau.factor) == (32, 40, 0.5)
     assert TUNED.exponential_decay == recipes.ExponentialDecay(start=10, rate=0.1)
@@ -66,14 +66,14 @@ def test_the_published_settings_of_airbench():
     sizes = [recipes.airbench94(), recipes.airbench95(), recipes.airbench96()]
     assert [recipe.epochs for recipe in sizes] == [9.9, 15, 37]
     assert [recipe.learning_rate for recipe in sizes] == [1.5, 1.304, 1.174]
-    assert [recipe.sgd.l2 for recipe in sizes] == [1.330e-3, 1.53e-3, 1.333e-3]
-    assert [recipe.augmentation.shift for recipe in sizes] == [2, 2, 4]
+    assert [recipe.sgd.weight_decay for recipe in sizes] == [1.330e-3, 1.53e-3, 1.333e-3]
+    assert [recipe.augmentation.translate for recipe in sizes] == [2, 2, 4]
     assert [recipe.augmentation.cutout for recipe in sizes] == [0, 0, 12]
     assert [recipe.schedule.peak for recipe in sizes] == [0.23, 0.23, 0.1]
     assert [recipe.schedule.end for recipe in sizes] == [0.07, 0.07, 0]
     for recipe in sizes:
         assert (recipe.batch_size, recipe.label_smoothing) == (1024, 0.2)
-        assert (recipe.sgd.momentum, recipe.sgd.bias_factor) == (0.85, 64)
+        assert (recipe.sgd.momentum, recipe.sgd.bias_scaler) == (0.85, 64)
         assert recipe.lookahead == recipes.Lookahead(every=5, decay=0.95)
         assert (recipe.whitening_bias_epochs, recipe.schedule.start) == (3, 0.2)
 
@@ -150,8 +150,8 @@ def test_changes_become_part_of_the_name():
             {"widths": [8, 16]},
         ),
         (
-            'sgd={"momentum": 0.9, "l2": 0, "bias_factor": 64}',
-            "airbench94,sgd=momentum=0.9,l2=0,bias_factor=64",
+            'sgd={"momentum": 0.9, "weight_decay": 0, "bias_scaler": 64}',
+            "airbench94,sgd=momentum=0.9,weight_decay=0,bias_scaler=64",
             "sgd",
             recipes.SGD(0.9, 0.0, 64.0),
         ),
@@ -189,14 +189,14 @@ def test_names_that_windows_reserves_are_refused(tmp_path, name):
     with pytest.raises(recipes.InvalidNameError) as of_recipe:
         dataclasses.replace(FAST, name=name)
     with pytest.raises(recipes.InvalidNameError) as of_run:
-        named_run(Layout(runs=tmp_path), name)
+        named_run(ProjectPaths(runs=tmp_path), name)
     assert of_recipe.value.name == of_run.value.name == name
 
 
 @pytest.mark.parametrize("name", ["console", "com", "com10", "nul-seed1", "my.nul", "auxiliary"])
 def test_names_like_those_that_windows_reserves_are_taken(tmp_path, name):
     assert dataclasses.replace(FAST, name=name).name == name
-    assert named_run(Layout(runs=tmp_path), name).name == name
+    assert named_run(ProjectPaths(runs=tmp_path), name).name == name
 
 
 NAN, INFINITE, HUGE = "NaN", "Infinity", "9" * 400
@@ -219,15 +219,15 @@ IMPOSSIBLE = {
     "schedule.end": (FAST, [NAN, INFINITE, "-1"]),
     "lookahead.every": (FAST, ["0", "-1", HUGE]),
     "lookahead.decay": (FAST, [NAN, INFINITE, "-1", "1.5"]),
-    "augmentation.shift": (FAST, ["-1", "32", HUGE]),
+    "augmentation.translate": (FAST, ["-1", "32", HUGE]),
     "augmentation.cutout": (FAST, ["-1", "32", HUGE]),
     "sgd.momentum": (FAST, [NAN, INFINITE, "-1", "1"]),
-    "sgd.l2": (FAST, [NAN, INFINITE, "-1"]),
-    "sgd.bias_factor": (FAST, [NAN, INFINITE, "0"]),
+    "sgd.weight_decay": (FAST, [NAN, INFINITE, "-1"]),
+    "sgd.bias_scaler": (FAST, [NAN, INFINITE, "0"]),
     "muon.learning_rate": (recipes.airbench84(), [NAN, INFINITE, "0"]),
     "muon.momentum": (recipes.airbench84(), [NAN, INFINITE, "-1", "1"]),
     "network_options.widths": (FAST, ["[8.5]", "[0]", "[]", "8", "[NaN]", f"[{HUGE}]"]),
-    "network_options.convolutions": (FAST, ["2.5", "0", NAN, HUGE]),
+    "network_options.convs_per_block": (FAST, ["2.5", "0", NAN, HUGE]),
     "network_options.bn_momentum": (FAST, [NAN, INFINITE, "1"]),
     "network_options.dropouts": (TUNED, ["[1.5]", "[NaN]", "0.5"]),
     "network_options.size": (recipes.model1(), [NAN, f"[{HUGE}]"]),  # of a network of one's own
@@ -256,3 +256,19 @@ def test_no_numeric_key_is_without_its_impossible_values():
     every = [recipe() for recipe in recipes.RECIPES.values()]
     keys = {key for recipe in every for key in numeric_keys(dataclasses.asdict(recipe))}
     assert keys <= IMPOSSIBLE.keys()
+
+
+@pytest.mark.parametrize(("key", "new_key"), recipes.RENAMED.items())
+def test_a_renamed_key_is_refused_by_its_new_name(tmp_path, key, new_key):
+    content = dataclasses.asdict(FAST) | {"name": "mine"}
+    for part in (content, content["sgd"], content["augmentation"], content["network_options"]):
+        (tmp_path / "mine.json").write_text(json.dumps({"recipe": content}))
+        assert find_recipe(str(tmp_path / "mine.json")).name == "mine"
+        part[key] = 1
+        (tmp_path / "mine.json").write_text(json.dumps({"recipe": content}))
+        with pytest.raises(UserError, match=f"{key} is now called {new_key}"):
+            find_recipe(str(tmp_path / "mine.json"))
+        del part[key]
+    with pytest.raises(recipes.RenamedKeyError) as caught:
+        change_recipe(FAST, [f"sgd.{key}=1"])
+    assert (caught.value.key, caught.value.new_key) == (key, new_key)

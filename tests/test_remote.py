@@ -22,22 +22,25 @@ from hypothesis import strategies as st
 from kaggle_kernels import Kernel, KernelHost
 from kaggle_server import KaggleSite
 from slugify import slugify
-from small_data import layout_in
+from small_data import project_in
 
-from kaggle_cifar import cli, kernel, ledger, recipes, remote, training
-from kaggle_cifar.checkpoint import save_checkpoint
+from kaggle_cifar import cli, recipes
 from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
+from kaggle_cifar.data.extract import extract
+from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.prediction import predict
-from kaggle_cifar.remote import bringing, following, script, sending, sessions
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.sample import SOLUTION, draw_sample
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_solution, write_submission
-from kaggle_cifar.submitting import submit
+from kaggle_cifar.prediction.predict import predict
+from kaggle_cifar.remote import fetch, monitor, push, script, sessions, worker
+from kaggle_cifar.remote import train as remote_train
+from kaggle_cifar.report import ledger
+from kaggle_cifar.submission.submit import submit
+from kaggle_cifar.submission.validate import read_solution, write_submission
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.checkpoint import save_checkpoint
+from kaggle_cifar.training.run import Run, RunOptions
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=4)
 OPTIONS = RunOptions(seed=3)
@@ -46,14 +49,14 @@ needs_7z = pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z, as Kaggl
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory) -> tuple[Layout, Run]:
+def local(tmp_path_factory) -> tuple[ProjectPaths, Run]:
     """A drawn competition, extracted, and the run that this machine trains on it."""
-    layout = layout_in(tmp_path_factory.mktemp("local"))
-    draw_sample(layout.raw, seed=5, train_count=120, test_count=110)
-    extract(layout)
-    run = training.train(layout, RECIPE, "model1", OPTIONS)
-    predict(layout, [run])
-    return layout, run
+    project = project_in(tmp_path_factory.mktemp("local"))
+    draw_sample(project.raw, seed=5, train_count=120, test_count=110)
+    extract(project)
+    run = loop.train(project, RECIPE, "model1", OPTIONS)
+    predict(project, [run])
+    return project, run
 
 
 @pytest.fixture
@@ -81,11 +84,11 @@ def no_secret_in_output(capfd):
     assert not [secret for secret in server.SECRETS if secret in output]
 
 
-def train(layout: Layout, recipe=RECIPE, options=OPTIONS, **changes) -> Run:
+def train(project: ProjectPaths, recipe=RECIPE, options=OPTIONS, **changes) -> Run:
     clock = Clock()
     arguments = {"accelerator": script.DEFAULT_ACCELERATOR, **changes}
-    return remote.train_on_kaggle(
-        layout, recipe, "model1", options, **arguments, sleep=clock.sleep, clock=clock
+    return remote_train.train_on_kaggle(
+        project, recipe, "model1", options, **arguments, sleep=clock.sleep, clock=clock
     )
 
 
@@ -107,11 +110,11 @@ def assert_same(run: Run, other: Run) -> None:
 
 
 @needs_7z
-def test_from_the_laptop_to_a_score(site, layout, local, capfd):
+def test_from_the_laptop_to_a_score(site, project, local, capfd):
     site.kernels.cut_stream = 2
-    layout.raw.mkdir(parents=True)
-    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, layout.raw)
-    run = train(layout, predict=True)
+    project.raw.mkdir(parents=True)
+    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
+    run = train(project, predict=True)
     output = capfd.readouterr().out
     for words in ("model1 on Kaggle: queued.", "model1 on Kaggle: running.", "Unpacking train.7z"):
         assert output.count(words) == 1
@@ -125,18 +128,18 @@ def test_from_the_laptop_to_a_score(site, layout, local, capfd):
     assert pushed.request.competition_data_sources == [SLUG]
     assert json.loads((run.folder / "environment.json").read_text())["packages"]["kaggle-cifar"]
     assert pushed.slug in json.loads((run.folder / "remote.json").read_text())["kernel"]
-    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
+    assert not (project.runs / ".kaggle-cifar.remote" / "model1").exists()
 
-    ids, probabilities = predict(layout, [run])  # without any test image here
-    csv = layout.submissions / "model1.csv"
+    ids, probabilities = predict(project, [run])  # without any test image here
+    csv = project.submissions / "model1.csv"
     write_submission(csv, ids, probabilities.argmax(axis=1), ["model1"])
-    record = submit(csv, layout, "from Kaggle", 60)
+    record = submit(csv, project, "from Kaggle", 60)
     assert record["status"] == "COMPLETE"
-    assert train(layout) == run
+    assert train(project) == run
     assert len(site.kernels.all) == 1
 
 
-def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, layout, local, capfd):
+def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, project, local, capfd):
     """The first is stopped politely, the second killed without a warning; images unpacked."""
     data = local[0]
 
@@ -155,7 +158,7 @@ def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, layout, loca
             os.killpg(process.pid, signal.SIGKILL)
 
     site.kernels.mount, site.kernels.watch = mount, watch
-    run = train(layout)
+    run = train(project)
     output = capfd.readouterr().out
     first, second, third = site.kernels.all.values()
     assert "Session 1 of model1" in output
@@ -163,10 +166,10 @@ def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, layout, loca
     assert second.request.kernel_data_sources == [first.request.slug]
     assert third.request.kernel_data_sources == [second.request.slug]
     assert "Going on with model1 at epoch" in "".join(e["data"] for e in third.events)
-    shutil.copytree(local[1].folder, layout.runs / "local")
-    for file in (layout.runs / "local").glob("test_*"):
+    shutil.copytree(local[1].folder, project.runs / "local")
+    for file in (project.runs / "local").glob("test_*"):
         file.unlink()
-    assert_same(run, Run(layout.runs / "local"))
+    assert_same(run, Run(project.runs / "local"))
 
 
 # What goes wrong, with sessions that are played instead of run
@@ -176,8 +179,8 @@ def leave(run: Run, session: Kernel, state: str = "finished") -> None:
     """Let a session leave a copy of `run` as its output."""
     files = [path for path in run.folder.rglob("[!.]*") if path.is_file()]
     session.files = {f"model1/{p.relative_to(run.folder)}": p.read_bytes() for p in files}
-    listing = {"state": state, "files": kernel.digests(run.folder.parent, "model1")}
-    session.files[kernel.LISTING] = json.dumps(listing).encode()
+    listing = {"state": state, "files": worker.digests(run.folder.parent, "model1")}
+    session.files[worker.LISTING] = json.dumps(listing).encode()
 
 
 @pytest.fixture
@@ -205,110 +208,110 @@ def played(site, local) -> KaggleSite:
         ({"error": "No"}, "`kaggle-cifar doctor` tells"),
     ],
 )
-def test_a_refused_push_leaves_nothing_and_says_what_to_do(played, layout, refusal, words):
+def test_a_refused_push_leaves_nothing_and_says_what_to_do(played, project, refusal, words):
     played.kernels.refusal = refusal
     with pytest.raises(UserError, match="did not take the training") as error:
-        train(layout)
+        train(project)
     assert words in str(error.value)
-    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
-    train(layout)
+    assert not list(project.runs.glob(".kaggle-cifar.remote/*"))
+    train(project)
 
 
-def test_a_push_that_is_refused_by_status_is_a_refusal_too(played, layout):
+def test_a_push_that_is_refused_by_status_is_a_refusal_too(played, project):
     played.api_faults["SaveKernel"] = [server.refuse(409, "The title is taken")]
     with pytest.raises(UserError, match="draws another name"):
-        train(layout)
-    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
+        train(project)
+    assert not list(project.runs.glob(".kaggle-cifar.remote/*"))
 
 
 @pytest.mark.parametrize("fault", [server.drop, server.lose_answer, server.refuse(502)])
-def test_a_push_whose_answer_is_lost_is_not_sent_twice(played, layout, fault):
+def test_a_push_whose_answer_is_lost_is_not_sent_twice(played, project, fault):
     played.api_faults["SaveKernel"] = [fault]
     with pytest.raises(UserError, match="the same command finds out"):
-        train(layout)
-    train(layout)
+        train(project)
+    train(project)
     assert len(played.kernels.all) == 1
 
 
-def test_without_gpu_hours_nothing_is_sent(played, layout):
+def test_without_gpu_hours_nothing_is_sent(played, project):
     played.kernels.gpu_hours = (29.9, 30.0)
     with pytest.raises(UserError, match=r"6 min 0 s of GPU time .* 2026-11-28") as error:
-        train(layout)
+        train(project)
     assert "Nothing was sent" in str(error.value)
     assert played.count("SaveKernel") == 0
 
 
-def test_without_gpu_hours_and_their_return_nothing_is_sent(played, layout):
+def test_without_gpu_hours_and_their_return_nothing_is_sent(played, project):
     played.kernels.gpu_hours, played.kernels.quota_refresh = (29.9, 30.0), None
     with pytest.raises(UserError, match=r"6 min 0 s of GPU time") as error:
-        train(layout)
+        train(project)
     assert "new hours on" not in str(error.value)
     assert played.count("SaveKernel") == 0
 
 
-def test_a_quota_that_is_not_told_is_done_without(played, layout, capfd):
+def test_a_quota_that_is_not_told_is_done_without(played, project, capfd):
     played.kernels.gpu_hours = None
-    train(layout)
+    train(project)
     assert "Going on without it" in capfd.readouterr().out
 
 
-def test_a_session_stops_before_the_quota_ends(played, layout):
+def test_a_session_stops_before_the_quota_ends(played, project):
     played.kernels.gpu_hours = (28.0, 30.0)
-    train(layout)
+    train(project)
     [pushed] = played.kernels.all.values()
-    assert f'"seconds": {2 * 3600 - sending.STOP_EARLY}' in pushed.request.text
+    assert f'"seconds": {2 * 3600 - push.STOP_EARLY}' in pushed.request.text
 
 
-def test_a_lost_connection_is_made_again(played, layout, capfd):
+def test_a_lost_connection_is_made_again(played, project, capfd):
     faults = [server.drop, server.refuse(503), server.refuse(429)]
     played.api_faults["GetKernelSessionStatus"] = faults
-    train(layout)
+    train(project)
     assert capfd.readouterr().out.count("Trying again") == 1
 
 
-def test_a_connection_that_stays_lost_ends_following_not_the_training(played, layout):
+def test_a_connection_that_stays_lost_ends_following_not_the_training(played, project):
     faults = [server.drop] * 1000
     played.api_faults["GetKernelSessionStatus"] = faults
     with pytest.raises(UserError, match="the same command follows it again"):
-        train(layout)
+        train(project)
     faults.clear()
-    assert "queued on Kaggle" in ledger.describe_runs(layout)
-    train(layout)
+    assert "queued on Kaggle" in ledger.describe_runs(project)
+    train(project)
     assert played.count("SaveKernel") == 1
 
 
-def test_a_kernel_that_was_deleted_is_said_to_be(played, layout):
-    train(layout, detach=True)
+def test_a_kernel_that_was_deleted_is_said_to_be(played, project):
+    train(project, detach=True)
     played.kernels.all.clear()
     with pytest.raises(
         UserError, match=r"was it deleted\? Delete the folder .* to start this run anew"
     ):
-        train(layout)
-    assert "queued on Kaggle" in ledger.describe_runs(layout)
+        train(project)
+    assert "queued on Kaggle" in ledger.describe_runs(project)
 
 
-def test_detached_it_is_followed_later(played, layout, capfd):
-    train(layout, detach=True)
-    assert not (layout.runs / "model1").exists()
+def test_detached_it_is_followed_later(played, project, capfd):
+    train(project, detach=True)
+    assert not (project.runs / "model1").exists()
     for state in ("queued", "running"):
         played.kernels.run = lambda host, session: None
-        assert f"{state} on Kaggle" in ledger.describe_runs(layout)
+        assert f"{state} on Kaggle" in ledger.describe_runs(project)
     with pytest.raises(UserError, match="trained on Kaggle"):
-        remote.refuse_remote(layout, "model1")
+        remote_train.check_remote(project, "model1")
     with pytest.raises(UserError, match="exists with other settings"):
-        train(layout, options=RunOptions(seed=4))
+        train(project, options=RunOptions(seed=4))
     [session] = played.kernels.all.values()
     session.failure = "Something broke"
     session.state = "ERROR"
     with pytest.raises(UserError, match="failed: Something broke"):
-        train(layout)
+        train(project)
 
 
 @pytest.mark.parametrize(
     ("state", "shown"), [("ERROR", "failed"), ("CANCEL_ACKNOWLEDGED", "cancelled")]
 )
 def test_a_failed_session_shows_the_end_of_its_log_and_can_be_begun_anew(
-    played, layout, state, shown
+    played, project, state, shown
 ):
     well = played.kernels.run
 
@@ -319,71 +322,71 @@ def test_a_failed_session_shows_the_end_of_its_log_and_can_be_begun_anew(
 
     played.kernels.run = run
     with pytest.raises(UserError, match=f"Kaggle .*{shown}") as error:
-        train(layout)
+        train(project)
     assert "line 99" in str(error.value)
     assert "line 50" not in str(error.value)
     assert "begins anew" in str(error.value)
     assert f"{'failed' if state == 'ERROR' else 'cancelled'} on Kaggle" in ledger.describe_runs(
-        layout
+        project
     )
     played.kernels.run = well
-    train(layout)
+    train(project)
     assert len(played.kernels.all) == 2
 
 
-def test_a_session_that_gets_nowhere_is_not_repeated(site, layout, monkeypatch):
-    monkeypatch.setattr(sending, "SESSION_SECONDS", sending.STOP_EARLY + 0.2)
+def test_a_session_that_gets_nowhere_is_not_repeated(site, project, monkeypatch):
+    monkeypatch.setattr(push, "SESSION_SECONDS", push.STOP_EARLY + 0.2)
     with pytest.raises(UserError, match="stopped before it got any further"):
-        train(layout)
+        train(project)
     assert len(site.kernels.all) == 1
 
 
-def test_an_output_that_is_cut_off_is_fetched_again(played, layout, local):
+def test_an_output_that_is_cut_off_is_fetched_again(played, project, local):
     played.get_faults = [server.cut_at(10_000), server.wrong_bytes, server.refuse(503)]
-    assert_weights_equal(train(layout), local[1])
+    assert_weights_equal(train(project), local[1])
 
 
-def test_an_output_that_comes_compressed_is_decoded(played, layout, local):
+def test_an_output_that_comes_compressed_is_decoded(played, project, local):
     played.get_faults = [server.compress] * 100
-    assert_weights_equal(train(layout), local[1])
+    assert_weights_equal(train(project), local[1])
 
 
-def test_what_a_user_put_beside_a_session_is_kept(played, layout, local):
-    train(layout, detach=True)
-    remote_run = sessions.remote_run(layout, "model1")
+def test_what_a_user_put_beside_a_session_is_kept(played, project, local):
+    train(project, detach=True)
+    remote_run = sessions.remote_run(project, "model1")
     mine = [remote_run.folder / name for name in ("notes.txt", "output/mine", "kernel/mine")]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
-    assert_weights_equal(train(layout), local[1])
+    assert_weights_equal(train(project), local[1])
     assert [path.read_text() for path in mine] == ["mine"] * 3
     left = {path for path in remote_run.folder.iterdir() if path.name != ".kaggle-cifar.lock"}
     assert left == {remote_run.folder / name for name in ("notes.txt", "output", "kernel")}
 
 
-def test_a_foreign_session_file_is_kept(played, layout):
-    file = sessions.session_file(sessions.remote_run(layout, "model1"))
+def test_a_foreign_session_file_is_kept(played, project):
+    file = sessions.session_file(sessions.remote_run(project, "model1"))
     file.parent.mkdir(parents=True)
     file.write_text('{"mine": 1}')
     with pytest.raises(ForeignPathError) as error:
-        train(layout)
+        train(project)
     assert error.value.path == file
     assert file.read_text() == '{"mine": 1}'
     assert not played.requests
 
 
-def test_a_state_that_nobody_knows_is_named(played, layout, monkeypatch):
-    train(layout, detach=True)
-    monkeypatch.delitem(following.STATES, "QUEUED")
+def test_a_state_that_nobody_knows_is_named(played, project, monkeypatch):
+    train(project, detach=True)
+    monkeypatch.delitem(monitor.STATES, "QUEUED")
     with pytest.raises(UserError, match="the state QUEUED, which this program does not know"):
-        train(layout)
+        train(project)
 
 
 def assert_weights_equal(run: Run, other: Run) -> None:
     assert run.weights_sha256() == other.weights_sha256()
 
 
-def test_an_output_that_stays_damaged_is_refused(played, layout, local):
+def test_an_output_that_stays_damaged_is_refused(played, project, local):
     def run(host: KernelHost, session: Kernel) -> None:
         leave(local[1], session)
         name = "model1/model.weights.h5"
@@ -392,11 +395,11 @@ def test_an_output_that_stays_damaged_is_refused(played, layout, local):
 
     played.kernels.run = run
     with pytest.raises(UserError, match="came damaged or cut off twice"):
-        train(layout)
-    assert not (layout.runs / "model1").exists()
+        train(project)
+    assert not (project.runs / "model1").exists()
     [session] = played.kernels.all.values()
     leave(local[1], session)
-    train(layout)
+    train(project)
     assert len(played.kernels.all) == 1
 
 
@@ -429,9 +432,9 @@ def swap_weights(folder: Path) -> None:
         (swap_weights, "does not hold weights"),
     ],
 )
-def test_what_is_not_what_was_asked_for_is_refused(played, layout, local, tmp_path, change, words):
-    layout.raw.mkdir(parents=True)
-    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, layout.raw)
+def test_what_is_not_what_was_asked_for_is_refused(played, project, local, tmp_path, change, words):
+    project.raw.mkdir(parents=True)
+    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
     shutil.copytree(local[1].folder, tmp_path / "changed" / "model1")
     change(tmp_path / "changed" / "model1")
 
@@ -441,20 +444,20 @@ def test_what_is_not_what_was_asked_for_is_refused(played, layout, local, tmp_pa
 
     played.kernels.run = run
     with pytest.raises(UserError, match=f"What came from Kaggle was not taken: .*{words}") as error:
-        train(layout, predict=True)
+        train(project, predict=True)
     assert "to start this run anew" in str(error.value)
-    assert not (layout.runs / "model1").exists()
+    assert not (project.runs / "model1").exists()
 
 
-def test_a_listing_that_leads_out_of_the_folder_is_refused(played, layout):
+def test_a_listing_that_leads_out_of_the_folder_is_refused(played, project):
     def run(host: KernelHost, session: Kernel) -> None:
         listing = {"state": "finished", "files": {"model1/../../evil": "0"}}
-        session.files = {kernel.LISTING: json.dumps(listing).encode()}
+        session.files = {worker.LISTING: json.dumps(listing).encode()}
         session.end()
 
     played.kernels.run = run
     with pytest.raises(UserError, match="is not what a session writes"):
-        train(layout)
+        train(project)
 
 
 class Killed(BaseException):
@@ -468,24 +471,24 @@ def kill(*_: object) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (sending, "push"),
-        (remote, "follow"),
-        (bringing, "fetch"),
-        (remote, "check"),
-        (bringing, "sync"),
-        (bringing, "forget"),
+        (push, "push"),
+        (remote_train, "follow"),
+        (fetch, "fetch"),
+        (remote_train, "check"),
+        (fetch, "sync"),
+        (fetch, "forget"),
     ],
 )
-def test_killed_anywhere_it_goes_on(played, layout, local, monkeypatch, module, name):
+def test_killed_anywhere_it_goes_on(played, project, local, monkeypatch, module, name):
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(module, name, kill)
-        train(layout)
-    assert_weights_equal(train(layout), local[1])
+        train(project)
+    assert_weights_equal(train(project), local[1])
     assert len(played.kernels.all) == 1
-    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
+    assert not (project.runs / ".kaggle-cifar.remote" / "model1").exists()
 
 
-def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, local, tmp_path):
+def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, project, local, tmp_path):
     run = Run(tmp_path / "stopped" / "model1")
     shutil.copytree(local[1].folder, run.folder)
     run.metrics_file.unlink()
@@ -498,10 +501,10 @@ def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, loc
 
     well, played.kernels.run = played.kernels.run, stop
     with pytest.raises(UserError, match="hours anew every week"):
-        train(layout)
-    assert "refused on Kaggle" in ledger.describe_runs(layout)
+        train(project)
+    assert "refused on Kaggle" in ledger.describe_runs(project)
     played.kernels.run = well
-    train(layout)
+    train(project)
     first, second = played.kernels.all.values()
     assert second.request.kernel_data_sources == [first.request.slug]
 
@@ -518,16 +521,16 @@ def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, loc
         ("NvidiaTeslaT5", "Did you mean NvidiaTeslaT4"),
     ],
 )
-def test_an_accelerator_that_is_none_is_refused(played, layout, name, words):
+def test_an_accelerator_that_is_none_is_refused(played, project, name, words):
     with pytest.raises(UserError, match=words):
-        train(layout, accelerator=name)
+        train(project, accelerator=name)
     assert not played.requests
 
 
-def test_a_recipe_that_names_a_local_file_is_refused(played, layout, tmp_path):
+def test_a_recipe_that_names_a_local_file_is_refused(played, project, tmp_path):
     options = {"filters": {"from": str(tmp_path / "filters.npy")}}
     with pytest.raises(UserError, match=r"network_options\.filters\.from is the local file"):
-        train(layout, dataclasses.replace(RECIPE, network_options=options))
+        train(project, dataclasses.replace(RECIPE, network_options=options))
     assert not played.requests
 
 
@@ -541,20 +544,20 @@ def test_a_network_that_imports_a_local_module_is_refused(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_no_recipe_needs_a_local_file(name):
-    script.refuse_local_files(recipes.RECIPES[name]())
+    script.check_local_files(recipes.RECIPES[name]())
 
 
-def test_without_credentials_nothing_is_begun(clean_home, layout):
+def test_without_credentials_nothing_is_begun(clean_home, project):
     with pytest.raises(UserError, match="No Kaggle credentials"):
-        train(layout)
-    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
+        train(project)
+    assert not list(project.runs.glob(".kaggle-cifar.remote/*"))
 
 
-def test_a_run_that_was_begun_here_is_left_alone(played, layout, local):
-    shutil.copytree(local[1].folder, layout.runs / "model1")
-    (layout.runs / "model1" / "metrics.json").unlink()
+def test_a_run_that_was_begun_here_is_left_alone(played, project, local):
+    shutil.copytree(local[1].folder, project.runs / "model1")
+    (project.runs / "model1" / "metrics.json").unlink()
     with pytest.raises(UserError, match="was begun on this machine"):
-        train(layout)
+        train(project)
     assert not played.requests
 
 
@@ -576,7 +579,7 @@ def test_options_that_contradict_each_other_are_usage_errors(arguments, words):
 
 def test_the_command_passes_on_what_was_asked_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(remote, "train_on_kaggle", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(remote_train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
     command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
     cli.cli.main(command, standalone_mode=False)
     [(_, recipe, name, options, accelerator, predict, detach)] = asked
@@ -588,7 +591,7 @@ def test_the_command_passes_on_what_was_asked_for(monkeypatch):
 
 
 def test_the_same_run_is_the_same_script(tmp_path):
-    job = kernel.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, False, False, 60.0)
+    job = worker.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, False, False, 60.0)
     for name in ("a", "b"):
         script.write_kernel(tmp_path / name, "ada/kaggle-cifar-model1", job, "NvidiaL4", None)
     one, two = ((tmp_path / name / "train.py").read_bytes() for name in ("a", "b"))
@@ -599,17 +602,17 @@ def test_the_same_run_is_the_same_script(tmp_path):
 @given(st.from_regex(rf"\A{recipes.NAME}\Z").filter(lambda name: "\n" not in name))
 def test_every_run_has_a_kernels_name_that_kaggle_takes(name):
     api = SimpleNamespace(CONFIG_NAME_USER="username", get_config_value=lambda _: "ada")
-    user, slug = sending.new_kernel(api, name).split("/")
+    user, slug = push.new_kernel(api, name).split("/")
     assert user == "ada"
     assert slugify(slug.replace("-", " ")) == slug  # the title, of which Kaggle makes the slug
     assert len("kaggle-cifar") < len(slug) <= 50
-    assert sending.new_kernel(api, name) != f"ada/{slug}"
+    assert push.new_kernel(api, name) != f"ada/{slug}"
 
 
-def test_without_the_data_a_session_fails_with_a_sentence(site, layout):
+def test_without_the_data_a_session_fails_with_a_sentence(site, project):
     site.kernels.mount = lambda inputs: (inputs / "other").mkdir()
     with pytest.raises(UserError, match=r"data is not in .* where other is. Accept the rules"):
-        train(layout)
+        train(project)
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -624,14 +627,14 @@ def test_a_package_that_is_missing_there_is_installed_or_named(
 
     (tmp_path / SLUG).mkdir()
     (tmp_path / SLUG / "train.7z").touch()
-    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    monkeypatch.setattr(kernel, "is_there", lambda name: name not in ("psutil", "py7zr"))
-    monkeypatch.setattr(kernel.subprocess, "run", run)
+    monkeypatch.setattr(worker.shutil, "which", lambda name: None)
+    monkeypatch.setattr(worker, "is_there", lambda name: name not in ("psutil", "py7zr"))
+    monkeypatch.setattr(worker.subprocess, "run", run)
     if status:
         with pytest.raises(SystemExit, match="psutil could not be installed"):
-            kernel.install_missing(tmp_path)
+            worker.install_missing(tmp_path)
         return
-    kernel.install_missing(tmp_path)
+    worker.install_missing(tmp_path)
     assert [command[-1] for command in commands] == ["psutil", "py7zr"]
     assert "lacks py7zr: installing it, because the images are packed" in capfd.readouterr().out
 
@@ -649,28 +652,28 @@ def test_all_that_training_and_prediction_need_is_looked_for(local):
     assert done.stdout.split() == []
 
 
-def test_without_7z_the_images_are_unpacked_all_the_same(layout, local, monkeypatch, tmp_path):
+def test_without_7z_the_images_are_unpacked_all_the_same(project, local, monkeypatch, tmp_path):
     (tmp_path / "input").mkdir()
     (tmp_path / "input" / SLUG).symlink_to(local[0].raw)
-    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    kernel.place_data(tmp_path / "input", layout, ["train"])
-    assert layout.manifest("train").read_bytes() == local[0].manifest("train").read_bytes()
+    monkeypatch.setattr(worker.shutil, "which", lambda name: None)
+    worker.place_data(tmp_path / "input", project, ["train"])
+    assert project.manifest("train").read_bytes() == local[0].manifest("train").read_bytes()
 
 
 @needs_7z
-def test_a_broken_archive_there_is_a_sentence(layout, tmp_path):
+def test_a_broken_archive_there_is_a_sentence(project, tmp_path):
     (tmp_path / "train.7z").write_bytes(b"7z\xbc\xaf\x27\x1c broken")
     with pytest.raises(UserError, match=r"train\.7z could not be unpacked"):
-        kernel.place_images(tmp_path, layout, "train")
+        worker.place_images(tmp_path, project, "train")
 
 
 def test_what_a_session_before_left_must_be_mounted(tmp_path):
     (tmp_path / "input").mkdir()
     with pytest.raises(UserError, match="is not among the inputs"):
-        kernel.resume(tmp_path, "model1")
+        worker.resume(tmp_path, "model1")
 
 
-@pytest.mark.parametrize("mount", kernel.MOUNTS)
+@pytest.mark.parametrize("mount", worker.MOUNTS)
 def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
     inputs = tmp_path / "input"
     (inputs / mount / SLUG).mkdir(parents=True)
@@ -678,5 +681,5 @@ def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
     left = inputs / "notebooks" / "ada" / "kaggle-cifar-cifar-10-0123" / SLUG
     left.mkdir(parents=True)
     (left / "recipe.json").write_text("of the run")
-    kernel.resume(tmp_path, SLUG)
+    worker.resume(tmp_path, SLUG)
     assert (tmp_path / "working" / SLUG / "recipe.json").read_text() == "of the run"

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from kaggle_cifar import networks
-from kaggle_cifar.runtime import BackendError, start_tensorflow
+from kaggle_cifar import models
+from kaggle_cifar.tensorflow_setup import BackendError, start_tensorflow
 
 START = """
-from kaggle_cifar.runtime import start_tensorflow
+from kaggle_cifar.tensorflow_setup import start_tensorflow
 start_tensorflow()
 import keras
 print(keras.backend.backend())
@@ -42,7 +42,7 @@ def test_keras_configuration_does_not_choose_the_backend(tmp_path):
     assert run(START, **environment)[0] == ["tensorflow"]
 
 
-@pytest.mark.parametrize("use", [start_tensorflow, lambda: networks.build("model1", {})])
+@pytest.mark.parametrize("use", [start_tensorflow, lambda: models.build("model1", {})])
 def test_keras_with_another_backend_is_a_sentence(monkeypatch, use):
     import keras
 

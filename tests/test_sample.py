@@ -13,19 +13,19 @@ import pytest
 from archives import tree
 from PIL import Image
 
-from kaggle_cifar import sample
 from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.data import synthetic
+from kaggle_cifar.data.extract import extract
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.extract import extract
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import ProjectPaths
 
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    layout = Layout(tmp_path_factory.mktemp("competition"))
-    sample.draw_sample(layout.raw, seed=3, train_count=1200, test_count=1100)
-    extract(layout)
-    return layout
+    project = ProjectPaths(tmp_path_factory.mktemp("competition"))
+    synthetic.draw_sample(project.raw, seed=3, train_count=1200, test_count=1100)
+    extract(project)
+    return project
 
 
 def contents(archive):
@@ -35,8 +35,8 @@ def contents(archive):
     return {name: product.read() for name, product in factory.products.items()}
 
 
-def pixels(layout, split, ids):
-    return np.stack([np.asarray(Image.open(layout.images(split) / f"{i}.png")) for i in ids])
+def pixels(project, split, ids):
+    return np.stack([np.asarray(Image.open(project.images(split) / f"{i}.png")) for i in ids])
 
 
 def test_the_files_are_those_of_kaggle(competition):
@@ -91,20 +91,20 @@ def test_pairing_by_the_order_of_a_listing_is_punished(competition):
 @pytest.mark.parametrize("name", CLASS_NAMES)
 def test_each_class_is_one_shape_whatever_its_colours(name):
     labels = np.full(8, CLASS_NAMES.index(name))
-    masks = sample.draw_masks(labels, np.random.default_rng(0))
+    masks = synthetic.draw_masks(labels, np.random.default_rng(0))
     # Whole inside the image, and neither a speck nor all of it.
     edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]])
     assert edges.max() <= 0.5
     assert (masks.sum((1, 2)) > 25).all() and (masks.sum((1, 2)) < 500).all()
     first, second = (
-        sample.paint(masks, np.random.default_rng(seed)).astype(int) for seed in (1, 2)
+        synthetic.paint(masks, np.random.default_rng(seed)).astype(int) for seed in (1, 2)
     )
     assert np.abs(first - second).mean() > 20
 
 
 def test_the_same_seed_draws_the_same(tmp_path):
     for folder, seed in (("first", 1), ("again", 1), ("other", 2)):
-        sample.draw_sample(tmp_path / folder, seed, train_count=30, test_count=20)
+        synthetic.draw_sample(tmp_path / folder, seed, train_count=30, test_count=20)
     for name in ("train.7z", "test.7z"):
         first, again, other = (
             contents(tmp_path / folder / name) for folder in ("first", "again", "other")
@@ -117,27 +117,27 @@ def test_the_same_seed_draws_the_same(tmp_path):
 
 
 def test_a_sample_that_is_there_is_left_alone(tmp_path, capsys):
-    sample.draw_sample(tmp_path, 1, 20, 20)
+    synthetic.draw_sample(tmp_path, 1, 20, 20)
     before = tree(tmp_path)
-    sample.draw_sample(tmp_path, 2, 20, 20)
+    synthetic.draw_sample(tmp_path, 2, 20, 20)
     assert tree(tmp_path) == before
-    assert before.keys() == set(sample.SAMPLE_FILES)
+    assert before.keys() == set(synthetic.SAMPLE_FILES)
     assert "holds a sample already" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", sample.SAMPLE_FILES)
+@pytest.mark.parametrize("name", synthetic.SAMPLE_FILES)
 def test_files_from_elsewhere_are_never_replaced(tmp_path, name):
     (tmp_path / name).write_bytes(b"Kaggle's own")
     with pytest.raises(UserError, match=f"already holds {name}"):
-        sample.draw_sample(tmp_path, 0, 20, 20)
+        synthetic.draw_sample(tmp_path, 0, 20, 20)
     assert tree(tmp_path) == {name: b"Kaggle's own"}
 
 
-@pytest.mark.parametrize("name", sample.SAMPLE_FILES)
+@pytest.mark.parametrize("name", synthetic.SAMPLE_FILES)
 def test_a_link_that_leads_nowhere_is_never_replaced(tmp_path, name):
     (tmp_path / name).symlink_to("elsewhere")
     with pytest.raises(UserError, match=f"already holds {name}"):
-        sample.draw_sample(tmp_path, 0, 20, 20)
+        synthetic.draw_sample(tmp_path, 0, 20, 20)
     assert (tmp_path / name).readlink() == Path("elsewhere")
 
 
@@ -145,7 +145,7 @@ def test_other_files_in_the_folder_stay(tmp_path):
     for name in (".sample.partial", "notes.txt"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine").write_text("mine")
-    sample.draw_sample(tmp_path, 0, 20, 20)
+    synthetic.draw_sample(tmp_path, 0, 20, 20)
     for name in (".sample.partial", "notes.txt"):
         assert tree(tmp_path / name) == {"mine": b"mine"}
 
@@ -153,8 +153,8 @@ def test_other_files_in_the_folder_stay(tmp_path):
 def test_a_link_to_another_folder_is_drawn_into(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
-    sample.draw_sample(tmp_path / "link", 0, 20, 20)
-    assert tree(tmp_path / "disk").keys() == set(sample.SAMPLE_FILES)
+    synthetic.draw_sample(tmp_path / "link", 0, 20, 20)
+    assert tree(tmp_path / "disk").keys() == set(synthetic.SAMPLE_FILES)
 
 
 class FullDisk:
@@ -172,16 +172,16 @@ class FullDisk:
 
 @pytest.mark.parametrize("allowed", [0, 25])
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, allowed):
-    monkeypatch.setattr(sample, "encode_png", FullDisk(allowed))
+    monkeypatch.setattr(synthetic, "encode_png", FullDisk(allowed))
     with pytest.raises(UserError, match="The disk is full"):
-        sample.draw_sample(tmp_path, 0, 20, 20)
+        synthetic.draw_sample(tmp_path, 0, 20, 20)
     assert tree(tmp_path) == {}
 
 
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from kaggle_cifar import sample
+from kaggle_cifar.data import synthetic
 
 calls = int(sys.argv[2])
 replace = Path.replace
@@ -194,7 +194,7 @@ def killed(self, target):
     return replace(self, target)
 
 Path.replace = killed
-sample.draw_sample(Path(sys.argv[1]), 1, 20, 20)
+synthetic.draw_sample(Path(sys.argv[1]), 1, 20, 20)
 """
 
 
@@ -204,13 +204,13 @@ def test_a_kill_is_made_good_by_the_next_run(tmp_path, calls):
     command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "killed"), str(calls)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     for folder in ("killed", "whole"):
-        sample.draw_sample(tmp_path / folder, 1, 20, 20)
+        synthetic.draw_sample(tmp_path / folder, 1, 20, 20)
     assert tree(tmp_path / "killed").keys() == tree(tmp_path / "whole").keys()
     for name in ("train.7z", "test.7z"):
         assert contents(tmp_path / "killed" / name) == contents(tmp_path / "whole" / name)
 
 
 def test_junk_is_drawn_as_pngs_too():
-    junk = sample.draw_junk(5, np.random.default_rng(0))
+    junk = synthetic.draw_junk(5, np.random.default_rng(0))
     assert junk.shape == (5, 32, 32, 3)
-    assert Image.open(io.BytesIO(sample.encode_png(junk[0]))).size == (32, 32)
+    assert Image.open(io.BytesIO(synthetic.encode_png(junk[0]))).size == (32, 32)

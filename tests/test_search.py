@@ -3,15 +3,16 @@
 import pandas as pd
 import pytest
 from PIL import Image
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 
-from kaggle_cifar import search, spaces, training, tuning
-from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import write_json
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
-from kaggle_cifar.storage import write_json
+from kaggle_cifar.search import ray_tune, search, search_space
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions, newest_finished_run
 
 SETTINGS = [
     {"batch_size": 50, "epochs": 1, "learning_rate": 0.01, "optimizer": "rmsprop"},
@@ -20,7 +21,7 @@ SETTINGS = [
 
 
 def test_the_draw_is_the_student_projects():
-    drawn = [tuple(setting.values()) for setting in spaces.draw_from_grid(5)]
+    drawn = [tuple(setting.values()) for setting in search_space.draw_from_grid(5)]
     assert drawn == [
         (32, 10, 0.01, "rmsprop"),
         (32, 10, 0.001, "adam"),
@@ -28,36 +29,36 @@ def test_the_draw_is_the_student_projects():
         (32, 20, 0.001, "adam"),
         (64, 20, 0.01, "rmsprop"),
     ]
-    assert len({tuple(setting.values()) for setting in spaces.draw_from_grid(16)}) == 16
+    assert len({tuple(setting.values()) for setting in search_space.draw_from_grid(16)}) == 16
 
 
 def test_trials_have_no_callbacks_and_legacy_rmsprop():
-    recipe = spaces.grid_recipe(SETTINGS[0])
+    recipe = search_space.grid_recipe(SETTINGS[0])
     assert (recipe.optimizer, recipe.decay) == ("legacy-rmsprop", 1e-6)
     assert (recipe.early_stopping, recipe.plateau, recipe.exponential_decay) == (None, None, None)
     assert (recipe.network, recipe.batch_size, recipe.learning_rate) == ("model3", 50, 0.01)
-    assert spaces.grid_recipe(SETTINGS[1]).decay == 0
+    assert search_space.grid_recipe(SETTINGS[1]).decay == 0
 
 
 @pytest.fixture
-def layout(tmp_path, monkeypatch):
-    layout = layout_in(tmp_path)
-    write_training_data(layout, 40)
-    monkeypatch.setattr(spaces, "draw_from_grid", lambda trials: SETTINGS[:trials])
+def project(tmp_path, monkeypatch):
+    project = project_in(tmp_path)
+    write_training_data(project, 40)
+    monkeypatch.setattr(search_space, "draw_from_grid", lambda trials: SETTINGS[:trials])
     monkeypatch.setattr(search, "find_spec", lambda name: None)  # neither Ray nor Optuna
-    return layout
+    return project
 
 
-def search_in_turn(layout, trials) -> Run:
-    draw = spaces.Draw(trials)
-    return search.search(layout, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
+def search_in_turn(project, trials) -> Run:
+    draw = search_space.Draw(trials)
+    return search.search(project, "search", draw, "grid-draw", trials, RunOptions(), Cluster())
 
 
-def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, capsys):
+def test_a_killed_search_goes_on_and_ends_with_a_recipe(project, monkeypatch, capsys):
     class Killed(BaseException):
         pass
 
-    finish = training.Training.finish
+    finish = loop.Training.finish
 
     def killing(self):
         if self.run.name == "search-trial2":
@@ -65,15 +66,15 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
         finish(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "finish", killing)
+        patch.setattr(loop.Training, "finish", killing)
         with pytest.raises(Killed):
-            search_in_turn(layout, 2)
-    first = Run(layout.runs / "search-trial1")
+            search_in_turn(project, 2)
+    first = Run(project.runs / "search-trial1")
     trained_at = first.metrics_file.stat().st_mtime_ns
-    best = search_in_turn(layout, 2)
+    best = search_in_turn(project, 2)
     assert first.metrics_file.stat().st_mtime_ns == trained_at
 
-    folder = layout.runs / "search"
+    folder = project.runs / "search"
     results = pd.read_csv(folder / "results.csv").to_dict("records")
     assert [row["run"] for row in results] == ["search-trial1", "search-trial2"]
     highest = max(results, key=lambda row: row["validation_accuracy"])
@@ -88,25 +89,25 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
     with Image.open(folder / "figures" / "optimisation_history.png") as picture:
         assert picture.width > 800
     with pytest.raises(UserError, match="no finished run"):
-        newest_finished_run(layout)  # a trial is not what one predicts with by default
+        newest_finished_run(project)  # a trial is not what one predicts with by default
 
 
 @pytest.mark.parametrize("file", ["results.csv", "recipe.json", "search.json", "tune/mine.txt"])
-def test_a_folder_that_is_no_search_is_refused(layout, file):
-    path = layout.runs / "search" / file
+def test_a_folder_that_is_no_search_is_refused(project, file):
+    path = project.runs / "search" / file
     path.parent.mkdir(parents=True)
     path.write_text("{}")
     with pytest.raises(ForeignPathError) as caught:
-        search_in_turn(layout, 1)
-    assert caught.value.path == layout.runs / "search"
+        search_in_turn(project, 1)
+    assert caught.value.path == project.runs / "search"
     assert path.read_text() == "{}"
-    assert not (layout.runs / "search-trial1").exists()
+    assert not (project.runs / "search-trial1").exists()
 
 
-def test_a_search_with_other_options_is_refused(layout):
-    search_in_turn(layout, 1)
+def test_a_search_with_other_options_is_refused(project):
+    search_in_turn(project, 1)
     with pytest.raises(UserError, match=r"search\.json"):
-        search_in_turn(layout, 2)
+        search_in_turn(project, 2)
 
 
 @pytest.mark.parametrize(
@@ -116,4 +117,4 @@ def test_a_search_with_other_options_is_refused(layout):
 def test_a_damaged_journal_is_named(tmp_path, content):
     write_json(tmp_path / "trials.json", content)
     with pytest.raises(UserError, match=r"trials\.json"):
-        tuning.read_journal(tmp_path / "trials.json")
+        ray_tune.read_journal(tmp_path / "trials.json")

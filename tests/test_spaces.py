@@ -7,8 +7,8 @@ import pytest
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.spaces import SPACES, Space, declared_space
-from kaggle_cifar.tuning import distributions, importances
+from kaggle_cifar.search.ray_tune import distributions, importances
+from kaggle_cifar.search.search_space import SPACES, Space, declared_space
 
 MODEL1 = find_recipe("model1")
 

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from kaggle_server import KaggleSite
 from small_data import IDS, ROWS, text_of
 
-from kaggle_cifar import __version__, competition, storage, submission, tables
+from kaggle_cifar import __version__, competition, files
+from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED, ForeignPathError
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import NotACsvError, SubmittedCsvError
-from kaggle_cifar.submission_record import (
+from kaggle_cifar.submission import validate
+from kaggle_cifar.submission.record import (
     MAYBE_SENT,
     CsvNameError,
     InvalidRecordError,
@@ -30,11 +31,12 @@ from kaggle_cifar.submission_record import (
     read_record,
     update_record,
 )
+from kaggle_cifar.submission.validate import NotACsvError, SubmittedCsvError
 
 
 def faults_of(path: Path, content: str | bytes) -> list[str]:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return submission.check(path, IDS).faults
+    return validate.check(path, IDS).faults
 
 
 # -- writing
@@ -45,7 +47,7 @@ def test_writes_every_row_once_in_ascending_order(
     tmp_path_factory: pytest.TempPathFactory, rows: dict[int, int]
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / "s.csv"
-    submission.write_submission(
+    validate.write_submission(
         path,
         np.array(list(rows), dtype=np.int64),
         np.array(list(rows.values()), dtype=np.int32),
@@ -53,12 +55,12 @@ def test_writes_every_row_once_in_ascending_order(
     )
     expected = [f"{i},{competition.CLASS_NAMES[rows[i]]}" for i in sorted(rows)]
     assert path.read_bytes().decode() == text_of(expected)
-    assert submission.check(path, rows.keys()).faults == []
+    assert validate.check(path, rows.keys()).faults == []
 
 
 def test_refuses_to_write_doubled_ids(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="id 7 is predicted more than once"):
-        submission.write_submission(
+        validate.write_submission(
             tmp_path / "s.csv", np.array([7, 3, 7], dtype=np.int64), np.array([1, 2, 3]), ["model3"]
         )
     assert contents_of(tmp_path) == {}
@@ -67,7 +69,7 @@ def test_refuses_to_write_doubled_ids(tmp_path: Path) -> None:
 def write(path: Path, classes: Sequence[int], run: str = "model3", **origin: Any) -> None:
     """Write a submission of the ids from 1 on."""
     ids = np.arange(1, len(classes) + 1)
-    submission.write_submission(path, ids, np.array(classes), [run], **origin)
+    validate.write_submission(path, ids, np.array(classes), [run], **origin)
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
@@ -79,7 +81,7 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 def test_a_record_says_how_to_make_the_csv_again(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     runs = [FakeRun("one"), FakeRun("two")]
-    write(path, [1, 2], **submission.origin_of(runs, "tta", [0.25, 0.75]))
+    write(path, [1, 2], **validate.origin_of(runs, "tta", [0.25, 0.75]))
     record = read_record(path)
     assert record == {
         "runs": ["model3"],
@@ -89,7 +91,7 @@ def test_a_record_says_how_to_make_the_csv_again(tmp_path: Path) -> None:
         "version": __version__,
         "sha256": digest_of(path),
     }
-    assert submission.origin_of(runs, "plain", None)["ensemble_weights"] == [0.5, 0.5]
+    assert validate.origin_of(runs, "plain", None)["ensemble_weights"] == [0.5, 0.5]
 
 
 class FakeRun:
@@ -189,8 +191,8 @@ def test_a_death_while_writing_blocks_no_later_prediction(
 # -- where a CSV may be
 
 
-def output(layout: Layout, path: Path | None, runs: Sequence[str] = ("model3",)) -> Path:
-    return submission.choose_output(layout, runs, "plain", False, path)
+def output(project: ProjectPaths, path: Path | None, runs: Sequence[str] = ("model3",)) -> Path:
+    return validate.choose_output(project, runs, "plain", False, path)
 
 
 @pytest.mark.parametrize(
@@ -211,48 +213,48 @@ def output(layout: Layout, path: Path | None, runs: Sequence[str] = ("model3",))
         "to-text.csv",
     ],
 )
-def test_a_csv_has_its_place_and_name(layout: Layout, name: str) -> None:
-    root = layout.data.parent
-    layout.data.mkdir()
-    (root / "to-data").symlink_to(layout.data)
+def test_a_csv_has_its_place_and_name(project: ProjectPaths, name: str) -> None:
+    root = project.data.parent
+    project.data.mkdir()
+    (root / "to-data").symlink_to(project.data)
     (root / "to-text.csv").symlink_to(root / "text.txt")
     with pytest.raises(CsvNameError) as caught:
-        output(layout, root / name)
+        output(project, root / name)
     assert caught.value.path == root / name
 
 
-def test_what_is_no_regular_file_is_no_output(layout: Layout) -> None:
-    root = layout.data.parent
+def test_what_is_no_regular_file_is_no_output(project: ProjectPaths) -> None:
+    root = project.data.parent
     os.mkfifo(root / "pipe.csv")
     (root / "folder.csv").mkdir()
     (root / "device.csv").symlink_to("/dev/null")
     for name in ("pipe.csv", "folder.csv", "device.csv"):
         with pytest.raises(ForeignPathError) as caught:
-            output(layout, root / name)
+            output(project, root / name)
         assert caught.value.path == root / name
         with pytest.raises(ForeignPathError):
             write(root / name, [1, 2])
         with pytest.raises(ForeignPathError):
-            submission.check(root / name, IDS)
+            validate.check(root / name, IDS)
 
 
-def test_a_foreign_json_beside_the_csv_is_refused_and_kept(layout: Layout) -> None:
-    path = layout.data.parent / "config.csv"
+def test_a_foreign_json_beside_the_csv_is_refused_and_kept(project: ProjectPaths) -> None:
+    path = project.data.parent / "config.csv"
     path.with_suffix(".json").write_text('{"mine": 1}')
-    for action in (lambda: output(layout, path), lambda: write(path, [1, 2])):
+    for action in (lambda: output(project, path), lambda: write(path, [1, 2])):
         with pytest.raises(ForeignPathError) as caught:
             action()
         assert caught.value.path == path.with_suffix(".json")
     assert contents_of(path.parent) == {"config.json": b'{"mine": 1}'}
 
 
-def test_a_link_is_followed_and_stays(layout: Layout) -> None:
-    root = layout.data.parent
+def test_a_link_is_followed_and_stays(project: ProjectPaths) -> None:
+    root = project.data.parent
     (root / "elsewhere").mkdir()
-    layout.submissions.mkdir()
-    link, target = layout.submissions / "s.csv", root / "elsewhere" / "t.csv"
+    project.submissions.mkdir()
+    link, target = project.submissions / "s.csv", root / "elsewhere" / "t.csv"
     link.symlink_to(target)
-    assert output(layout, link) == link
+    assert output(project, link) == link
     write(link, [1, 2])
     write(link, [3, 4])
     assert link.is_symlink()
@@ -260,22 +262,22 @@ def test_a_link_is_followed_and_stays(layout: Layout) -> None:
     assert read_record(link) == read_record(target)
 
 
-def test_the_submissions_may_be_inside_the_data(layout: Layout) -> None:
-    inside = dataclasses.replace(layout, submissions=layout.data / "csv")
+def test_the_submissions_may_be_inside_the_data(project: ProjectPaths) -> None:
+    inside = dataclasses.replace(project, submissions=project.data / "csv")
     assert output(inside, inside.submissions / "s.csv")
-    assert output(dataclasses.replace(layout, data=layout.data.parent), None)
+    assert output(dataclasses.replace(project, data=project.data.parent), None)
 
 
-def test_a_default_name_lists_the_runs_and_stays_short(layout: Layout) -> None:
-    assert output(layout, None, ["a", "b"]).name == "a+b.csv"
+def test_a_default_name_lists_the_runs_and_stays_short(project: ProjectPaths) -> None:
+    assert output(project, None, ["a", "b"]).name == "a+b.csv"
     runs = [f"airbench94-seed{seed}" for seed in range(26)]
-    names = {output(layout, None, chosen).name for chosen in (runs, runs[:25], runs)}
+    names = {output(project, None, chosen).name for chosen in (runs, runs[:25], runs)}
     assert len(names) == 2
     for name in names:
         assert len(name) < 40
         assert "26-runs" in name or "25-runs" in name
-    path = submission.choose_output(layout, ["a"], "tta", True, None)
-    assert path == layout.submissions / "a-tta-weighted.csv"
+    path = validate.choose_output(project, ["a"], "tta", True, None)
+    assert path == project.submissions / "a-tta-weighted.csv"
 
 
 # -- the record
@@ -305,7 +307,7 @@ def test_a_default_name_lists_the_runs_and_stays_short(layout: Layout) -> None:
 )
 def test_an_odd_value_in_a_record_is_named(tmp_path: Path, key: str, value: Any) -> None:
     path = tmp_path / "s.csv"
-    storage.write_record(tmp_path / "s.json", "submission", {"sha256": "", key: value})
+    files.write_record(tmp_path / "s.json", "submission", {"sha256": "", key: value})
     with pytest.raises(InvalidRecordError) as caught:
         read_record(path)
     assert caught.value.path == tmp_path / "s.json"
@@ -327,13 +329,13 @@ def test_a_state_follows_only_on_some(tmp_path: Path) -> None:
 
 @given(st.dictionaries(st.integers(0, 10**18 - 1), st.integers(0, 9), min_size=1, max_size=60))
 def test_reads_labels_in_order_of_ids(
-    tmp_path_factory: pytest.TempPathFactory, labels: dict[int, int]
+    tmp_path_factory: pytest.TempPathFactory, classes: dict[int, int]
 ) -> None:
     path = tmp_path_factory.mktemp("labels") / "trainLabels.csv"
-    path.write_text(text_of([f"{i},{competition.CLASS_NAMES[c]}" for i, c in labels.items()]))
-    ids, class_indices = tables.read_training_labels(path)
+    path.write_text(text_of([f"{i},{competition.CLASS_NAMES[c]}" for i, c in classes.items()]))
+    ids, class_indices = labels.read_training_labels(path)
     assert (ids.dtype, class_indices.dtype) == (np.int64, np.int32)
-    assert list(zip(ids.tolist(), class_indices.tolist(), strict=True)) == sorted(labels.items())
+    assert list(zip(ids.tolist(), class_indices.tolist(), strict=True)) == sorted(classes.items())
 
 
 @pytest.mark.parametrize(
@@ -354,13 +356,13 @@ def test_names_what_is_wrong_with_labels(tmp_path: Path, text: str, words: str) 
     path = tmp_path / "trainLabels.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=words):
-        tables.read_training_labels(path)
+        labels.read_training_labels(path)
 
 
-def test_ids_are_those_of_the_sample_submission(csv: Path, layout: Layout) -> None:
-    assert tables.submission_ids(layout).tolist() == list(IDS)
-    (layout.raw / competition.SAMPLE_SUBMISSION).unlink()
-    ids = tables.submission_ids(layout)
+def test_ids_are_those_of_the_sample_submission(csv: Path, project: ProjectPaths) -> None:
+    assert labels.submission_ids(project).tolist() == list(IDS)
+    (project.raw / competition.SAMPLE_SUBMISSION).unlink()
+    ids = labels.submission_ids(project)
     assert (ids.dtype, ids[0], ids[-1], len(ids)) == (np.int64, 1, 300_000, 300_000)
 
 
@@ -390,7 +392,7 @@ def quoted(text: str) -> str:
 def test_what_kaggle_takes_has_neither_fault_nor_warning(tmp_path: Path, content: str) -> None:
     path = tmp_path / "s.csv"
     assert faults_of(path, content) == []
-    assert submission.check(path, IDS) == submission.CheckResult(rows=40)
+    assert validate.check(path, IDS) == validate.CheckResult(rows=40)
 
 
 def changed(number: int, row: str) -> list[str]:
@@ -459,7 +461,7 @@ def test_what_kaggle_may_refuse_is_a_warning(
     tmp_path: Path, content: str | bytes, words: str
 ) -> None:
     assert faults_of(tmp_path / "s.csv", content) == []
-    [warning] = submission.check(tmp_path / "s.csv", IDS).warnings
+    [warning] = validate.check(tmp_path / "s.csv", IDS).warnings
     assert warning.startswith("Kaggle may refuse this: ")
     assert words in warning
 
@@ -478,24 +480,24 @@ def test_what_kaggle_may_refuse_is_a_warning(
 def test_what_is_no_text_is_named_by_its_kind(tmp_path: Path, content: bytes, kind: str) -> None:
     (tmp_path / "s.csv").write_bytes(content)
     with pytest.raises(NotACsvError) as caught:
-        submission.check(tmp_path / "s.csv", IDS)
+        validate.check(tmp_path / "s.csv", IDS)
     assert (caught.value.path, caught.value.kind) == (tmp_path / "s.csv", kind)
     assert str(caught.value).isprintable()
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "s.csv").open("wb") as file:
-        file.truncate(tables.LARGEST + 1)
+        file.truncate(labels.LARGEST + 1)
     with pytest.raises(UserError, match="too large"):
-        submission.check(tmp_path / "s.csv", IDS)
+        validate.check(tmp_path / "s.csv", IDS)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
-def test_a_device_is_not_read(layout: Layout) -> None:
+def test_a_device_is_not_read(project: ProjectPaths) -> None:
     with pytest.raises(ForeignPathError):
-        submission.check(Path("/dev/zero"), IDS)
+        validate.check(Path("/dev/zero"), IDS)
     with pytest.raises(ForeignPathError):
-        submission.read_solution(Path("/dev/zero"))
+        validate.read_solution(Path("/dev/zero"))
 
 
 def test_names_an_id_of_thousands_of_digits(tmp_path: Path) -> None:
@@ -513,19 +515,19 @@ def test_finds_many_faults_at_once(tmp_path: Path) -> None:
 def test_warns_of_one_class_over_half(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text(text_of([f"{i},cat" for i in IDS]))
-    result = submission.check(path, IDS)
+    result = validate.check(path, IDS)
     assert result.faults == []
     assert "40 of 40 rows are 'cat'" in result.warnings[0]
 
 
 def test_a_missing_csv_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv is missing"):
-        submission.check(tmp_path / "none.csv", IDS)
+        validate.check(tmp_path / "none.csv", IDS)
 
 
 def test_check_imports_nothing_heavy() -> None:
     code = (
-        "import sys, kaggle_cifar.submission, kaggle_cifar.tables\n"
+        "import sys, kaggle_cifar.submission.validate, kaggle_cifar.data.labels\n"
         "print([m for m in ('numpy', 'pandas', 'tensorflow', 'kaggle') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -546,12 +548,12 @@ def test_accuracy_by_usage(tmp_path: Path) -> None:
     solution = tmp_path / "solution.csv"
     rows = ["1,cat,Public", "2,cat,PUBLIC", "3,cat,Private", "4,dog,Ignored"]
     solution.write_text(text_of(rows, "id,label,Usage"))
-    found = submission.accuracy(tmp_path / "s.csv", solution)
+    found = validate.accuracy(tmp_path / "s.csv", solution)
     assert (found.public.right, found.public.count) == (1, 2)
     assert (found.private.right, found.private.count) == (1, 1)
     assert str(found.overall) == "0.66667"
     solution.write_text(text_of(["1,cat", "2,cat"]))
-    found = submission.accuracy(tmp_path / "s.csv", solution)
+    found = validate.accuracy(tmp_path / "s.csv", solution)
     assert (found.public.value, found.private.count) == (0.5, 0)
 
 
@@ -570,4 +572,4 @@ def test_accuracy_names_what_is_wrong(tmp_path: Path, solution: str, words: str)
     (tmp_path / "s.csv").write_text(text_of(["1,cat"]))
     (tmp_path / "solution.csv").write_text(solution)
     with pytest.raises(UserError, match=words):
-        submission.accuracy(tmp_path / "s.csv", tmp_path / "solution.csv")
+        validate.accuracy(tmp_path / "s.csv", tmp_path / "solution.csv")

@@ -7,51 +7,53 @@ import statistics
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_data import layout_in, write_training_data
+from small_data import project_in, write_training_data
 from small_runs import write_run
 
-from kaggle_cifar import cli, ledger, recipes, sweeps
-from kaggle_cifar.dataset import SplitError
+from kaggle_cifar import cli, recipes
+from kaggle_cifar.data.dataset import SplitError
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.runs import RunOptions
-from kaggle_cifar.storage import write_json
-from kaggle_cifar.submission_record import update_record
-from kaggle_cifar.training import train
+from kaggle_cifar.files import write_json
+from kaggle_cifar.models.inference import read_probabilities
+from kaggle_cifar.report import ledger
+from kaggle_cifar.search import seeds_and_folds
+from kaggle_cifar.submission.record import update_record
+from kaggle_cifar.training.loop import train
+from kaggle_cifar.training.run import RunOptions
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
 
 
 @pytest.fixture(scope="module")
-def layout(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("sweeps"))
-    write_training_data(layout, 50)
-    return layout
+def project(tmp_path_factory):
+    project = project_in(tmp_path_factory.mktemp("sweeps"))
+    write_training_data(project, 50)
+    return project
 
 
 @pytest.fixture(scope="module")
-def seeds(layout):
-    return sweeps.train_seeds(layout, RECIPE, "model1", RunOptions(), 3)
+def seeds(project):
+    return seeds_and_folds.train_seeds(project, RECIPE, "model1", RunOptions(), 3)
 
 
-def test_seeds_give_mean_and_spread(layout, seeds):
+def test_seeds_give_mean_and_spread(project, seeds):
     accuracies = [run.read_metrics()["validation_accuracy"] for run in seeds]
     weights = {run.weights_sha256() for run in seeds}
     assert len(weights) == 3
-    table = ledger.describe_runs(layout)
+    table = ledger.describe_runs(project)
     mean, spread = statistics.mean(accuracies), statistics.stdev(accuracies)
     assert f"model1, 3 seeds: mean validation accuracy {mean:.4f}" in table
     assert f"standard deviation {spread:.4f}" in table
 
 
-def test_the_same_seed_under_two_names_counts_once(layout, seeds):
-    train(layout, RECIPE, "again", RunOptions(seed=1))
-    assert "model1, 3 seeds:" in ledger.describe_runs(layout)
+def test_the_same_seed_under_two_names_counts_once(project, seeds):
+    train(project, RECIPE, "again", RunOptions(seed=1))
+    assert "model1, 3 seeds:" in ledger.describe_runs(project)
 
 
-def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
-    runs = sweeps.train_folds(layout, RECIPE, "model1", RunOptions(), 3)
-    rows = read_probabilities(layout.runs / "model1-3folds.npy")
+def test_folds_judge_every_image_by_a_run_that_never_saw_it(project, capsys):
+    runs = seeds_and_folds.train_folds(project, RECIPE, "model1", RunOptions(), 3)
+    rows = read_probabilities(project.runs / "model1-3folds.npy")
     np.testing.assert_array_equal(rows["id"], np.arange(1, 51))
     for run in runs:
         own = read_probabilities(run.folder / "validation_probabilities.npy")
@@ -63,24 +65,24 @@ def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
 
 
 @pytest.mark.parametrize(("count", "limit"), [(51, None), (5000, 20), (21, 20)])
-def test_folds_without_images_are_refused_before_any_is_trained(layout, count, limit):
+def test_folds_without_images_are_refused_before_any_is_trained(project, count, limit):
     with pytest.raises(SplitError) as caught:
-        sweeps.train_folds(layout, RECIPE, "too-many", RunOptions(limit=limit), count)
+        seeds_and_folds.train_folds(project, RECIPE, "too-many", RunOptions(limit=limit), count)
     assert caught.value.images == (limit or 50)
-    assert not list(layout.runs.glob("too-many*"))
+    assert not list(project.runs.glob("too-many*"))
 
 
-def test_a_foreign_file_of_the_folds_name_is_refused(layout):
-    path = layout.runs / "mine-2folds.npy"
+def test_a_foreign_file_of_the_folds_name_is_refused(project):
+    path = project.runs / "mine-2folds.npy"
     path.write_text("mine")
     with pytest.raises(UserError):
-        sweeps.train_folds(layout, RECIPE, "mine", RunOptions(), 2)
+        seeds_and_folds.train_folds(project, RECIPE, "mine", RunOptions(), 2)
     assert path.read_text() == "mine"
-    assert not (layout.runs / "mine-fold1of2").exists()
+    assert not (project.runs / "mine-fold1of2").exists()
 
 
-def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
-    unfinished = layout.runs / "begun"
+def test_the_table_shows_finished_and_unfinished_runs(project, seeds):
+    unfinished = project.runs / "begun"
     content = {
         "recipe": dataclasses.asdict(recipes.model3()),
         "options": dataclasses.asdict(RunOptions()),
@@ -90,7 +92,7 @@ def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
         "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
         "1,2.0,0.2,2.1,0.25,0.001,10.5\n2,1.9,0.3,2.2,0.2,0.001,10.5\n"
     )
-    lines = ledger.describe_runs(layout).splitlines()
+    lines = ledger.describe_runs(project).splitlines()
     begun = next(line for line in lines if line.startswith("begun"))
     assert begun.split() == [
         "begun",
@@ -112,24 +114,24 @@ def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
     assert finished.endswith("122,570")
 
 
-def lines_of_runs(layout):
+def lines_of_runs(project):
     """Return each line of what `runs` shows, by its first word."""
-    result = CliRunner().invoke(cli.cli, ["--runs-dir", str(layout.runs), "runs"])
+    result = CliRunner().invoke(cli.cli, ["--runs-dir", str(project.runs), "runs"])
     assert result.exception is None, result.exception
     return {line.split()[0]: line for line in result.output.splitlines()}
 
 
-def test_runs_of_another_version_are_shown_with_what_is_known(layout, tmp_path):
-    layout = dataclasses.replace(layout, runs=tmp_path / "runs")
+def test_runs_of_another_version_are_shown_with_what_is_known(project, tmp_path):
+    project = dataclasses.replace(project, runs=tmp_path / "runs")
     for seed in range(2):
-        run = write_run(layout, f"old{seed}", seed=seed)
+        run = write_run(project, f"old{seed}", seed=seed)
         content = json.loads(run.recipe_file.read_text())
         content["recipe"] |= {"name": "model0", "network": "model0", "warmup": {"steps": 7}}
         content["options"] = {"seed": seed, "colour": "blue"}
         write_json(run.recipe_file, content)
     begun = {"recipe": {"name": "model0", "epochs": "many"}}
-    write_json(layout.runs / "begun" / "recipe.json", begun)
-    lines = lines_of_runs(layout)
+    write_json(project.runs / "begun" / "recipe.json", begun)
+    lines = lines_of_runs(project)
     accuracy = run.read_metrics()["validation_accuracy"]
     assert lines["old1"].split()[:4] == ["old1", "model0", "4", f"{accuracy:.4f}"]
     assert "0 of an unknown number of, unfinished" in lines["begun"]
@@ -145,29 +147,29 @@ def test_runs_of_another_version_are_shown_with_what_is_known(layout, tmp_path):
         ("metrics.json", "[]"),
     ],
 )
-def test_a_torn_file_is_named_and_the_other_runs_are_shown(layout, tmp_path, file, content):
-    layout = dataclasses.replace(layout, runs=tmp_path / "runs")
-    torn, _ = (write_run(layout, name) for name in ("torn", "whole"))
+def test_a_torn_file_is_named_and_the_other_runs_are_shown(project, tmp_path, file, content):
+    project = dataclasses.replace(project, runs=tmp_path / "runs")
+    torn, _ = (write_run(project, name) for name in ("torn", "whole"))
     (torn.folder / file).write_text(content)
-    lines = lines_of_runs(layout)
+    lines = lines_of_runs(project)
     assert "torn" in lines and lines["whole"].endswith("309,290")
     assert str(torn.folder / file) in lines
     assert ("unreadable" in lines["torn"]) == (file == "recipe.json")
 
 
-def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
+def test_submissions_stand_beside_their_validation_accuracy(project, seeds):
     for name in ("one", "never-submitted"):
-        layout.submissions.mkdir(exist_ok=True)
-        (layout.submissions / f"{name}.csv").write_text("id,label\n")
+        project.submissions.mkdir(exist_ok=True)
+        (project.submissions / f"{name}.csv").write_text("id,label\n")
     update_record(
-        layout.submissions / "one.csv",
+        project.submissions / "one.csv",
         runs=[seeds[0].name],
         submitted_at="2026-11-23T09:00:00+00:00",
         status="COMPLETE",
         public_score="0.84620",
         private_score="0.84100",
     )
-    header, *rows = ledger.describe_submissions(layout).splitlines()
+    header, *rows = ledger.describe_submissions(project).splitlines()
     assert header.split()[:4] == ["submission", "validation", "public", "private"]
     accuracy = seeds[0].read_metrics()["validation_accuracy"]
     assert [row.split() for row in rows] == [
@@ -184,25 +186,25 @@ def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
     ],
 )
 def test_a_broken_record_of_a_submission_hides_no_other(tmp_path, content):
-    layout = layout_in(tmp_path)
+    project = project_in(tmp_path)
     for name in ("broken", "whole"):
-        layout.submissions.mkdir(exist_ok=True)
-        (layout.submissions / f"{name}.csv").write_text("id,label\n")
-    update_record(layout.submissions / "whole.csv", status="COMPLETE", public_score="0.5")
-    (layout.submissions / "broken.json").write_text(content)
-    (layout.submissions / "foreign.json").write_text("{}")  # beside no CSV: of no interest
-    _, row, problem = ledger.describe_submissions(layout).splitlines()
+        project.submissions.mkdir(exist_ok=True)
+        (project.submissions / f"{name}.csv").write_text("id,label\n")
+    update_record(project.submissions / "whole.csv", status="COMPLETE", public_score="0.5")
+    (project.submissions / "broken.json").write_text(content)
+    (project.submissions / "foreign.json").write_text("{}")  # beside no CSV: of no interest
+    _, row, problem = ledger.describe_submissions(project).splitlines()
     assert row.split()[:2] == ["whole", "0.5"]
-    assert str(layout.submissions / "broken.json") in problem
+    assert str(project.submissions / "broken.json") in problem
 
 
 def test_what_was_submitted_before_stays_in_the_table(tmp_path):
-    layout = layout_in(tmp_path)
-    csv = layout.submissions / "moved-away.csv"
+    project = project_in(tmp_path)
+    csv = project.submissions / "moved-away.csv"
     csv.parent.mkdir(exist_ok=True)
     earlier = [{"status": "COMPLETE", "public_score": "0.1"}]
     update_record(csv, status="UNKNOWN", earlier=earlier)
-    _, *rows = ledger.describe_submissions(layout).splitlines()
+    _, *rows = ledger.describe_submissions(project).splitlines()
     assert [row.split() for row in rows] == [
         ["moved-away", "0.1", "complete"],
         ["moved-away", "unknown"],

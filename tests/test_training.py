@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_data import layout_in, small_airbench, write_training_data
+from small_data import project_in, small_airbench, write_training_data
 
-from kaggle_cifar import networks, recipes, training
-from kaggle_cifar.dataset import SplitError, load_training_set
+from kaggle_cifar import models, recipes
+from kaggle_cifar.data.dataset import SplitError, load_training_set
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.files import write_json
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError, foreign_names
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.runtime import dtype_policy
-from kaggle_cifar.storage import write_json
+from kaggle_cifar.tensorflow_setup import dtype_policy
+from kaggle_cifar.training import loop
+from kaggle_cifar.training.run import Run, RunOptions
 
 # Every part of the state is at work within four short epochs: the plateau's counter, the decay,
 # early stopping with its best weights, dropout's seeds, a short last batch.
@@ -32,7 +33,7 @@ RECIPE = dataclasses.replace(
     recipes.model3_tuned(),
     batch_size=20,
     epochs=4,
-    plateau=recipes.Plateau(factor=0.5, patience=1),
+    plateau=recipes.ReduceLROnPlateau(factor=0.5, patience=1),
     exponential_decay=recipes.ExponentialDecay(start=2, rate=0.1),
 )
 OPTIONS = RunOptions(seed=3)
@@ -44,15 +45,15 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def layout(tmp_path_factory):
-    layout = layout_in(tmp_path_factory.mktemp("training"))
-    write_training_data(layout, IMAGES)
-    return layout
+def project(tmp_path_factory):
+    project = project_in(tmp_path_factory.mktemp("training"))
+    write_training_data(project, IMAGES)
+    return project
 
 
 @pytest.fixture(scope="module")
-def undisturbed(layout):
-    return training.train(layout, RECIPE, "undisturbed", OPTIONS)
+def undisturbed(project):
+    return loop.train(project, RECIPE, "undisturbed", OPTIONS)
 
 
 def result_of(run):
@@ -88,7 +89,7 @@ def test_a_run_folder_holds_all_that_the_design_names(undisturbed):
     assert environment["packages"]["tensorflow"] and environment["machine"]["cores"]
 
 
-def test_the_metrics_are_those_of_the_kept_weights(undisturbed, layout):
+def test_the_metrics_are_those_of_the_kept_weights(undisturbed, project):
     metrics = json.loads(undisturbed.metrics_file.read_text())
     history = result_of(undisturbed)[0]
     best = min(history, key=lambda row: float(row["val_loss"]))
@@ -101,9 +102,9 @@ def test_the_metrics_are_those_of_the_kept_weights(undisturbed, layout):
     assert metrics["validation_accuracy"] == pytest.approx(right.mean())
 
 
-def test_a_second_call_leaves_a_finished_run_alone(undisturbed, layout, capsys):
+def test_a_second_call_leaves_a_finished_run_alone(undisturbed, project, capsys):
     before = undisturbed.metrics_file.stat().st_mtime_ns
-    training.train(layout, RECIPE, "undisturbed", OPTIONS)
+    loop.train(project, RECIPE, "undisturbed", OPTIONS)
     assert "is finished" in capsys.readouterr().out
     assert undisturbed.metrics_file.stat().st_mtime_ns == before
 
@@ -127,28 +128,28 @@ def kill_at(monkeypatch, place, count):
     [
         (0, (np, "savez"), [2, 5, 3]),  # in the middle of a checkpoint, each step being saved
         (1e9, (np, "savez"), [2]),  # one epoch is lost
-        (0, (training, "save_checkpoint"), [1, 4]),  # just before it; in the very first step
-        (1e9, (training, "write_text"), [4]),  # the last state saved, its row not yet
-        (1e9, (training, "draw_curves"), [1]),  # at the end, half of the result written
+        (0, (loop, "save_checkpoint"), [1, 4]),  # just before it; in the very first step
+        (1e9, (loop, "write_text"), [4]),  # the last state saved, its row not yet
+        (1e9, (loop, "draw_curves"), [1]),  # at the end, half of the result written
     ],
 )
 def test_a_killed_training_ends_as_an_undisturbed_one(
-    undisturbed, layout, monkeypatch, request, interval, place, counts
+    undisturbed, project, monkeypatch, request, interval, place, counts
 ):
-    monkeypatch.setattr(training, "LOOK_INTERVAL", 0)
-    monkeypatch.setattr(training, "CHECKPOINT_INTERVAL", interval)
+    monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", interval)
     name = f"killed-{request.node.callspec.id}"
     for count in counts:
         with monkeypatch.context() as patch:
             kill_at(patch, place, count)
             with pytest.raises(Killed):
-                training.train(layout, RECIPE, name, OPTIONS)
-        assert not Run(layout.runs / name).finished
-    assert result_of(training.train(layout, RECIPE, name, OPTIONS)) == result_of(undisturbed)
+                loop.train(project, RECIPE, name, OPTIONS)
+        assert not Run(project.runs / name).finished
+    assert result_of(loop.train(project, RECIPE, name, OPTIONS)) == result_of(undisturbed)
 
 
-def start_training(layout, *arguments):
-    folders = ("--data-dir", str(layout.data), "--runs-dir", str(layout.runs))
+def start_training(project, *arguments):
+    folders = ("--data-dir", str(project.data), "--runs-dir", str(project.runs))
     command = [sys.executable, "-m", "kaggle_cifar", *folders, "train", "model3", *arguments]
     return subprocess.Popen(
         command,
@@ -159,92 +160,92 @@ def start_training(layout, *arguments):
     )
 
 
-def test_sigkill_at_random_moments_changes_nothing(layout):
+def test_sigkill_at_random_moments_changes_nothing(project):
     arguments = ("--epochs", "60", "--seed", "1", "--set", "early_stopping.patience=60")
     moments = random.Random(0)
     for _ in range(3):
-        process = start_training(layout, *arguments, "--name", "killed")
+        process = start_training(project, *arguments, "--name", "killed")
         process.stdout.readline()  # it has begun, or gone on
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=moments.uniform(0, 2))
         process.kill()
         process.communicate()
-        assert not Run(layout.runs / "killed").finished
-    killed, whole = (start_training(layout, *arguments, "--name", n) for n in ("killed", "whole"))
+        assert not Run(project.runs / "killed").finished
+    killed, whole = (start_training(project, *arguments, "--name", n) for n in ("killed", "whole"))
     output, errors = killed.communicate()
     assert killed.returncode == 0, errors
     assert "Going on with killed at epoch" in output
     assert errors == ""  # none of TensorFlow's chatter
     _, errors = whole.communicate()
     assert whole.returncode == 0, errors
-    assert result_of(Run(layout.runs / "killed")) == result_of(Run(layout.runs / "whole"))
+    assert result_of(Run(project.runs / "killed")) == result_of(Run(project.runs / "whole"))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_the_state_and_stops(layout, number, status):
+def test_a_signal_saves_the_state_and_stops(project, number, status):
     name = f"stopped-{status}"
-    process = start_training(layout, "--epochs", "5000", "--name", name)
+    process = start_training(project, "--epochs", "5000", "--name", name)
     process.stdout.readline()
     process.send_signal(number)
     output, errors = process.communicate()
     assert process.returncode == status, errors
     assert "The same command goes on with it" in output
     assert "Traceback" not in errors
-    assert (layout.runs / name / "checkpoint" / "state.npz").exists()
+    assert (project.runs / name / "checkpoint" / "state.npz").exists()
 
 
-def test_the_same_name_with_another_recipe_is_refused_with_both(undisturbed, layout):
+def test_the_same_name_with_another_recipe_is_refused_with_both(undisturbed, project):
     other = dataclasses.replace(RECIPE, batch_size=32)
     with pytest.raises(UserError, match="batch_size: 20, now 32"):
-        training.train(layout, other, "undisturbed", OPTIONS)
+        loop.train(project, other, "undisturbed", OPTIONS)
     with pytest.raises(UserError, match="seed: 3, now 4"):
-        training.train(layout, RECIPE, "undisturbed", RunOptions(seed=4))
+        loop.train(project, RECIPE, "undisturbed", RunOptions(seed=4))
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "/root"])
-def test_a_name_that_leads_elsewhere_is_refused(layout, name):
+def test_a_name_that_leads_elsewhere_is_refused(project, name):
     with pytest.raises(UserError, match="A run's name"):
-        training.train(layout, RECIPE, name, OPTIONS)
+        loop.train(project, RECIPE, name, OPTIONS)
 
 
-def test_changed_data_is_refused(layout, monkeypatch):
+def test_changed_data_is_refused(project, monkeypatch):
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, "changed", OPTIONS)
-    path = layout.images("train") / "7.png"
+            loop.train(project, RECIPE, "changed", OPTIONS)
+    path = project.images("train") / "7.png"
     whole = path.read_bytes()
     Image.new("RGB", (32, 32)).save(path)
     try:
         with pytest.raises(UserError, match="have changed since"):
-            training.train(layout, RECIPE, "changed", OPTIONS)
+            loop.train(project, RECIPE, "changed", OPTIONS)
     finally:
         path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04 torn"])
-def test_a_torn_checkpoint_is_named(layout, monkeypatch, content):
+def test_a_torn_checkpoint_is_named(project, monkeypatch, content):
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, f"torn-{len(content)}", OPTIONS)
-    checkpoint = layout.runs / f"torn-{len(content)}" / "checkpoint" / "state.npz"
+            loop.train(project, RECIPE, f"torn-{len(content)}", OPTIONS)
+    checkpoint = project.runs / f"torn-{len(content)}" / "checkpoint" / "state.npz"
     checkpoint.write_bytes(content)
     with pytest.raises(UserError, match=r"state\.npz is not a checkpoint"):
-        training.train(layout, RECIPE, f"torn-{len(content)}", OPTIONS)
+        loop.train(project, RECIPE, f"torn-{len(content)}", OPTIONS)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"recipe": {"name": 3}, "options": {}}'])
-def test_a_torn_or_foreign_recipe_is_named(layout, content):
-    folder = layout.runs / "foreign"
+def test_a_torn_or_foreign_recipe_is_named(project, content):
+    folder = project.runs / "foreign"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(content)
     with pytest.raises(UserError, match=r"foreign/recipe\.json"):
-        training.train(layout, RECIPE, "foreign", OPTIONS)
+        loop.train(project, RECIPE, "foreign", OPTIONS)
 
 
 @pytest.mark.parametrize("foreign", ["a file", "a folder", "a file of the name"])
-def test_training_refuses_a_foreign_folder(layout, tmp_path, monkeypatch, foreign):
+def test_training_refuses_a_foreign_folder(project, tmp_path, monkeypatch, foreign):
     folder = tmp_path / "Documents"
     if foreign == "a file of the name":
         folder.write_text("the only copy")
@@ -253,20 +254,20 @@ def test_training_refuses_a_foreign_folder(layout, tmp_path, monkeypatch, foreig
         thesis.parent.mkdir()
         thesis.write_text("the only copy") if foreign == "a file" else thesis.mkdir()
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
-    elsewhere = dataclasses.replace(layout, runs=tmp_path)
+    elsewhere = dataclasses.replace(project, runs=tmp_path)
     with pytest.raises(ForeignPathError) as caught:
-        training.train(elsewhere, RECIPE, "Documents", OPTIONS)
+        loop.train(elsewhere, RECIPE, "Documents", OPTIONS)
     assert caught.value.path == folder
     assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_training_keeps_foreign_files_of_its_folders(layout, monkeypatch):
+def test_training_keeps_foreign_files_of_its_folders(project, monkeypatch):
     recipe = dataclasses.replace(recipes.model1(), epochs=2)
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)
-    run = Run(layout.runs / "shared")
+            loop.train(project, recipe, "shared", OPTIONS, tensorboard=True)
+    run = Run(project.runs / "shared")
     run.checkpoint_file.unlink()  # it begins again
     foreign = [
         run.folder / "checkpoint" / "notes.txt",
@@ -276,78 +277,78 @@ def test_training_keeps_foreign_files_of_its_folders(layout, monkeypatch):
     ]
     for path in foreign:
         path.write_text("mine")
-    training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)
-    training.train(layout, recipe, "shared", OPTIONS, tensorboard=True)  # finished
+    loop.train(project, recipe, "shared", OPTIONS, tensorboard=True)
+    loop.train(project, recipe, "shared", OPTIONS, tensorboard=True)  # finished
     assert [path.read_text() for path in foreign] == ["mine"] * 4
     assert foreign_names(run.folder / "checkpoint") == ["notes.txt"]
 
 
-def test_a_run_is_marked_before_anything_else(layout, monkeypatch):
+def test_a_run_is_marked_before_anything_else(project, monkeypatch):
     with monkeypatch.context() as patch:
-        kill_at(patch, (training, "describe_environment"), 1)
+        kill_at(patch, (loop, "describe_environment"), 1)
         with pytest.raises(Killed):
-            training.train(layout, small_airbench(epochs=1), "marked", OPTIONS)
-    folder = layout.runs / "marked"
+            loop.train(project, small_airbench(epochs=1), "marked", OPTIONS)
+    folder = project.runs / "marked"
     assert foreign_names(folder) == ["recipe.json"]
-    training.train(layout, small_airbench(epochs=1), "marked", OPTIONS)
+    loop.train(project, small_airbench(epochs=1), "marked", OPTIONS)
     assert (folder / "environment.json").exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_run(layout):
+def test_a_loss_that_is_no_number_stops_the_run(project):
     diverging = dataclasses.replace(RECIPE, learning_rate=1e30)
     with pytest.raises(UserError, match="has diverged"):
-        training.train(layout, diverging, "diverging", OPTIONS)
-    assert not Run(layout.runs / "diverging").finished
+        loop.train(project, diverging, "diverging", OPTIONS)
+    assert not Run(project.runs / "diverging").finished
 
 
-def test_validation_none_contradicts_early_stopping(layout):
+def test_validation_none_contradicts_early_stopping(project):
     with pytest.raises(UserError, match="--validation none"):
-        training.train(layout, RECIPE, "none", RunOptions(validation="none"))
+        loop.train(project, RECIPE, "none", RunOptions(validation="none"))
 
 
 @pytest.mark.parametrize("recipe", ["model1", "model2"])
-def test_networks_that_give_logits_train_and_keep_the_last_epoch(layout, recipe):
+def test_networks_that_give_logits_train_and_keep_the_last_epoch(project, recipe):
     recipe = dataclasses.replace(recipes.find_recipe(recipe), epochs=2)
-    run = training.train(layout, recipe, recipe.name, OPTIONS)
+    run = loop.train(project, recipe, recipe.name, OPTIONS)
     metrics = json.loads(run.metrics_file.read_text())
     history = result_of(run)[0]
     assert metrics["best_epoch"] == 2
     assert metrics["validation_loss"] == pytest.approx(float(history[-1]["val_loss"]))
 
 
-def test_without_validation_all_images_are_trained_on(layout):
+def test_without_validation_all_images_are_trained_on(project):
     plain = dataclasses.replace(RECIPE, early_stopping=None, plateau=None, epochs=1)
-    run = training.train(layout, plain, "all", RunOptions(validation="none"))
+    run = loop.train(project, plain, "all", RunOptions(validation="none"))
     metrics = json.loads(run.metrics_file.read_text())
     assert (metrics["train_images"], metrics["validation_images"]) == (IMAGES, 0)
     assert "validation_accuracy" not in metrics
 
 
-def test_two_trainings_of_one_name_do_not_mix(layout):
-    from kaggle_cifar.storage import lock
+def test_two_trainings_of_one_name_do_not_mix(project):
+    from kaggle_cifar.files import lock
 
     with (
-        lock(layout.runs / "twice", "training"),
+        lock(project.runs / "twice", "training"),
         pytest.raises(UserError, match="Another training"),
     ):
-        training.train(layout, RECIPE, "twice", OPTIONS)
+        loop.train(project, RECIPE, "twice", OPTIONS)
 
 
-def test_mixed_precision_trains_and_resumes(layout, monkeypatch):
+def test_mixed_precision_trains_and_resumes(project, monkeypatch):
     options = RunOptions(mixed_precision=True)
-    whole = training.train(layout, RECIPE, "mixed", options)
+    whole = loop.train(project, RECIPE, "mixed", options)
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, RECIPE, "mixed-killed", options)
-    assert result_of(training.train(layout, RECIPE, "mixed-killed", options)) == result_of(whole)
+            loop.train(project, RECIPE, "mixed-killed", options)
+    assert result_of(loop.train(project, RECIPE, "mixed-killed", options)) == result_of(whole)
 
 
-def test_mixed_precision_leaves_other_networks_alone(layout, undisturbed):
+def test_mixed_precision_leaves_other_networks_alone(project, undisturbed):
     import keras
 
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    training.train(layout, recipe, "sixteen-bits", RunOptions(mixed_precision=True))
+    loop.train(project, recipe, "sixteen-bits", RunOptions(mixed_precision=True))
     assert keras.config.dtype_policy().name == "float32"
     for layer in undisturbed.load_model().layers:
         assert layer.compute_dtype in ("float32", "uint8")
@@ -359,10 +360,10 @@ import dataclasses, json, sys
 from pathlib import Path
 import tensorflow as tf
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import SplitError, load_training_set
-from kaggle_cifar.runs import Run, RunOptions
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.training import Training
+from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.training.loop import Training
 
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -370,7 +371,7 @@ tf.config.experimental.enable_op_determinism()
 recipe = dataclasses.replace(
     recipes.find_recipe(sys.argv[3]), name="shared", epochs=2, batch_size=20
 )
-data = load_training_set(Layout(Path(sys.argv[1])))
+data = load_training_set(ProjectPaths(Path(sys.argv[1])))
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for name, strategy in {"one": one, "two": two}.items():
     with strategy.scope():
@@ -390,13 +391,13 @@ for name, strategy in {"one": one, "two": two}.items():
         ("muon.json", "float32"),
     ],
 )
-def test_several_devices_share_each_batch(layout, tmp_path, recipe, precision):
+def test_several_devices_share_each_batch(project, tmp_path, recipe, precision):
     if recipe.endswith(".json"):
         muon = {"optimizer": "muon", "muon": recipes.Muon(0.1, 0.6)} if recipe[0] == "m" else {}
         small = small_airbench(whitening_bias_epochs=1, **muon)
         recipe = str(tmp_path / recipe)
         write_json(Path(recipe), dataclasses.asdict(small))
-    arguments = [str(layout.data), str(tmp_path), recipe, precision]
+    arguments = [str(project.data), str(tmp_path), recipe, precision]
     subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
     one, two = (Run(tmp_path / name).read_history() for name in ("one", "two"))
     if recipe == "model1":  # without dropout and batch statistics the course is the same
@@ -410,15 +411,15 @@ def test_several_devices_share_each_batch(layout, tmp_path, recipe, precision):
 @pytest.mark.parametrize(
     ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
 )
-def test_a_training_goes_on_in_another_precision(layout, monkeypatch, before, after):
+def test_a_training_goes_on_in_another_precision(project, monkeypatch, before, after):
     """As on a machine whose GPU is a newer or an older one."""
-    monkeypatch.setattr(training, "dtype_policy", lambda _: before)
+    monkeypatch.setattr(loop, "dtype_policy", lambda _: before)
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
-    monkeypatch.setattr(training, "dtype_policy", lambda _: after)
-    run = training.train(layout, small_airbench(), f"from-{before}", OPTIONS)
+            loop.train(project, small_airbench(), f"from-{before}", OPTIONS)
+    monkeypatch.setattr(loop, "dtype_policy", lambda _: after)
+    run = loop.train(project, small_airbench(), f"from-{before}", OPTIONS)
     assert run.read_metrics()["epochs"] == 4
 
 
@@ -426,8 +427,8 @@ def test_a_training_goes_on_in_another_precision(layout, monkeypatch, before, af
 
 
 @pytest.fixture(scope="module")
-def fast(layout):
-    return training.train(layout, small_airbench(), "fast", OPTIONS)
+def fast(project):
+    return loop.train(project, small_airbench(), "fast", OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -441,17 +442,17 @@ def fast(layout):
     ],
 )
 def test_a_killed_fast_training_ends_as_an_undisturbed_one(
-    fast, layout, monkeypatch, interval, kills
+    fast, project, monkeypatch, interval, kills
 ):
-    monkeypatch.setattr(training, "LOOK_INTERVAL", 0)
-    monkeypatch.setattr(training, "CHECKPOINT_INTERVAL", interval)
+    monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", interval)
     name = f"fast-killed-{len(kills)}"
     for count in kills:
         with monkeypatch.context() as patch:
             kill_at(patch, (np, "savez"), count)
             with pytest.raises(Killed):
-                training.train(layout, small_airbench(), name, OPTIONS)
-    assert result_of(training.train(layout, small_airbench(), name, OPTIONS)) == result_of(fast)
+                loop.train(project, small_airbench(), name, OPTIONS)
+    assert result_of(loop.train(project, small_airbench(), name, OPTIONS)) == result_of(fast)
 
 
 def test_a_part_of_an_epoch_is_its_first_steps(fast):
@@ -459,35 +460,35 @@ def test_a_part_of_an_epoch_is_its_first_steps(fast):
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     metrics = fast.read_metrics()
     assert metrics["epochs"] == metrics["best_epoch"] == 4
-    forward = networks.flops(networks.build("airbench", {"widths": [8, 8, 8]}))
+    forward = models.flops(models.build("airbench", {"widths": [8, 8, 8]}))
     assert metrics["petaflop"] == pytest.approx(3 * forward * 140 / 1e15, abs=1e-4)
     last = small_airbench().schedule.factor(13 / 14)
     assert history[-1]["learning_rate"] == pytest.approx(0.1 * last)
 
 
-def test_the_operations_are_counted_for_all_images_seen(layout, monkeypatch):
-    monkeypatch.setattr(networks, "flops", lambda model: int(1e12))
-    run = training.train(layout, small_airbench(epochs=1.5), "flops", OPTIONS)
+def test_the_operations_are_counted_for_all_images_seen(project, monkeypatch):
+    monkeypatch.setattr(models, "flops", lambda model: int(1e12))
+    run = loop.train(project, small_airbench(epochs=1.5), "flops", OPTIONS)
     assert run.read_metrics()["petaflop"] == pytest.approx(3 * 60 * 1e12 / 1e15)
     recipe = dataclasses.replace(recipes.model1(), epochs=1.5, batch_size=20)  # 20, 20, 8; 20, 20
-    run = training.train(layout, recipe, "flops-model1", OPTIONS)
+    run = loop.train(project, recipe, "flops-model1", OPTIONS)
     assert run.read_metrics()["petaflop"] == pytest.approx(3 * 88 * 1e12 / 1e15)
 
 
 def watch_epochs(monkeypatch, look):
     """Return a list that gets what `look(training)` says at the end of each epoch's steps."""
-    seen, end_epoch = [], training.Training._end_epoch
+    seen, end_epoch = [], loop.Training._end_epoch
 
     def watching(self):
         seen.append(look(self))
         end_epoch(self)
 
-    monkeypatch.setattr(training.Training, "_end_epoch", watching)
+    monkeypatch.setattr(loop.Training, "_end_epoch", watching)
     return seen
 
 
 def test_the_whitening_bias_stands_still_after_its_epochs_and_the_filters_always(
-    layout, monkeypatch
+    project, monkeypatch
 ):
     def whitening(self):
         layer = self.model.get_layer("whitening")
@@ -496,7 +497,7 @@ def test_the_whitening_bias_stands_still_after_its_epochs_and_the_filters_always
 
     epochs = watch_epochs(monkeypatch, whitening)
     recipe = small_airbench(lookahead=None, epochs=4)
-    training.train(layout, recipe, "whitening", OPTIONS)
+    loop.train(project, recipe, "whitening", OPTIONS)
     filters, biases, others = zip(*epochs, strict=True)
     for later in filters[1:]:
         np.testing.assert_array_equal(later, filters[0])
@@ -508,7 +509,7 @@ def test_the_whitening_bias_stands_still_after_its_epochs_and_the_filters_always
 
 
 def test_first_filters_that_do_not_whiten_are_trained_when_the_bias_stands_still(
-    layout, monkeypatch
+    project, monkeypatch
 ):
     def first_layer(self):
         layer = self.model.get_layer("whitening")
@@ -517,13 +518,13 @@ def test_first_filters_that_do_not_whiten_are_trained_when_the_bias_stands_still
     epochs = watch_epochs(monkeypatch, first_layer)
     options = {"widths": [8, 8, 8], "whitening": False}
     recipe = small_airbench(network_options=options, whitening_bias_epochs=0, lookahead=None)
-    training.train(layout, recipe, "plain-filters", OPTIONS)
+    loop.train(project, recipe, "plain-filters", OPTIONS)
     filters, biases = zip(*epochs, strict=True)
     assert (filters[1] != filters[0]).any()
     np.testing.assert_array_equal(biases[-1], 0)
 
 
-def test_the_slow_weights_are_the_result(layout, monkeypatch):
+def test_the_slow_weights_are_the_result(project, monkeypatch):
     fast_and_slow = watch_epochs(
         monkeypatch,
         lambda self: (
@@ -531,7 +532,7 @@ def test_the_slow_weights_are_the_result(layout, monkeypatch):
             [np.array(variable) for variable in self.lookahead.slow],
         ),
     )
-    run = training.train(layout, small_airbench(epochs=1), "slow", OPTIONS)
+    run = loop.train(project, small_airbench(epochs=1), "slow", OPTIONS)
     result = [np.array(variable) for variable in run.load_model().variables]
     [(fast, slow)] = fast_and_slow  # four steps: the slow weights are one behind
     assert any((value != other).any() for value, other in zip(fast, slow, strict=True))
@@ -540,18 +541,18 @@ def test_the_slow_weights_are_the_result(layout, monkeypatch):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
+def test_smoothed_labels_lower_to_the_formula(project, smoothing):
     import keras
 
     recipe = small_airbench(
         label_smoothing=smoothing, batch_size=48, epochs=1, augmentation=None, lookahead=None
     )
-    run = training.train(layout, recipe, f"smoothed-{smoothing}", OPTIONS)
-    data = load_training_set(layout).take(np.arange(48))
+    run = loop.train(project, recipe, f"smoothed-{smoothing}", OPTIONS)
+    data = load_training_set(project).take(np.arange(48))
     keras.utils.set_random_seed(OPTIONS.seed)
     policy = dtype_policy(recipe.precision)
-    model = networks.build(recipe.network, recipe.network_options, policy)
-    networks.adapt(recipe.network, model, data.pixels)
+    model = models.build(recipe.network, recipe.network_options, policy)
+    models.adapt(recipe.network, model, data.pixels)
     logits = np.asarray(model(data.pixels, training=True)).astype(float)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     targets = np.eye(10)[data.labels] * (1 - smoothing) + smoothing / 10
@@ -559,18 +560,18 @@ def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
     assert run.read_history()[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_whitening_epochs_without_such_a_layer_are_refused(layout):
+def test_whitening_epochs_without_such_a_layer_are_refused(project):
     recipe = dataclasses.replace(RECIPE, whitening_bias_epochs=1)
     with pytest.raises(UserError, match="no layer named whitening"):
-        training.train(layout, recipe, "unwhitened", OPTIONS)
-    assert not (layout.runs / "unwhitened").exists()
+        loop.train(project, recipe, "unwhitened", OPTIONS)
+    assert not (project.runs / "unwhitened").exists()
 
 
-def test_an_unknown_network_option_leaves_no_run(layout):
+def test_an_unknown_network_option_leaves_no_run(project):
     recipe = small_airbench(network_options={"depth": 3})
     with pytest.raises(UserError, match="cannot be built with"):
-        training.train(layout, recipe, "deep", OPTIONS)
-    assert not (layout.runs / "deep").exists()
+        loop.train(project, recipe, "deep", OPTIONS)
+    assert not (project.runs / "deep").exists()
 
 
 def test_six_views_are_measured_and_kept(fast):
@@ -582,37 +583,37 @@ def test_six_views_are_measured_and_kept(fast):
 
 
 def test_a_batch_that_fits_into_no_memory_is_refused_before_anything_is_written(
-    layout, monkeypatch
+    project, monkeypatch
 ):
     import psutil
 
     little = types.SimpleNamespace(available=1_000_000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
     with pytest.raises(UserError, match=r"needs about .* GiB for a batch of 10 images") as caught:
-        training.train(layout, small_airbench(), "large", OPTIONS)
+        loop.train(project, small_airbench(), "large", OPTIONS)
     assert "batch_size" in str(caught.value)
-    assert not (layout.runs / "large").exists()
+    assert not (project.runs / "large").exists()
 
 
 @pytest.mark.parametrize("place", ["__init__", "run_epochs"])
-def test_memory_that_runs_out_is_told_in_a_sentence(layout, monkeypatch, place):
+def test_memory_that_runs_out_is_told_in_a_sentence(project, monkeypatch, place):
     import tensorflow as tf
 
     def run_out(*args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(training.Training, place, run_out)
+    monkeypatch.setattr(loop.Training, place, run_out)
     with pytest.raises(UserError, match="10 images does not fit into the memory") as caught:
-        training.train(layout, small_airbench(), "exhausted", OPTIONS)
+        loop.train(project, small_airbench(), "exhausted", OPTIONS)
     assert "batch_size" in str(caught.value)
 
 
-def test_a_recipe_whose_precision_was_changed_is_another(layout):
+def test_a_recipe_whose_precision_was_changed_is_another(project):
     recipe = small_airbench(epochs=1)
-    training.train(layout, recipe, "precision", OPTIONS)
+    loop.train(project, recipe, "precision", OPTIONS)
     changed = dataclasses.replace(recipe, mixed_precision=not recipe.mixed_precision)
     with pytest.raises(UserError, match="mixed_precision: "):
-        training.train(layout, changed, "precision", OPTIONS)
+        loop.train(project, changed, "precision", OPTIONS)
 
 
 # The time budget. An evaluation takes 0.1 s an image on these machines, a step 2 s.
@@ -634,8 +635,8 @@ class Clock:
 @pytest.fixture
 def fixed_speed(monkeypatch):
     """Let steps and evaluations be done, but take fixed times."""
-    time_steps = training.Training._time_steps
-    time_evaluation = training.Training._time_evaluation
+    time_steps = loop.Training._time_steps
+    time_evaluation = loop.Training._time_evaluation
 
     def steps(self, enough):
         time_steps(self, 0.0)
@@ -645,9 +646,9 @@ def fixed_speed(monkeypatch):
         time_evaluation(self)
         return 0.1
 
-    monkeypatch.setattr(training, "time", Clock())
-    monkeypatch.setattr(training.Training, "_time_steps", steps)
-    monkeypatch.setattr(training.Training, "_time_evaluation", evaluation)
+    monkeypatch.setattr(loop, "time", Clock())
+    monkeypatch.setattr(loop.Training, "_time_steps", steps)
+    monkeypatch.setattr(loop.Training, "_time_evaluation", evaluation)
 
 
 def never(*args):
@@ -655,7 +656,7 @@ def never(*args):
 
 
 def test_a_time_budget_chooses_the_epochs_and_leaves_no_other_trace(
-    layout, monkeypatch, fixed_speed, capsys
+    project, monkeypatch, fixed_speed, capsys
 ):
     # The result is measured on 48 training images and 7 times on 12 validation images: 13.2 s of
     # the 60. A step costs 2 s and its share of an epoch's validation, 12 * 0.1 / 4.
@@ -663,21 +664,21 @@ def test_a_time_budget_chooses_the_epochs_and_leaves_no_other_trace(
     assert steps == 19
     recipe = small_airbench(epochs=50)
     options = RunOptions(seed=3, time_budget=BUDGET)
-    budgeted = training.train(layout, recipe, "budgeted", options)
+    budgeted = loop.train(project, recipe, "budgeted", options)
     assert budgeted.read_recipe() == (dataclasses.replace(recipe, epochs=steps / 4), options)
     assert "fit into the time budget" in capsys.readouterr().out
 
-    plain = training.train(layout, dataclasses.replace(recipe, epochs=steps / 4), "plain", OPTIONS)
+    plain = loop.train(project, dataclasses.replace(recipe, epochs=steps / 4), "plain", OPTIONS)
     assert result_of(plain) == result_of(budgeted)
 
     with monkeypatch.context() as patch:
         kill_at(patch, (np, "savez"), 2)
         with pytest.raises(Killed):
-            training.train(layout, recipe, "budgeted-killed", options)
-    monkeypatch.setattr(training.Training, "_time_steps", never)
-    killed = training.train(layout, recipe, "budgeted-killed", options)
+            loop.train(project, recipe, "budgeted-killed", options)
+    monkeypatch.setattr(loop.Training, "_time_steps", never)
+    killed = loop.train(project, recipe, "budgeted-killed", options)
     assert result_of(killed) == result_of(budgeted)
-    training.train(layout, recipe, "budgeted", options)
+    loop.train(project, recipe, "budgeted", options)
     assert "is finished" in capsys.readouterr().out
 
 
@@ -686,23 +687,23 @@ def no_epochs(self, stop_signal):
     return iter(())
 
 
-def test_a_time_budget_never_lengthens_a_recipe(layout, monkeypatch, fixed_speed):
-    monkeypatch.setattr(training.Training, "run_epochs", no_epochs)
-    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+def test_a_time_budget_never_lengthens_a_recipe(project, monkeypatch, fixed_speed):
+    monkeypatch.setattr(loop.Training, "run_epochs", no_epochs)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
     options = RunOptions(time_budget=100 * BUDGET)
-    run = training.train(layout, small_airbench(), "ample", options)
+    run = loop.train(project, small_airbench(), "ample", options)
     assert run.read_recipe()[0].epochs == small_airbench().epochs
 
 
-def test_a_time_budget_for_no_step_is_refused_and_leaves_no_run(layout, fixed_speed):
+def test_a_time_budget_for_no_step_is_refused_and_leaves_no_run(project, fixed_speed):
     with pytest.raises(UserError, match="time budget does not suffice for a step of small"):
-        training.train(layout, small_airbench(), "hasty", RunOptions(time_budget=15.0))
-    assert not (layout.runs / "hasty").exists()
+        loop.train(project, small_airbench(), "hasty", RunOptions(time_budget=15.0))
+    assert not (project.runs / "hasty").exists()
 
 
-def test_steps_and_evaluations_are_really_timed(layout, monkeypatch):
-    monkeypatch.setattr(training, "time", clock := Clock())
-    step = training.Training._compile_train_step
+def test_steps_and_evaluations_are_really_timed(project, monkeypatch):
+    monkeypatch.setattr(loop, "time", clock := Clock())
+    step = loop.Training._compile_train_step
 
     def slow_step(self):
         compiled = step(self)
@@ -713,20 +714,20 @@ def test_steps_and_evaluations_are_really_timed(layout, monkeypatch):
 
         return timed
 
-    monkeypatch.setattr(training.Training, "_compile_train_step", slow_step)
-    monkeypatch.setattr(training.Training, "run_epochs", no_epochs)
-    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    monkeypatch.setattr(loop.Training, "_compile_train_step", slow_step)
+    monkeypatch.setattr(loop.Training, "run_epochs", no_epochs)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
     options = RunOptions(time_budget=100.0)
-    run = training.train(layout, small_airbench(epochs=50), "timed", options)
+    run = loop.train(project, small_airbench(epochs=50), "timed", options)
     # One step to compile and three to time leave 80 s: 15 steps of 5 s in 95 % of it.
     assert run.read_recipe()[0].epochs == 15 / 4
 
 
-def count_timed_steps(layout, monkeypatch, seconds, **changes):
+def count_timed_steps(project, monkeypatch, seconds, **changes):
     """Return how many steps are timed for an ample budget where a step takes `seconds`."""
-    monkeypatch.setattr(training, "time", clock := Clock())
-    monkeypatch.setattr(training.Training, "run_epochs", no_epochs)
-    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    monkeypatch.setattr(loop, "time", clock := Clock())
+    monkeypatch.setattr(loop.Training, "run_epochs", no_epochs)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
     done = []
 
     def step(batch, totals):
@@ -735,24 +736,24 @@ def count_timed_steps(layout, monkeypatch, seconds, **changes):
         assert len(done) < 1000, "timed without end"
         return totals
 
-    monkeypatch.setattr(training.Training, "_compile_train_step", lambda self: step)
+    monkeypatch.setattr(loop.Training, "_compile_train_step", lambda self: step)
     options = RunOptions(time_budget=1000 * 3600.0)
-    training.train(layout, small_airbench(**changes), f"ample-{seconds}", options)
+    loop.train(project, small_airbench(**changes), f"ample-{seconds}", options)
     return len(done)
 
 
-def test_the_timing_ends_early_where_the_whole_training_is_short(layout, monkeypatch, capsys):
-    assert count_timed_steps(layout, monkeypatch, 0.01) == 1 + training.TIMED_STEPS  # of 14
+def test_the_timing_ends_early_where_the_whole_training_is_short(project, monkeypatch, capsys):
+    assert count_timed_steps(project, monkeypatch, 0.01) == 1 + loop.TIMED_STEPS  # of 14
     assert "Timing the first steps of small" in capsys.readouterr().out
 
 
-def test_the_timing_of_a_long_training_takes_half_a_minute(layout, monkeypatch):
-    steps = count_timed_steps(layout, monkeypatch, 1.0, epochs=1000)
-    assert steps == pytest.approx(1 + training.LONGEST_TIMED, abs=1)
+def test_the_timing_of_a_long_training_takes_half_a_minute(project, monkeypatch):
+    steps = count_timed_steps(project, monkeypatch, 1.0, epochs=1000)
+    assert steps == pytest.approx(1 + loop.LONGEST_TIMED, abs=1)
 
 
-def test_a_training_has_at_least_one_step(layout):
-    run = training.train(layout, small_airbench(epochs=1e-9), "one-step", OPTIONS)
+def test_a_training_has_at_least_one_step(project):
+    run = loop.train(project, small_airbench(epochs=1e-9), "one-step", OPTIONS)
     assert run.read_metrics()["epochs"] == 1
 
 
@@ -779,23 +780,23 @@ def test_an_impossible_option_is_refused_by_its_name(key, value):
 
 
 @pytest.mark.parametrize("validation", ["stratified", "fold21of21"])
-def test_a_split_without_images_leaves_no_run(layout, validation):
+def test_a_split_without_images_leaves_no_run(project, validation):
     with pytest.raises(SplitError) as caught:
-        training.train(layout, RECIPE, "split", RunOptions(limit=20, validation=validation))
+        loop.train(project, RECIPE, "split", RunOptions(limit=20, validation=validation))
     assert caught.value.images == 20
-    assert not (layout.runs / "split").exists()
+    assert not (project.runs / "split").exists()
 
 
-def test_a_folder_that_is_no_run_is_refused(layout):
-    folder = layout.runs / "mine"
+def test_a_folder_that_is_no_run_is_refused(project):
+    folder = project.runs / "mine"
     folder.mkdir(parents=True)
     (folder / "history.csv").write_text("mine")
     with pytest.raises(ForeignPathError) as caught:
-        training.train(layout, RECIPE, "mine", OPTIONS)
+        loop.train(project, RECIPE, "mine", OPTIONS)
     assert caught.value.path == folder
     assert [path.name for path in folder.iterdir() if path.name[0] != "."] == ["history.csv"]
 
 
-def test_the_budget_of_a_run_that_began_without_is_refused(fast, layout):
+def test_the_budget_of_a_run_that_began_without_is_refused(fast, project):
     with pytest.raises(UserError, match="time_budget: None, now 60"):
-        training.train(layout, small_airbench(), "fast", RunOptions(seed=3, time_budget=60.0))
+        loop.train(project, small_airbench(), "fast", RunOptions(seed=3, time_budget=60.0))

@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from kaggle_cifar import networks, weights
+from kaggle_cifar import models
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.models import weights
 from kaggle_cifar.ownership import ForeignPathError
 
 PLACE = "layers/dense/vars/0"
@@ -13,7 +14,7 @@ PLACE = "layers/dense/vars/0"
 
 @pytest.fixture
 def model():
-    return networks.build("model1", {})
+    return models.build("model1", {})
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def external_data(file, secret):
 
 def virtual_data(file, secret):
     shape = h5py.File(secret)["layers"].shape
-    layout = h5py.VirtualLayout(shape, np.float32)
-    layout[:] = h5py.VirtualSource(str(secret), "layers", shape)
-    file.create_virtual_dataset(PLACE, layout)
+    project = h5py.VirtualLayout(shape, np.float32)
+    project[:] = h5py.VirtualSource(str(secret), "layers", shape)
+    file.create_virtual_dataset(PLACE, project)
 
 
 def link_of_a_group(file, secret):
@@ -95,11 +96,11 @@ def test_groups_that_contain_each_other_are_walked_once(model, path):
     with h5py.File(path, "a") as file:
         file["layers/again"] = file["layers"]
         file["layers/root"] = file["/"]
-    weights.refuse_links(path)
+    weights.check_links(path)
 
 
 def test_weights_are_those_that_were_saved(model, path):
-    other = networks.build("model1", {})
+    other = models.build("model1", {})
     weights.load_weights(other, path)
     for weight, expected in zip(other.variables, model.variables, strict=True):
         np.testing.assert_array_equal(weight, expected)
@@ -137,4 +138,4 @@ def test_a_folder_in_place_of_weights_is_a_sentence(model, path):
 
 def test_weights_of_another_network_are_a_sentence(path):
     with pytest.raises(UserError, match="does not hold weights of this network"):
-        weights.load_weights(networks.build("model2", {}), path)
+        weights.load_weights(models.build("model2", {}), path)

@@ -9,8 +9,8 @@ import pytest
 from kaggle_server import SECRETS
 
 from kaggle_cifar.competition import FILES
-from kaggle_cifar.sample import SOLUTION, draw_sample
-from kaggle_cifar.submission import read_solution
+from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
+from kaggle_cifar.submission.validate import read_solution
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kaggle_cifar import __version__, competition, networks
+from kaggle_cifar import __version__, competition, models
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.kernel import Job
+from kaggle_cifar.files import write_json, write_text
 from kaggle_cifar.recipes import Recipe, require_one_of
-from kaggle_cifar.storage import write_json, write_text
+from kaggle_cifar.remote.worker import Job
 
 DEFAULT_ACCELERATOR = "NvidiaTeslaT4"
 # Kaggle's names (the documentation of its client); some are for certain competitions only.
@@ -55,7 +55,7 @@ folder = tempfile.mkdtemp(prefix="kaggle-cifar-source-")
 zipfile.ZipFile(io.BytesIO(base64.b64decode(SOURCE))).extractall(folder)
 sys.path.insert(0, folder)
 
-from kaggle_cifar.kernel import Job, main
+from kaggle_cifar.remote.worker import Job, main
 
 if status := main(Job(**JOB)):
     sys.exit(status)
@@ -105,7 +105,7 @@ def zipped_source() -> bytes:
     return content.getvalue()
 
 
-def refuse_accelerator(name: str) -> None:
+def check_accelerator(name: str) -> None:
     """Raise a UserError unless `name` is a GPU that Kaggle still has, as far as is known."""
     if name in RETIRED:
         raise UserError(
@@ -117,7 +117,7 @@ def refuse_accelerator(name: str) -> None:
     require_one_of("accelerator", name, ACCELERATORS)
 
 
-def refuse_local_files(recipe: Recipe) -> None:
+def check_local_files(recipe: Recipe) -> None:
     """Raise a UserError when a recipe needs a file of this machine that Kaggle would not have.
 
     The package itself goes along, with all its networks.
@@ -128,10 +128,10 @@ def refuse_local_files(recipe: Recipe) -> None:
                 f"{recipe.name} was not sent to Kaggle: its {key} is the local file {value!r}, "
                 "which is not there. Put what it holds into the recipe or the network's file."
             )
-    for name in foreign_modules(PACKAGE / "networks" / f"{recipe.network}.py"):
+    for name in foreign_modules(PACKAGE / "models" / f"{recipe.network}.py"):
         raise UserError(
             f"{recipe.name} was not sent to Kaggle: its network {recipe.network} imports {name}, "
-            f"a local module, which is not there. Put it into {Path(networks.__file__).parent} or "
+            f"a local module, which is not there. Put it into {Path(models.__file__).parent} or "
             "into the network's file."
         )
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths, from_json, write_record
 from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
-from kaggle_cifar.runs import Run, named_run
-from kaggle_cifar.storage import Layout, from_json, write_record
+from kaggle_cifar.training.run import Run, named_run
 
 UNDER_WAY = ("queued", "running")
 KIND = "session on Kaggle"
@@ -35,14 +35,14 @@ class Session:
         return f"https://www.kaggle.com/code/{self.kernel}"
 
 
-def remote_runs(layout: Layout) -> Path:
+def remote_runs(project: ProjectPaths) -> Path:
     """Return the folder of the runs that are trained on Kaggle."""
-    return layout.runs / f"{RESERVED}.remote"
+    return project.runs / f"{RESERVED}.remote"
 
 
-def remote_run(layout: Layout, name: str) -> Run:
+def remote_run(project: ProjectPaths, name: str) -> Run:
     """Return the folder of a run that is trained on Kaggle; it need not be there."""
-    return named_run(Layout(runs=remote_runs(layout)), name)
+    return named_run(ProjectPaths(runs=remote_runs(project)), name)
 
 
 def kernel_folder(remote: Run) -> Path:

@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from kaggle_cifar import figures
-from kaggle_cifar.report import analysis
-from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.report.elements import (
+from kaggle_cifar.evaluation import analysis, plots
+from kaggle_cifar.evaluation.analysis import Judged
+from kaggle_cifar.report.components import (
     Album,
     Cell,
     Picture,
@@ -22,7 +21,7 @@ from kaggle_cifar.report.elements import (
     render,
 )
 from kaggle_cifar.report.reading import Findings
-from kaggle_cifar.report.rows import runs_table
+from kaggle_cifar.report.run_table import runs_table
 
 
 def comparison_page(folder: Path, found: Sequence[Findings]) -> str:
@@ -52,7 +51,7 @@ def draw_side_by_side(album: Album, found: Sequence[Findings]) -> None:
         names = [part.name for part in pair]
         accuracies = [(part.metrics[keys[0]], part.metrics[keys[1]]) for part in pair]
         path = album.folder / f"side_by_side_{number}.png"
-        figures.draw_comparison([part.history for part in pair], names, accuracies, path)
+        plots.draw_comparison([part.history for part in pair], names, accuracies, path)
 
 
 def overlay_curves(album: Album, found: Sequence[Findings]) -> list[Picture]:
@@ -67,7 +66,7 @@ def overlay_curves(album: Album, found: Sequence[Findings]) -> list[Picture]:
         lines = {name: values for name, values in lines.items() if any(values)}
         if not lines:
             continue
-        figure = figures.draw_lines(lines, what, logarithmic=key == "learning_rate")
+        figure = plots.draw_lines(lines, what, logarithmic=key == "learning_rate")
         ends = ", ".join(f"{name} {ending(values)}" for name, values in lines.items())
         text = f"{what.capitalize()} over epochs; at the end {ends}."
         pictures.append(album.add(what.replace(" ", "_"), figure, text))
@@ -107,7 +106,7 @@ def show_agreement(album: Album, names: Sequence[str], common: list[Judged]) -> 
         f"On how many images each two runs agree; least {names[one]} and {names[other]}, on "
         f"{percent(shares.min())}."
     )
-    return album.add("agreement", figures.draw_agreement(shares, names), text)
+    return album.add("agreement", plots.draw_agreement(shares, names), text)
 
 
 def common_note(parts: Sequence[Judged], common: int) -> str:

@@ -2,12 +2,20 @@
 
 from typing import Any, NamedTuple
 
-from kaggle_cifar import figures
 from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.outline import read_object
-from kaggle_cifar.report.elements import Cell, Picture, Shown, Table, data_uri, read_png, to_picture
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.report.components import (
+    Cell,
+    Picture,
+    Shown,
+    Table,
+    data_uri,
+    read_png,
+    to_picture,
+)
+from kaggle_cifar.training.run_summary import read_object
 
 
 class DataView(NamedTuple):
@@ -19,16 +27,16 @@ class DataView(NamedTuple):
     notes: list[str]
 
 
-def describe_data(layout: Layout) -> DataView | None:
+def describe_data(project: ProjectPaths) -> DataView | None:
     """Return what `inspect` found; None where it was not run or its findings are damaged."""
-    folder = layout.data / "inspection"
+    folder = project.data / "inspection"
     try:
         findings = read_object(folder / "inspection.json")
         counts = findings["class_counts"]
         rows = [split_row(name, findings[name]) for name in ("train", "test")]
         notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
         notes.append(f"{findings['images_in_both']:,} images are in both, pixel for pixel.")
-        figure = figures.draw_class_counts([counts[name] for name in CLASS_NAMES])
+        figure = draw_class_counts([counts[name] for name in CLASS_NAMES])
     except (UserError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     header = ("images", "read", "shape", "mean (r, g, b)", "deviation (r, g, b)", "copies")
@@ -37,16 +45,16 @@ def describe_data(layout: Layout) -> DataView | None:
         to_picture(
             figure, f"How many of the {sum(counts.values()):,} training images each class has."
         ),
-        show_examples(layout, findings.get("example_ids")),
+        show_examples(project, findings.get("example_ids")),
         notes,
     )
 
 
-def show_examples(layout: Layout, ids: Any) -> list[Shown]:
+def show_examples(project: ProjectPaths, ids: Any) -> list[Shown]:
     """Return an image of each class; none where an older version did not note which it chose."""
     if not isinstance(ids, dict):
         return []
-    folder = layout.images("train")
+    folder = project.images("train")
     return [
         Shown(data_uri(read_png(folder / f"{ids.get(name)}.png")), (name,)) for name in CLASS_NAMES
     ]

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
+from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.inference import VIEWS, read_probabilities
-from kaggle_cifar.outline import Outline, read_object, read_outline
+from kaggle_cifar.evaluation.analysis import Judged
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.models.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import RECIPES
-from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.runs import VALIDATION_SPLITS, Run
-from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission_record import all_entries
-from kaggle_cifar.tables import labels_of
+from kaggle_cifar.submission.record import all_entries
+from kaggle_cifar.training.run import VALIDATION_SPLITS, Run
+from kaggle_cifar.training.run_summary import RunSummary, read_object, read_run_summary
 
 
 @dataclass
-class Findings(Outline):
+class Findings(RunSummary):
     """All that a run's folder holds; empty or None where `missing` has a sentence that says why."""
 
     environment: dict[str, Any] = field(default_factory=dict)
@@ -30,9 +30,9 @@ class Findings(Outline):
     submissions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def read_run(layout: Layout, run: Run) -> Findings:
+def read_run(project: ProjectPaths, run: Run) -> Findings:
     """Return what is there of a run; nothing is computed anew and nothing raised."""
-    found = read_summary(layout, run)
+    found = read_summary(project, run)
     if not run.finished:
         found.missing.append(
             f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
@@ -49,22 +49,22 @@ def read_run(layout: Layout, run: Run) -> Findings:
             f"This program's {found.recipe['name']} is another than the run's, in "
             f"{', '.join(changed)}: it was trained by another version, which alone trains the same."
         )
-    found.judged = found.attempt(lambda: read_judged(layout, found), None)
+    found.judged = found.attempt(lambda: read_judged(project, found), None)
     found.test_views = "tta" if only_in_six_views(run) else "plain"
     found.test = found.attempt(lambda: read_test(run, found.test_views), None)
     return found
 
 
-def read_summary(layout: Layout, run: Run) -> Findings:
+def read_summary(project: ProjectPaths, run: Run) -> Findings:
     """Return what the small files tell of a run: enough for a line about it."""
-    found = Findings(**vars(read_outline(run)))
-    entries, problems = all_entries(layout.submissions)
+    found = Findings(**vars(read_run_summary(run)))
+    entries, problems = all_entries(project.submissions)
     found.submissions = [entry for entry in entries if run.name in entry.get("runs", [])]
     found.missing += problems
     return found
 
 
-def read_judged(layout: Layout, found: Findings) -> Judged | None:
+def read_judged(project: ProjectPaths, found: Findings) -> Judged | None:
     """Return the validation images with labels and probabilities; None for an unfinished run.
 
     Raises
@@ -87,12 +87,12 @@ def read_judged(layout: Layout, found: Findings) -> Judged | None:
             "the run again under another --name to get it."
         )
     rows = np.sort(read_probabilities(file), order="id")
-    labels = labels_of(layout, rows["id"])
+    labels = labels_of(project, rows["id"])
     judged = Judged(rows["id"], labels, rows["probabilities"])
     known = found.metrics.get("validation_accuracy")
     if not len(judged) or (isinstance(known, float) and abs(judged.accuracy - known) > 1e-6):
         raise UserError(
-            f"{file} and {layout.raw / TRAIN_LABELS} do not give the accuracy in "
+            f"{file} and {project.raw / TRAIN_LABELS} do not give the accuracy in "
             f"{found.run.metrics_file}: the labels or the probabilities have changed since the "
             "training. Restore them, or name the right folder by --data-dir."
         )

@@ -4,14 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaggle_cifar import figures
 from kaggle_cifar.competition import CLASS_NAMES, SCORED_COUNT, TEST_COUNT
-from kaggle_cifar.outline import has_validation
-from kaggle_cifar.progress import duration
-from kaggle_cifar.report import analysis
-from kaggle_cifar.report.analysis import Judged
-from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.elements import (
+from kaggle_cifar.console import duration
+from kaggle_cifar.data.pictures import draw_class_counts
+from kaggle_cifar.evaluation import analysis, plots
+from kaggle_cifar.evaluation.analysis import Judged
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.report.components import (
     SHOWN,
     Album,
     Cell,
@@ -23,13 +22,14 @@ from kaggle_cifar.report.elements import (
     percent,
     render,
 )
+from kaggle_cifar.report.data_view import DataView
+from kaggle_cifar.report.metrics import show_confidence, show_mistakes, show_suspects
 from kaggle_cifar.report.reading import Findings, flatten, training_command
-from kaggle_cifar.report.rows import submissions_table
-from kaggle_cifar.report.verdict import show_confidence, show_mistakes, show_suspects
-from kaggle_cifar.storage import Layout
+from kaggle_cifar.report.run_table import submissions_table
+from kaggle_cifar.training.run_summary import has_validation
 
 
-def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
+def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> str:
     """Return the page of a run, and write its figures to the run's folder."""
     album = Album(found.run.folder / "figures")
     return render(
@@ -38,8 +38,8 @@ def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
         found=found,
         headline=headline(found),
         curves=draw_curves(album, found.history),
-        **verdict_on(layout, album, found.judged),
-        test=look_at_test(layout, album, found),
+        **verdict_on(project, album, found.judged),
+        test=look_at_test(project, album, found),
         submissions=submissions_table(found.submissions),
         data=data,
         command=training_command(found),
@@ -47,14 +47,14 @@ def run_page(layout: Layout, found: Findings, data: DataView | None) -> str:
     )
 
 
-def verdict_on(layout: Layout, album: Album, judged: Judged | None) -> dict[str, Any]:
+def verdict_on(project: ProjectPaths, album: Album, judged: Judged | None) -> dict[str, Any]:
     """Return the three sections about the validation images, None each where there are none."""
     if judged is None:
         return {"mistakes": None, "confidence": None, "suspects": None}
     return {
-        "mistakes": show_mistakes(layout, album, judged),
+        "mistakes": show_mistakes(project, album, judged),
         "confidence": show_confidence(album, judged),
-        "suspects": show_suspects(layout, album, judged),
+        "suspects": show_suspects(project, album, judged),
     }
 
 
@@ -135,13 +135,13 @@ def draw_curves(album: Album, history: list[dict[str, Any]]) -> list[Picture]:
             lines["validation"] = column(history, f"val_{key}")
         ends = ", ".join(f"{label} ends at {ending(values)}" for label, values in lines.items())
         text = f"{key.capitalize()} over {len(history)} epochs: {ends}."
-        pictures.append(album.add(key, figures.draw_lines(lines, key), text))
+        pictures.append(album.add(key, plots.draw_lines(lines, key), text))
     rates = column(history, "learning_rate")
     if any(rates):
         known = [rate for rate in rates if rate is not None]
         text = f"Learning rate over the epochs, from {known[0]:.2e} to {known[-1]:.2e}."
         lines = {"learning rate": rates}
-        figure = figures.draw_lines(lines, "learning rate", logarithmic=True)
+        figure = plots.draw_lines(lines, "learning rate", logarithmic=True)
         pictures.append(album.add("learning_rate", figure, text))
     return pictures
 
@@ -154,7 +154,7 @@ class TestView(NamedTuple):
     images: list[Shown]
 
 
-def look_at_test(layout: Layout, album: Album, found: Findings) -> TestView | None:
+def look_at_test(project: ProjectPaths, album: Album, found: Findings) -> TestView | None:
     """Return the test images' predictions, drawn; None where there are none."""
     test = found.test
     if test is None:
@@ -170,9 +170,9 @@ def look_at_test(layout: Layout, album: Album, found: Findings) -> TestView | No
     most = CLASS_NAMES[counts.argmax()]
     text = f"How often each class is predicted; most often {most}, {counts.max():,} times."
     return TestView(
-        album.add("test_classes", figures.draw_class_counts(counts.tolist()), text),
+        album.add("test_classes", draw_class_counts(counts.tolist()), text),
         test_note(len(test), found.test_views),
-        album.add_gallery("test_images", layout.images("test"), test["id"][drawn], lines),
+        album.add_gallery("test_images", project.images("test"), test["id"][drawn], lines),
     )
 
 

@@ -1,0 +1,1 @@
+"""What probabilities are worth: accuracies, calibration, mistakes, and the figures of them."""

@@ -1,0 +1,91 @@
+"""A file of weights, which comes from anywhere, into a network."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import regular_file
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+
+class LinkedWeightsError(UserError):
+    """A file of weights refers to something else; `path` is the file, `name` the part of it."""
+
+    def __init__(self, path: Path, name: str, kind: str) -> None:
+        super().__init__(
+            f"{path} is refused: {name} in it is {kind}, which could read other files. This "
+            "program never writes one. Delete the file, and restore it or train the run again."
+        )
+        self.path, self.name = path, name
+
+
+def load_weights(model: "keras.Model", path: Path) -> None:
+    """Load an HDF5 file of weights into a network. Nothing but the file itself is read.
+
+    Raises
+    ------
+    LinkedWeightsError
+        When a part of the file is a link, or its data is kept elsewhere.
+    UserError
+        When the file is damaged, holds something else, or does not fit the network.
+    """
+    regular_file(path)
+    try:
+        check_links(path)
+        with warnings.catch_warnings(action="ignore"):  # what is missing raises an error, too
+            model.load_weights(path)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make HDF5 and Keras raise nearly everything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} does not hold weights of this network ({reason}). Restore it, or delete the "
+            f"run {path.parent} and train it again."
+        ) from error
+
+
+def check_links(path: Path) -> None:
+    """Raise a LinkedWeightsError unless all data of an HDF5 file is in the file itself.
+
+    Not every version of Keras refuses them itself.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if found := next(references(file), None):
+            raise LinkedWeightsError(path, *found)
+
+
+def references(file: "h5py.File") -> Iterator[tuple[str, str]]:
+    """Yield the name and the kind of each part of an HDF5 file that could be elsewhere."""
+    import h5py
+
+    groups, seen = [file["/"]], set()
+    while groups:
+        group = groups.pop()
+        for key in group:
+            name = f"{group.name.rstrip('/')}/{key}"
+            # The type of the link, without following it; h5py knows no class for some types.
+            kind = group.id.links.get_info(key.encode("utf-8", "surrogateescape")).type
+            if kind == h5py.h5l.TYPE_EXTERNAL:
+                yield name, "a link to another file"
+                continue
+            if kind != h5py.h5l.TYPE_HARD:
+                yield name, "a link"
+                continue
+            part = group[key]
+            if isinstance(part, h5py.Group):
+                address = h5py.h5o.get_info(part.id).addr
+                if address not in seen:  # groups may contain each other
+                    seen.add(address)
+                    groups.append(part)
+            elif isinstance(part, h5py.Dataset):
+                if part.external:
+                    yield name, "data in another file"
+                elif part.is_virtual:
+                    yield name, "a virtual dataset"

@@ -1,0 +1,146 @@
+"""A training set in memory, in shuffled and augmented batches of any epoch."""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kaggle_cifar.competition import IMAGE_SIZE
+from kaggle_cifar.data.dataset import TrainingSet
+from kaggle_cifar.recipes import Recipe
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PREPARED = max(2, os.cpu_count() or 1)  # batches that are made while one is trained on
+
+
+class BatchSource:
+    """Serves the batches that a recipe and a seed make of a training set.
+
+    What is random in an epoch depends on the seed and the epoch's number only, so that a
+    training goes on in the middle of one as if it had never stopped.
+    """
+
+    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int) -> None:
+        import tensorflow as tf
+
+        self._count, self._seed = len(data), seed
+        self._batch_size = min(recipe.batch_size, len(data))
+        self._drop_last = recipe.drop_last
+        self._augmentation = recipe.augmentation
+        self._fill = data.pixels.mean(axis=(0, 1, 2)).round().astype(np.uint8)
+        with tf.device("CPU"):
+            self._pixels = tf.constant(data.pixels)
+            self._labels = tf.constant(data.labels)
+
+    @property
+    def steps(self) -> int:
+        """The number of batches of an epoch."""
+        if self._drop_last:
+            return self._count // self._batch_size
+        return -(-self._count // self._batch_size)
+
+    def images(self, steps: int) -> int:
+        """Return the number of images in an epoch's first batches."""
+        return min(steps * self._batch_size, self._count)
+
+    def batches(self, epoch: int, first_step: int, end: int) -> "tf.data.Dataset":
+        """Return the batches `first_step` to `end` (exclusive) of a zero-based epoch.
+
+        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
+        (batch,). A weight is 1 / batch, so that weighted losses sum to a batch's mean also when
+        several devices share the batch.
+        """
+        import tensorflow as tf
+
+        rng = np.random.default_rng((self._seed, epoch))
+        part = slice(first_step * self._batch_size, end * self._batch_size)
+        order = rng.permutation(self._count)
+        draws = self._draw(rng, epoch, order)
+        # TensorFlow 2.21's autotuning may hold the end of an epoch for as long as it ran: the
+        # iterator waits for its tuning thread, which sleeps 10 ms, 20 ms, … up to a minute and
+        # misses the call to stop.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.from_tensor_slices((order[part], *(draw[part] for draw in draws)))
+            .batch(self._batch_size)
+            .map(self._gather, num_parallel_calls=PREPARED, deterministic=True)
+            .prefetch(PREPARED)
+            .with_options(options)
+        )
+
+    def _draw(
+        self, rng: np.random.Generator, epoch: int, order: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Return each image's shift, whether it is mirrored, and the corner of its cutout."""
+        varied = self._augmentation
+        if varied is None:
+            return ()
+        translations = rng.integers(
+            -varied.translate, varied.translate, (self._count, 2), endpoint=True
+        )
+        corners = rng.integers(0, IMAGE_SIZE - varied.cutout, (self._count, 2), endpoint=True)
+        mirrored = rng.random(self._count) < (0.5 if varied.flip == "random" else 0)
+        if varied.flip == "alternating":
+            first = np.random.default_rng(self._seed).random(self._count) < 0.5
+            mirrored = (first ^ (epoch % 2 == 1))[order]
+        return translations.astype(np.int32), mirrored, corners.astype(np.int32)
+
+    def _gather(
+        self, rows: "tf.Tensor", *draws: "tf.Tensor"
+    ) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+        import tensorflow as tf
+
+        pixels = tf.gather(self._pixels, rows)
+        if self._augmentation:
+            translations, mirrored, corners = draws
+            pixels = move_and_mirror(pixels, translations, mirrored)
+            if self._augmentation.cutout:
+                pixels = cut_out(pixels, corners, self._augmentation.cutout, self._fill)
+        weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
+        return pixels, tf.gather(self._labels, rows), weights
+
+
+def move_and_mirror(
+    pixels: "tf.Tensor", translations: "tf.Tensor", mirrored: "tf.Tensor"
+) -> "tf.Tensor":
+    """Return images uint8 (n, 32, 32, 3), each seen through a window that is moved.
+
+    `shifts` int32 (n, 2) are the window's pixels down and to the right; beyond its edges the
+    image is reflected. Where `mirrored` bool (n,) is true, the image was mirrored before.
+    """
+    import tensorflow as tf
+
+    places = tf.range(IMAGE_SIZE)
+    rows = _reflect(places + translations[:, :1])
+    columns = _reflect(places + translations[:, 1:])
+    columns = tf.where(mirrored[:, None], IMAGE_SIZE - 1 - columns, columns)
+    # One gather of whole pixels moves a batch at once.
+    flat = tf.reshape(pixels, (-1, IMAGE_SIZE * IMAGE_SIZE, pixels.shape[-1]))
+    return tf.gather(flat, rows[:, :, None] * IMAGE_SIZE + columns[:, None, :], batch_dims=1)
+
+
+def _reflect(places: "tf.Tensor") -> "tf.Tensor":
+    """Return places beyond an edge, by less than the size, as places inside."""
+    import tensorflow as tf
+
+    last = IMAGE_SIZE - 1
+    return last - tf.abs(last - tf.abs(places))
+
+
+def cut_out(pixels: "tf.Tensor", corners: "tf.Tensor", size: int, fill: np.ndarray) -> "tf.Tensor":
+    """Return images uint8 (n, 32, 32, 3) in which a square is filled with one colour.
+
+    `corners` int32 (n, 2) are the squares' first rows and columns, `size` their pixels a side.
+    After DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with
+    Cutout" (arXiv 1708.04552).
+    """
+    import tensorflow as tf
+
+    inside = (tf.range(IMAGE_SIZE) >= corners[..., None]) & (
+        tf.range(IMAGE_SIZE) < corners[..., None] + size
+    )
+    square = inside[:, 0, :, None] & inside[:, 1, None, :]
+    return tf.where(square[..., None], tf.constant(fill), pixels)

@@ -8,12 +8,14 @@ MESSAGE ?= $(RECIPE)
 ARGS ?=
 
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 CLI := $(BIN)/kaggle-cifar
 DEMO := $(CLI) --data-dir demo/data --runs-dir demo/runs --submissions-dir demo/submissions
 DEMO_EPOCHS := 16
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu doctor download train predict check submit report demo test lint clean
+.PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
+  constraints clean
 
 help: ## tell what there is
 	@echo "make TARGET [VARIABLE=value …]"
@@ -24,7 +26,7 @@ help: ## tell what there is
 setup: .venv/installed ## install the package and what it needs into .venv
 
 gpu: .venv/installed ## add what TensorFlow needs for NVIDIA's GPUs
-	$(BIN)/python -m pip install --quiet --editable ".[gpu]"
+	$(INSTALL) --editable ".[gpu]"
 
 doctor: .venv/installed ## is all there that it takes?
 	$(CLI) doctor
@@ -70,6 +72,13 @@ lint: .venv/tested ## check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/documented ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+constraints: .venv/bin/python # update the versions in constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/update_constraints.py
+
 clean: ## remove the virtual environment that make made
 	@if [ -L .venv ] || { [ -e .venv ] && [ ! -e .venv/made-by-make ]; }; then \
 	  echo ".venv was not made by make: it is left as it is."; \
@@ -82,11 +91,16 @@ clean: ## remove the virtual environment that make made
 	@touch .venv/made-by-make
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
-.venv/installed: .venv/bin/python pyproject.toml
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing into .venv (TensorFlow is large: a few minutes on a slow line) …"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) --editable . || { $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))' && \
+	  echo "Python 3.14 may be too new for TensorFlow. Run make clean, then make setup PYTHON=python3.13."; exit 1; }
 	@touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --group dev
+	$(INSTALL) --group dev
+	@touch $@
+
+.venv/documented: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --group docs
 	@touch $@

@@ -270,7 +270,7 @@ def submit_through_faults(site: kaggle_server.KaggleSite, project: Project) -> l
         "a lost answer": kaggle_server.lose_answer,
         "a killed process": kaggle_server.answer_late(10 * SLOW),
         **{
-            f"HTTP {status} after the fact": kaggle_server.check_afterwards(status)
+            f"HTTP {status} after the fact": kaggle_server.refuse_afterwards(status)
             for status in statuses
         },
     }

@@ -217,16 +217,22 @@ def lose_answer(handler: "Handler") -> None:
     handler.close_connection = True
 
 
-def check_afterwards(status: int) -> Fault:
+def refuse_afterwards(status: int, **headers: str) -> Fault:
     """Do what was asked, but answer with an error, as a proxy does that lost its patience."""
 
     def fault(handler: "Handler") -> None:
         handler.mute = True
         handler.dispatch_api()
         handler.mute = False
-        handler.answer_error(status, "gone")
+        handler.answer_error(status, "gone", headers)
 
     return fault
+
+
+def redirect_afterwards(status: int) -> Fault:
+    """Do what was asked, and then point the client to the same address."""
+    service = "competitions.CompetitionApiService/CreateSubmission"
+    return refuse_afterwards(status, Location=f"http://localhost/api/v1/{service}")
 
 
 def answer_late(seconds: float) -> Fault:

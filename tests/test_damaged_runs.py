@@ -18,6 +18,7 @@ from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.files import ProjectPaths, write_json
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.remote.sessions import remote_runs
 from kaggle_cifar.report.reading import read_run
 from kaggle_cifar.training.loop import train
@@ -233,7 +234,7 @@ HARMLESS = (
     OddCell(1, 6, ""),
     OddFile("environment.json", "pipe"),
 )
-RESUMABLE = (OddCell(1, 6, ""), OddFile("history.csv", "gone"), OddFile("environment.json", "pipe"))
+RESUMABLE = (OddFile("environment.json", "gone"), OddFile("environment.json", "pipe"))
 
 
 @pytest.mark.parametrize(
@@ -259,14 +260,25 @@ def test_predicting_and_resuming_a_damaged_run_end_in_a_sentence(trained, damage
 
 
 def test_an_unfinished_damaged_run_is_resumed_or_refused(trained, tmp_path):
-    """Training reads neither history.csv nor environment.json, and writes history.csv anew."""
+    """A run that was killed before its first checkpoint; training does not read its environment."""
     for number, damage in enumerate([*FATAL, *RESUMABLE]):
         project = damaged_copy(trained, tmp_path / str(number), [])
         run = Run(project.runs / "damaged")
-        run.metrics_file.unlink()
+        for path in run.folder.iterdir():
+            if path not in (run.recipe_file, run.environment_file):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         damage(run.folder)
         run_command(project, *COMMANDS[3])
         assert run.finished == (damage in RESUMABLE)
+
+
+def test_a_result_whose_figures_are_gone_is_not_trained_over(trained, tmp_path):
+    project = damaged_copy(trained, tmp_path, [OddFile("metrics.json", "gone")])
+    run = Run(project.runs / "damaged")
+    before = run.weights_file.read_bytes()
+    with pytest.raises(ForeignPathError):
+        train(project, *run.read_recipe()[:1], "damaged", run.read_recipe()[1])
+    assert run.weights_file.read_bytes() == before
 
 
 # What is said of a damage

@@ -843,3 +843,16 @@ def test_the_record_says_from_what_the_images_were_made(project, archive):
         "archive": seven_zip.identity(archive),
         "manifest_sha256": digest,
     }
+
+
+def test_an_edited_image_is_kept(project, archive):
+    pack(archive, images("train", IDS))
+    extract_train(project)
+    edited = project.images("train") / "1.png"
+    edited.write_bytes(b"edited")
+    pack(archive, images("train", IDS))
+    os.utime(archive, (1, 1))
+    with pytest.raises(ForeignPathError) as caught:
+        extract_train(project)
+    assert caught.value.path == edited
+    assert edited.read_bytes() == b"edited"

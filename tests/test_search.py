@@ -118,3 +118,15 @@ def test_a_damaged_journal_is_named(tmp_path, content):
     write_json(tmp_path / "trials.json", content)
     with pytest.raises(UserError, match=r"trials\.json"):
         ray_tune.read_journal(tmp_path / "trials.json")
+
+
+@pytest.mark.parametrize("name", ["best_recipe.json", "results.csv"])
+def test_an_edited_result_is_kept(tmp_path, name):
+    texts = {"best_recipe.json": "{}", "results.csv": "a"}
+    search.write_results(tmp_path, "s", texts)
+    search.write_results(tmp_path, "s", texts | {name: "another result"})
+    (tmp_path / name).write_text("edited")
+    with pytest.raises(ForeignPathError) as caught:
+        search.write_results(tmp_path, "s", texts)
+    assert caught.value.path == tmp_path / name
+    assert (tmp_path / name).read_text() == "edited"

@@ -332,7 +332,8 @@ def test_a_failed_upload_is_no_success(
 
 AFTER_THE_FACT = (
     server.lose_answer,
-    *map(server.check_afterwards, (408, 425, 499, 500, 502, 503, 504, 520)),
+    *map(server.redirect_afterwards, (301, 302, 303, 307, 308)),
+    *map(server.refuse_afterwards, (404, 408, 425, 499, 500, 502, 503, 504, 520)),
     server.answer_late(3_000),
 )
 
@@ -582,3 +583,43 @@ def test_kaggles_own_command_takes_the_csv_unchanged(
     assert "Successfully submitted" in done.stdout
     assert kaggle_site.submissions[0]["content"] == csv.read_bytes()
     server.score(csv.read_bytes(), kaggle_site.solution)
+
+
+@pytest.mark.parametrize("case", ["elsewhere", "below", "moved away", "record lost"])
+def test_a_content_is_known_wherever_its_csv_and_record_are(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, case: str
+) -> None:
+    project.submissions.mkdir(exist_ok=True)
+    other = csv.parent.parent / "other" / "copy.csv"
+    other.parent.mkdir()
+    content = csv.read_bytes()
+    if case == "below":
+        below = project.submissions / "old" / "a.csv"
+        below.parent.mkdir()
+        below.write_bytes(content)
+        submit(below, project, clock)
+    else:
+        submit(csv, project, clock)
+        if case == "elsewhere":
+            other.write_bytes(content)
+            csv = other
+        elif case == "moved away":
+            for path in (csv, csv.with_suffix(".json")):
+                path.rename(other.parent / path.name)
+            csv.write_bytes(content)
+        else:
+            csv.with_suffix(".json").unlink()
+    with pytest.raises(submit_module.AlreadySubmittedError):
+        submit(csv, project, clock)
+    assert len(kaggle_site.submissions) == 1
+    submit(csv, project, clock, again=True)
+    assert len(kaggle_site.submissions) == 2
+
+
+def test_what_was_refused_may_be_sent_once_more(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.refuse(400)]
+    with pytest.raises(UserError, match="HTTP 400"):
+        submit(csv, project, clock)
+    assert submit(csv, project, clock)["ref"] == 4001

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -800,3 +801,16 @@ def test_a_folder_that_is_no_run_is_refused(project):
 def test_the_budget_of_a_run_that_began_without_is_refused(fast, project):
     with pytest.raises(UserError, match="time_budget: None, now 60"):
         loop.train(project, small_airbench(), "fast", RunOptions(seed=3, time_budget=60.0))
+
+
+def test_a_copied_recipe_makes_no_folder_a_runs(project, tmp_path):
+    run = loop.train(project, dataclasses.replace(RECIPE, epochs=1), "first", OPTIONS)
+    folder = project.runs / "second"
+    folder.mkdir()
+    shutil.copy(run.recipe_file, folder)
+    (tmp_path / "mine.txt").write_text("mine")
+    (folder / "summary.txt").symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(ForeignPathError) as caught:
+        loop.train(project, run.read_recipe()[0], "second", OPTIONS)
+    assert caught.value.path == folder / "summary.txt"
+    assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -51,6 +51,7 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 
 # Far more than any of the four files unpacks to: a bomb, not a file of the competition.
 LARGEST_UNPACKED = 4 * 2**30  # bytes
+LARGEST_LISTED = 2**60  # bytes; a list that gives more gives no size
 MOST_PAGES = 50  # of the list of files, 20 each
 
 SOURCE_NAME = "source.json"  # in a folder of data that is not Kaggle's
@@ -152,7 +153,7 @@ def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
         listed = {file.name: as_bytes(file.total_bytes) for file in page.files}
         for name in names:
             size = listed.get(name) or listed.get(f"{name}.zip") or 0
-            if 0 < size <= LARGEST_UNPACKED:
+            if 0 < size <= LARGEST_LISTED:
                 sizes[name] = size
         token = page.next_page_token
         if not token or sizes.keys() >= set(names):

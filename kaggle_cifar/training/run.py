@@ -197,8 +197,9 @@ class Run:
         if foreign := sorted(set(foreign_names(self.folder)) - own):
             raise ForeignPathError(
                 self.folder / foreign[0],
-                f"{self.folder} holds {', '.join(foreign[:3])}, but no training has begun there. "
-                "Move these files away, or choose another --name.",
+                f"{self.folder} holds {', '.join(foreign[:3])}, but neither a checkpoint nor "
+                f"{self.metrics_file.name}: a training would begin at the first epoch and replace "
+                "them. Restore what is missing, move these files away, or choose another --name.",
             )
 
     def require_finished(self) -> None:

@@ -3,8 +3,9 @@
 import csv
 import hashlib
 import io
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,6 @@ from kaggle_cifar.files import ProjectPaths, from_json, read_json
 from kaggle_cifar.models.weights import load_weights
 from kaggle_cifar.ownership import (
     ForeignPathError,
-    foreign_names,
     regular_file,
     require_own_folder,
 )
@@ -192,15 +192,24 @@ class Run:
         self.read_recipe()
         if self.finished or self.checkpoint_file.exists():
             return
-        # A copied recipe makes no run: before the first checkpoint, a run has these two files.
-        own = {self.recipe_file.name, self.environment_file.name}
-        if foreign := sorted(set(foreign_names(self.folder)) - own):
+        # A copied recipe makes no run, and a result without figures is not to be trained over.
+        for path in self._results():
             raise ForeignPathError(
-                self.folder / foreign[0],
-                f"{self.folder} holds {', '.join(foreign[:3])}, but neither a checkpoint nor "
+                path,
+                f"{path} is there, but {self.folder} has neither a checkpoint nor "
                 f"{self.metrics_file.name}: a training would begin at the first epoch and replace "
-                "them. Restore what is missing, move these files away, or choose another --name.",
+                "it. Restore what is missing, move the file away, or choose another --name.",
             )
+
+    def _results(self) -> Iterator[Path]:
+        """Yield the files that a training with its first checkpoint ahead cannot have written."""
+        for pattern in (self.weights_file.name, "summary.txt", "*_probabilities*.npy"):
+            yield from self.folder.glob(pattern)
+        if os.path.lexists(self.history_file):  # stays if somebody deletes the checkpoint
+            try:
+                self.read_history()
+            except UserError:
+                yield self.history_file
 
     def require_finished(self) -> None:
         """Raise a UserError unless training has ended and left its result."""

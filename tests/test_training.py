@@ -543,7 +543,12 @@ def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
     import keras
 
     recipe = small_airbench(
-        label_smoothing=smoothing, batch_size=48, epochs=1, augmentation=None, lookahead=None
+        label_smoothing=smoothing,
+        batch_size=48,
+        epochs=1,
+        augmentation=None,
+        lookahead=None,
+        mixed_precision=False,
     )
     run = training.train(layout, recipe, f"smoothed-{smoothing}", OPTIONS)
     data = load_training_set(layout).take(np.arange(48))

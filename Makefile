@@ -69,13 +69,16 @@ lint: .venv/tested ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean: ## remove the virtual environment and the demo
-	rm -rf .venv demo
+clean: ## remove the virtual environment that make made
+	@if [ -L .venv ] || { [ -e .venv ] && [ ! -e .venv/made-by-make ]; }; then \
+	  echo ".venv was not made by make: it is left as it is."; \
+	else rm -rf .venv; fi
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older or missing. Set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv .venv
+	@touch .venv/made-by-make
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 .venv/installed: .venv/bin/python pyproject.toml

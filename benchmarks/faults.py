@@ -1,4 +1,4 @@
-"""Kill every step from Kaggle to the CSV at random moments, and damage archives; count the losses.
+"""Kill every step from Kaggle to the CSV, damage archives, lose answers; count the losses.
 
     python benchmarks/faults.py
 
@@ -6,8 +6,9 @@ Draws a competition and serves it on the loopback to the real kaggle client, so 
 neither data nor a network. Each step is killed by SIGKILL and started again through the command
 line; after each kill, whatever stands under a final name must be whole, and at the end all files
 must equal those of a project in which nothing was killed, byte for byte. Archives with a flipped
-byte or cut off must be refused and leave nothing. No credential may be printed or written.
-Ends with status 1 if anything was lost.
+byte or cut off must be refused and leave nothing. A submission whose answer is late or lost, or
+whose process is killed, must reach Kaggle once, though Kaggle's list lags. No credential may be
+printed or written. Ends with status 1 if anything was lost.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +33,7 @@ from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract_archive
 from kaggle_cifar.inference import read_probabilities
-from kaggle_cifar.ownership import reserved_path
+from kaggle_cifar.ownership import MARK, RESERVED, reserved_path
 from kaggle_cifar.sample import draw_sample
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -41,6 +43,7 @@ TRAIN_COUNT, TEST_COUNT = 1_000, 22_000  # images
 RUN = "small"
 PAUSE = 0.05  # seconds before each MiB that the server sends: a fast line
 ANEW = 0.2  # of the kills are followed by an undisturbed end and a new beginning
+SLOW, LAG = 40.0, 20.0  # seconds: of an answer, and of Kaggle's list behind a submission
 HEADER_BYTES = 3_000  # at either end of an archive, where half of the bytes are flipped
 
 
@@ -94,8 +97,9 @@ class Project:
     def remove(self, made: tuple[str, ...]) -> None:
         """Remove the files that a step makes, those it hides, too."""
         for pattern in made:
-            hidden = Path(pattern).with_name(f".{Path(pattern).name}")
-            for path in {*self.folder.glob(pattern), *self.folder.glob(str(hidden))}:
+            prefixes = ("", ".", f"{RESERVED}.")
+            names = [Path(pattern).with_name(prefix + Path(pattern).name) for prefix in prefixes]
+            for path in {path for name in names for path in self.folder.glob(str(name))}:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def is_unfinished(self, made: tuple[str, ...]) -> bool:
@@ -103,16 +107,20 @@ class Project:
         folders = {self.folder / Path(pattern).parent for pattern in made}
         names = {path.name for folder in folders if folder.exists() for path in folder.iterdir()}
         return any(
-            name[0] == "." or name.endswith(".parts") for name in names - {".kaggle-cifar.lock"}
+            name.endswith(".parts") or (name[0] == "." and not name.endswith(".lock"))
+            for name in names - {MARK}
         )
 
     def digests(self, made: tuple[str, ...]) -> dict[str, str]:
-        """Return the SHA-1 of each file that stands under a final name, by path."""
-        return {
-            path.relative_to(self.folder).as_posix(): hashlib.sha1(path.read_bytes()).hexdigest()
-            for pattern in made
-            for path in files_in(self.folder, pattern)
-        }
+        """Return the SHA-1 of each file that stands under a final name, by path.
+
+        A cache's own name tells the times of its files, which differ in each project.
+        """
+        found = {}
+        for path in (path for pattern in made for path in files_in(self.folder, pattern)):
+            name = re.sub(r"-[0-9a-f]{16}(?=\.npy$)", "", path.relative_to(self.folder).as_posix())
+            found[name] = hashlib.sha1(path.read_bytes()).hexdigest()
+        return found
 
 
 def files_in(folder: Path, pattern: str) -> Iterator[Path]:
@@ -145,6 +153,7 @@ def main() -> None:
                 if step.arguments == ("extract",):
                     whole.run(*TRAIN)
                     shutil.copytree(whole.folder / "runs", killed.folder / "runs")
+            losses += submit_through_faults(site, whole)
             resumed = sum("bytes=" in request for request in site.requests)
             print(f"downloads that went on in the middle of a file: {resumed}")
         losses += find_secrets(scratch, log)
@@ -248,6 +257,57 @@ def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[
     if not (killed.folder / result).exists():
         losses += [f"the part {name} was lost" for name in sorted(before - names)]
     return names, losses
+
+
+# Submissions
+
+
+def submit_through_faults(site: kaggle_server.KaggleSite, project: Project) -> list[str]:
+    """Submit a CSV under each fault, by as many commands as it takes; each must arrive once."""
+    statuses = (408, 499, 500, 502, 503, 504)
+    faults: dict[str, kaggle_server.Fault] = {
+        f"an answer after {SLOW:.0f} s": kaggle_server.answer_late(SLOW),
+        "a lost answer": kaggle_server.lose_answer,
+        "a killed process": kaggle_server.answer_late(10 * SLOW),
+        **{
+            f"HTTP {status} after the fact": kaggle_server.refuse_afterwards(status)
+            for status in statuses
+        },
+    }
+    site.list_lag = LAG
+    losses = []
+    for name, fault in faults.items():
+        csv = submission_of_its_own(project, len(site.submissions))
+        before = len(site.submissions)
+        site.api_faults["CreateSubmission"] = [fault]
+        process = project.start("submit", str(csv))
+        if name == "a killed process":
+            while len(site.submissions) == before and process.poll() is None:
+                time.sleep(0.1)
+            process.kill()
+        results = [process.wait()]
+        while results[-1] and len(results) < 3:
+            results.append(project.start("submit", str(csv)).wait())
+        sent = len(site.submissions) - before
+        losses += [f"{name}: the last command failed"] * bool(results[-1])
+        losses += [f"{name}: sent {sent} times"] * (sent != 1)
+    print(
+        f"submitted  {len(faults)} times with an answer that was late, lost or an error, Kaggle's "
+        f"list {LAG:.0f} s behind; lost or sent twice {len(losses)}",
+        flush=True,
+    )
+    return losses
+
+
+def submission_of_its_own(project: Project, number: int) -> Path:
+    """Write a CSV that no other number gives; return its path in the project."""
+    header, *rows = (project.folder / "submissions" / f"{RUN}.csv").read_text().splitlines()
+    names = competition.CLASS_NAMES
+    image_id, _, label = rows[number].partition(",")
+    rows[number] = f"{image_id},{names[names.index(label) - 1]}"
+    path = Path("submissions") / f"fault{number}.csv"
+    (project.folder / path).write_text("\n".join([header, *rows]) + "\n")
+    return path
 
 
 # Damage

@@ -14,13 +14,24 @@ import click
 from click.core import ParameterSource
 
 from kaggle_cifar import __version__, recipes
+from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.progress import say
+from kaggle_cifar.progress import duration, printable, say
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.runs import VALIDATION_SPLITS, RunOptions
+from kaggle_cifar.runs import (
+    LARGEST_SEED,
+    LONGEST_BUDGET,
+    VALIDATION_SPLITS,
+    RunOptions,
+    is_validation,
+)
 from kaggle_cifar.storage import Layout
 
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, LARGEST_SEED)
+EPOCHS = click.IntRange(1, recipes.MOST_EPOCHS)
+LIMIT = click.IntRange(len(CLASS_NAMES), TRAIN_COUNT)
+MOST_RUNS = 1000  # of a search or of one recipe's seeds
 WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
 
 
@@ -71,13 +82,15 @@ class Duration(click.ParamType):
         """Return the seconds, or end with a usage error."""
         if isinstance(value, float):
             return value
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", value)
+        parts = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", value)
         seconds = sum(
             int(part or 0) * unit
             for part, unit in zip(parts.groups() if parts else (), (3600, 60, 1), strict=False)
         )
         if not seconds:
             self.fail(f"{value!r} is no time. Write it like 50m, 1h30m or 90s.", param, context)
+        if seconds > LONGEST_BUDGET:
+            self.fail(f"{value!r} is more than {duration(LONGEST_BUDGET)}.", param, context)
         return float(seconds)
 
 
@@ -88,8 +101,7 @@ class ValidationSplit(click.ParamType):
 
     def convert(self, value: Any, param: Any, context: Any) -> str:
         """Return the split's name, or end with a usage error."""
-        fold = re.fullmatch(r"fold(\d+)of(\d+)", value)
-        if value not in VALIDATION_SPLITS and not (fold and 1 <= int(fold[1]) <= int(fold[2]) > 1):
+        if not is_validation(value):
             splits = ", ".join(VALIDATION_SPLITS)
             self.fail(f"{value!r} is not one of {splits} or a fold like fold1of10.", param, context)
         return str(value)
@@ -232,11 +244,13 @@ def inspect(layout: Layout, seed: int) -> None:
 @cli.command()
 @click.argument("recipe", type=RecipeName(), default=recipes.DEFAULT)
 @click.option("--name", help="Name of the run.  [default: the recipe, with the seed if given]")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's number.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random.  [default: 0]")
-@click.option("--seeds", type=click.IntRange(min=1), help="N runs, of the seeds 0 to N - 1.")
-@click.option("--folds", type=click.IntRange(min=2), help="N runs, each judged on another part.")
+@click.option("--epochs", type=EPOCHS, help="Instead of the recipe's number.")
+@click.option("--limit", type=LIMIT, help="Use N images, each class in its share.")
+@click.option("--seed", type=SEED, help="Of all that is random.  [default: 0]")
+@click.option("--seeds", type=click.IntRange(1, MOST_RUNS), help="N runs, of the seeds 0 to N - 1.")
+@click.option(
+    "--folds", type=click.IntRange(2, TRAIN_COUNT), help="N runs, each judged on another part."
+)
 @click.option(
     "--set",
     "changes",
@@ -396,7 +410,7 @@ def is_given(context: click.Context, name: str) -> bool:
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--tta", is_flag=True, help="See each image in six views: better, six times slower.")
 @click.option("--weighted", is_flag=True, help="Weigh the runs by what validation says of them.")
-@click.option("--output", type=PATH, help="The CSV.  [default: submissions/<runs>.csv]")
+@click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
 @click.pass_obj
 def predict(
     layout: Layout, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
@@ -413,18 +427,18 @@ def predict(
     from kaggle_cifar.ensembles import describe_gain, weigh
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.runs import chosen_runs
-    from kaggle_cifar.submission import write_submission
+    from kaggle_cifar.submission import choose_output, origin_of, write_submission
 
     chosen = chosen_runs(layout, runs)
     names = [run.name for run in chosen]
     views = "tta" if tta else "plain"
+    path = choose_output(layout, names, views, weighted, output)
     weights = weigh(layout, chosen, views) if weighted else None
     if len(chosen) > 1:
         say(describe_gain(layout, chosen, views, weights))
     ids, probabilities = predict(layout, chosen, views, weights)
-    stem = "+".join(names) + ("-tta" if tta else "") + ("-weighted" if weighted else "")
-    path = output or layout.submissions / f"{stem}.csv"
-    write_submission(path, ids, probabilities.argmax(axis=1), names)
+    origin = origin_of(chosen, views, weights)
+    write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
 
 
 @cli.command()
@@ -432,7 +446,11 @@ def predict(
 @click.option("--solution", type=PATH, help="A CSV id,label,Usage: tell the accuracy by it.")
 @click.pass_obj
 def check(layout: Layout, csv: Path, solution: Path | None) -> None:
-    """Tell whether Kaggle will accept CSV: every fault is named, exit status 1 if there is one."""
+    """Check whether Kaggle will accept CSV.
+
+    It names every fault for which Kaggle refuses a file, with exit status 1, and warns of all for
+    which Kaggle may refuse it.
+    """
     from kaggle_cifar import submission, tables
 
     result = submission.check(csv, tables.expected_ids(layout))
@@ -454,16 +472,18 @@ def check(layout: Layout, csv: Path, solution: Path | None) -> None:
 @click.argument("csv", type=PATH)
 @click.option("-m", "--message", help="Shown beside the submission.  [default: the file's name]")
 @click.option("--wait", is_flag=True, help="Wait for the scores and record them.")
+@click.option("--again", is_flag=True, help="Submit a file that was or may have been submitted.")
 @click.pass_obj
-def submit(layout: Layout, csv: Path, message: str | None, wait: bool) -> None:
-    """Check CSV and submit it; what Kaggle answers is kept beside it as JSON.
+def submit(layout: Layout, csv: Path, message: str | None, wait: bool, again: bool) -> None:
+    """Check CSV, submit it once, and record Kaggle's answer in a JSON file beside it.
 
-    A file that was submitted already is not submitted again: with --wait, its scores are
-    fetched.
+    A content that was submitted already is not submitted again: with --wait, its scores are
+    fetched. If it is unknown whether Kaggle got it, the command looks for it in Kaggle's list.
+    Only --again submits it once more.
     """
     from kaggle_cifar.submitting import submit
 
-    submit(csv, layout, message, WAIT_SECONDS if wait else None)
+    submit(csv, layout, message, WAIT_SECONDS if wait else None, again=again)
 
 
 @cli.command()
@@ -519,7 +539,7 @@ def classify(layout: Layout, images: tuple[Path, ...], run: str | None, as_json:
             pictures.append(classification.read_picture(image))
         except UserError as error:
             failures.append({"image": str(image), "error": str(error)})
-            click.echo(f"{error}", err=True)
+            complain(str(error))
     results = classification.classify(chosen, pictures) if pictures else []
     if as_json:
         parts = [*map(classification.as_json, results), *failures]
@@ -556,11 +576,11 @@ def export(layout: Layout, run: str, output: Path | None) -> None:
     show_default=True,
     help="As the student project drew from its grid, by chance, or by what was learnt (TPE).",
 )
-@click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 5; or 16]")
+@click.option("--trials", type=click.IntRange(1, MOST_RUNS), help="How many.  [default: 5; or 16]")
 @click.option("--space", "space_file", type=PATH, help="A JSON file of your own space.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each trial that is not stopped.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use N images, each class in its share.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of choosing and training.")
+@click.option("--epochs", type=EPOCHS, help="Of each trial that is not stopped.")
+@click.option("--limit", type=LIMIT, help="Use N images, each class in its share.")
+@click.option("--seed", type=SEED, default=0, help="Of choosing and training.")
 @click.option("--time-budget", type=Duration(), help="Stop the trials after a time like 2h30m.")
 @click.option("--name", default="search", show_default=True, help="Name of the search's folder.")
 @cluster_options
@@ -633,20 +653,27 @@ def main() -> None:
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        complain(shown.getvalue().rstrip())
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. The same command goes on where it was.", err=True)
+        complain("Stopped. The same command goes on where it was.")
         sys.exit(130)
     except UserError as error:
-        click.echo(f"Error: {error}", err=True)
+        complain(f"Error: {error}")
         sys.exit(1)
     except OSError as error:
         if error.filename is None:  # no file's, but that of standard output
             drop_output()
         what = error.filename or "the output could not be printed"
-        click.echo(f"Error: {what}: {error.strerror or error}.", err=True)
+        complain(f"Error: {what}: {error.strerror or error}.")
         sys.exit(1)
+
+
+def complain(message: str) -> None:
+    """Print a line to standard error."""
+    click.echo(printable(message), err=True)
 
 
 def drop_output() -> None:

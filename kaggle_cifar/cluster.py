@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from kaggle_cifar import __version__
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED
 from kaggle_cifar.storage import BusyError, Layout
 
 T = TypeVar("T")
@@ -25,7 +26,8 @@ TRIES = 4  # of a training whose process or node dies
 BUSY_SECONDS = 60.0  # until a process whose leader died has ended
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 120.0  # until a node answers, the start of a process there included
-TOKEN_FILE = Path.home() / ".ray" / "auth_token"
+TOKEN_FILE = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
+NODE_CHECK = f"{RESERVED}.node-check"  # how the names of files begin that all nodes must see
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here
@@ -74,7 +76,7 @@ class Cluster:
         cores_of_gpu = max(1, most["CPU"] // most["GPU"]) if most["GPU"] else 1
         cpus = self.cpus or (cores_of_gpu if gpus else 1)
         for key, wanted in (("CPU", cpus), ("GPU", gpus)):
-            if wanted > most[key]:
+            if not wanted <= most[key]:  # nor NaN
                 raise UserError(
                     f"A training was to get {wanted:g} {key}s; it stays on one node, and none "
                     f"has more than {most[key]:g}. Give --{key.lower()}s fewer."
@@ -131,7 +133,7 @@ def refuse_unfit_nodes(layout: Layout) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     layout.runs.mkdir(parents=True, exist_ok=True)
-    token = layout.runs / f".node-check-{uuid.uuid4().hex}"
+    token = layout.runs / f"{NODE_CHECK}-{uuid.uuid4().hex}"
     token.touch()
     try:
         look = ray.remote(num_cpus=0, max_retries=0)(describe_node)
@@ -178,7 +180,7 @@ def describe_node(paths: list[Any]) -> dict[str, Any]:
 def difference(where: str, name: str, here: Any, there: Any) -> str:
     """Return the sentence for something that a node has otherwise than this machine."""
     if isinstance(here, bool):
-        folder = name.rpartition("/.node-check")[0] or name
+        folder = name.rpartition(f"/{NODE_CHECK}")[0] or name
         return (
             f"The node {where} does not see {folder} as this machine does. Runs and data must lie "
             "on storage that all nodes reach under the same path: --runs-dir and --data-dir."

@@ -42,10 +42,7 @@ def load_training_set(layout: Layout, limit: int | None = None) -> TrainingSet:
     UserError
         When labels or images are missing, doubled, unknown, broken or of the wrong size.
     """
-    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
-    if limit is not None:
-        rows = stratified_choice(labels, limit, np.random.default_rng(DRAW_SEED))
-        ids, labels = ids[rows], labels[rows]
+    ids, labels = load_labels(layout, limit)
     pixels = np.empty((len(ids), *IMAGE_SHAPE), np.uint8)
     with progress_bar("Reading training images", len(ids), "images") as bar:
         start = 0
@@ -54,6 +51,39 @@ def load_training_set(layout: Layout, limit: int | None = None) -> TrainingSet:
             start += len(batch)
             bar.update(len(batch))
     return TrainingSet(ids, labels, pixels)
+
+
+def load_labels(layout: Layout, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids int64 (n,), ascending, and the labels int32 (n,) of the training images.
+
+    Raises
+    ------
+    UserError
+        When the labels are missing or damaged, or fewer than `limit`.
+    """
+    ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
+    if limit is None:
+        return ids, labels
+    rows = stratified_choice(labels, limit, np.random.default_rng(DRAW_SEED))
+    return ids[rows], labels[rows]
+
+
+def check_split(layout: Layout, limit: int | None, validation: str) -> None:
+    """Raise a SplitError if the images cannot be split so; only the labels are read."""
+    _, labels = load_labels(layout, limit)
+    split_validation(labels, validation)
+
+
+class SplitError(UserError):
+    """A split leaves nothing to train or to validate on; `images` is how many are to be split."""
+
+    def __init__(self, validation: str, images: int) -> None:
+        super().__init__(
+            f"{images:,} images are too few to be split by --validation {validation}: some must be "
+            "left to train on, and some to validate on. Use a higher --limit, fewer folds or "
+            "another --validation."
+        )
+        self.images = images
 
 
 def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -90,28 +120,29 @@ def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, n
 
     Raises
     ------
-    UserError
-        When there are too few rows for such a split.
+    SplitError
+        When nothing would be left to train or to validate on.
     """
     rows = np.arange(len(labels))
     if validation == "none":
         return rows, rows[:0]
+    chosen = choose_validation(labels, validation)
+    if not 0 < len(chosen) < len(rows):
+        raise SplitError(validation, len(rows))
+    return np.setdiff1d(rows, chosen), chosen
+
+
+def choose_validation(labels: np.ndarray, validation: str) -> np.ndarray:
+    """Return the row numbers to validate on, ascending; they may be none or all."""
+    rng = np.random.default_rng(DRAW_SEED)
     if validation == "last20":
-        cut = int(len(rows) * (1 - VALIDATION_SHARE))
-        return rows[:cut], rows[cut:]
+        return np.arange(int(len(labels) * (1 - VALIDATION_SHARE)), len(labels))
     if validation == "stratified":
-        count = round(len(rows) * VALIDATION_SHARE)
-        chosen = stratified_choice(labels, count, np.random.default_rng(DRAW_SEED))
-        return np.setdiff1d(rows, chosen), chosen
+        count = round(len(labels) * VALIDATION_SHARE)
+        enough = count >= len(CLASS_NAMES)  # for one of each class
+        return stratified_choice(labels, count, rng) if enough else np.arange(0)
     if fold := re.fullmatch(r"fold(\d+)of(\d+)", validation):
-        rng = np.random.default_rng(DRAW_SEED)
-        chosen = stratified_fold(labels, int(fold[1]), int(fold[2]), rng)
-        if not len(chosen):
-            raise UserError(
-                f"{fold[2]} folds of {len(labels):,} images leave none for {validation}. Choose "
-                "fewer folds."
-            )
-        return np.setdiff1d(rows, chosen), chosen
+        return stratified_fold(labels, int(fold[1]), int(fold[2]), rng)
     raise ValueError(f"Unknown validation split {validation!r}.")
 
 

@@ -1,6 +1,8 @@
 """Kaggle to `data/raw`: the four files, whole or absent, through the real kaggle client."""
 
+import contextlib
 import errno
+import os
 import shutil
 import time
 import zipfile
@@ -13,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kaggle_cifar import competition, storage, tables
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import DamagedDownloadError, UserError
 from kaggle_cifar.kaggle_client import (
     ATTEMPTS,
     LONGEST_WAIT,
@@ -22,8 +24,16 @@ from kaggle_cifar.kaggle_client import (
     explain,
     guard,
     open_client,
+    reason_in_short,
     retry_delay,
     status_of,
+)
+from kaggle_cifar.ownership import (
+    ForeignPathError,
+    read_record,
+    regular_file,
+    remove_reserved,
+    reserved_path,
 )
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.sevenzip import DamagedArchiveError, open_images
@@ -42,6 +52,10 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 LARGEST_UNPACKED = 4 * 2**30  # bytes
 MOST_PAGES = 50  # of the list of files, 20 each
 
+SOURCE_NAME = "source.json"  # in a folder of data that is not Kaggle's
+SOURCE_KIND = "source of data"
+VERIFIED_KIND = "verified files"
+
 
 def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = time.sleep) -> None:
     """Bring the four files of the competition into `data/raw` and verify them.
@@ -52,38 +66,63 @@ def download(layout: Layout, *, extract: Extract | None = None, sleep: Sleep = t
     Raises
     ------
     UserError
-        When Kaggle refuses or cannot be reached, the disk is full, or a file comes damaged.
+        When Kaggle refuses or cannot be reached, the disk is full, a file comes damaged, or
+        something is in the way that this program did not write.
     """
     with storage.lock(layout.raw, "download"):
+        require_kaggle_folder(layout.raw)
         missing = [name for name in competition.FILES if not is_whole(layout.raw, name, extract)]
         if missing:
             fetch_all(layout.raw, missing, sleep, extract)
-        shutil.rmtree(staging(layout.raw), ignore_errors=True)
+        for name in competition.FILES:
+            discard(layout.raw / name)
 
 
-def staging(raw: Path) -> Path:
-    """Return the folder in which files grow until they are verified."""
-    return raw / ".download"
+def require_kaggle_folder(raw: Path) -> None:
+    """Raise a UserError when `raw` holds other data than Kaggle's, or a foreign `verified.json`."""
+    with contextlib.suppress(ForeignPathError):
+        if read_record(raw / SOURCE_NAME, SOURCE_KIND):
+            raise UserError(
+                f"{raw} holds the public CIFAR-10, in which other images have Kaggle's ids. "
+                "Choose another folder, for instance --data-dir data-kaggle."
+            )
+    read_record(memory(raw), VERIFIED_KIND)
+
+
+def staging(path: Path) -> Path:
+    """Return the folder in which the file `path` grows until it is verified."""
+    return reserved_path(path, "download")
+
+
+def staged_file(path: Path) -> Path:
+    """Return the place in that folder; the client knows the file by its name."""
+    return staging(path) / path.name
 
 
 def is_whole(raw: Path, name: str, extract: Extract | None = None) -> bool:
     """Tell whether a file is there and verified; put aside one that is there and damaged."""
     path = raw / name
-    if not path.exists():
+    if not regular_file(path).exists():
         return False
-    if is_remembered(path):
-        say(f"{name}: there already, and whole.")
-        return True
-    try:
-        verify(path, name, extract)
-    except UserError as fault:
-        aside = path.with_name(f"{name}.damaged")
-        path.replace(aside)
-        say(f"{name} is damaged and was put aside as {aside}: {fault}")
-        return False
-    remember(path)
+    if not is_remembered(path):
+        try:
+            verify(path, name, extract)
+        except DamagedDownloadError as error:
+            say(f"{name} is damaged and was put aside as {put_aside(path)}: {error.fault}")
+            return False
+        remember(path)
     say(f"{name}: there already, and whole.")
     return True
+
+
+def put_aside(path: Path) -> Path:
+    """Give a file another name, which no other has, and return it."""
+    aside, number = path.with_name(f"{path.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+    path.replace(aside)
+    return aside
 
 
 def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
@@ -107,7 +146,7 @@ def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
                 raise
             say(f"{error} Going on without the files' sizes.")
             return sizes
-        listed = {file.name: file.total_bytes for file in page.files}
+        listed = {file.name: as_bytes(file.total_bytes) for file in page.files}
         for name in names:
             size = listed.get(name) or listed.get(f"{name}.zip")
             if size:
@@ -118,9 +157,17 @@ def listed_sizes(api: Any, names: list[str], sleep: Sleep) -> dict[str, int]:
     return sizes
 
 
+def as_bytes(value: Any) -> int:
+    """Return a size that JSON gives as a number or, as protobuf writes 64 bits, as text; else 0."""
+    try:
+        return max(0, int(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
 def refuse_full_disk(raw: Path, names: list[str], sizes: dict[str, int]) -> None:
     """Raise a UserError when the rest of the files does not fit on the disk."""
-    needed = sum(max(0, sizes.get(name, 0) - size_of(staging(raw) / name)) for name in names)
+    needed = sum(max(0, sizes.get(name, 0) - size_of(staged_file(raw / name))) for name in names)
     free = shutil.disk_usage(raw).free
     if free < needed:
         raise UserError(
@@ -142,30 +189,32 @@ def fetch_all(raw: Path, names: list[str], sleep: Sleep, extract: Extract | None
 def fetch(
     api: Any, raw: Path, name: str, size: int | None, sleep: Sleep, extract: Extract | None
 ) -> None:
-    """Bring one file under its final name, downloading it afresh once when it comes damaged."""
-    staged = staging(raw) / name
-    staged.parent.mkdir(parents=True, exist_ok=True)
-    for afresh in (False, True):
-        if size is None or size_of(staged) != size:
-            receive(api, staged, size, sleep)
+    """Bring one file under its final name, downloading it once more when it comes damaged."""
+    path = raw / name
+    staged = staged_file(path)
+    for is_last in (False, True):
         try:
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            if size is None or size_of(staged) != size:
+                receive(api, staged, size, sleep)
             content = unpack(staged)
             refuse_wrong_size(staged, content, size)
             verify(content, name, extract)
-        except UserError as fault:
-            discard(staged)
-            if afresh:
-                raise UserError(
-                    f"{name} came damaged twice and was removed: {fault} Run this again later; "
-                    f"if it stays so, get the file by hand from {competition.PAGE}/data"
-                ) from fault
-            say(f"{name} came damaged and was removed: {fault} Downloading it afresh.")
+        except DamagedDownloadError as error:
+            discard(path)
+            if is_last:
+                raise DamagedDownloadError(
+                    f"{name} came damaged twice and was removed: {error.fault}",
+                    "Run this again later. If it stays so, download the file by hand from "
+                    f"{competition.PAGE}/data",
+                ) from error
+            say(f"{name} came damaged and was removed: {error.fault} Downloading it again.")
         except OSError as error:
-            raise storage.explain_os_error(error, raw / name) from error
+            raise storage.explain_os_error(error, path) from error
         else:
-            publish(content, raw / name)
-            discard(staged)
-            say(f"{name}: downloaded and whole ({size_of(raw / name):,} bytes).")
+            publish(content, path)
+            discard(path)
+            say(f"{name}: downloaded and whole ({size_of(path):,} bytes).")
             return
 
 
@@ -183,10 +232,11 @@ def receive(api: Any, staged: Path, size: int | None, sleep: Sleep) -> None:
                 furthest = max(furthest, size_of(staged))
                 delay = delay_before_next(error, attempt)
                 if is_useless(error):
-                    discard(staged)
+                    empty(staged.parent)
                 if delay is None or attempt >= ATTEMPTS:
                     raise explain_failure(error, staged, size) from error
-            bar.write(f"{staged.name}: interrupted, going on in {delay:.0f} s.")
+                reason = reason_in_short(error)
+            bar.write(f"{staged.name}: {reason}. The next try comes in {delay:.0f} s.")
             sleep(delay)
 
 
@@ -280,7 +330,7 @@ def unpack(staged: Path) -> Path:
     except (UserError, OSError):
         raise
     except Exception as error:  # zipfile and zlib have many classes for a broken zip
-        raise UserError(f"the zip that it came in is broken ({error}).") from error
+        raise DamagedDownloadError(f"the zip that it came in is broken ({error}).") from error
     return unpacked
 
 
@@ -288,26 +338,48 @@ def only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """Return the member of a zip that is the file `name`."""
     members = [member for member in archive.infolist() if Path(member.filename).name == name]
     if len(members) != 1 or members[0].file_size > LARGEST_UNPACKED:
-        raise UserError(f"it came as a zip that does not hold just one {name}.")
+        raise DamagedDownloadError(f"it came as a zip that does not hold just one {name}.")
     return members[0]
 
 
 def refuse_wrong_size(staged: Path, content: Path, size: int | None) -> None:
-    """Raise a UserError when neither what came nor what it held has the size in Kaggle's list."""
-    if size and size not in (size_of(staged), size_of(content)):
-        raise UserError(
+    """Raise when neither a CSV nor the zip that it came in has the size in Kaggle's list.
+
+    A CSV has no checksum of its own that would tell lost rows. An archive has: the list may be
+    wrong about it.
+    """
+    if staged.suffix == ".csv" and size and size not in (size_of(staged), size_of(content)):
+        raise DamagedDownloadError(
             f"it should have {size:,} bytes by Kaggle's list and has {size_of(content):,}."
         )
 
 
 def verify(path: Path, name: str, extract: Extract | None = None) -> None:
-    """Raise a UserError when the content of `path` is not that of the competition's file `name`."""
+    """Raise when the content of `path` is not that of the competition's file `name`.
+
+    Raises
+    ------
+    DamagedDownloadError
+        When it certainly is not.
+    UserError
+        When that cannot be told: the file cannot be read, or its compression is not known.
+    """
     if name == competition.TRAIN_LABELS:
-        tables.read_training_labels(path)
+        verify_table(path, tables.read_training_labels)
     elif name == competition.SAMPLE_SUBMISSION:
-        tables.read_ids(path)
+        verify_table(path, tables.read_ids)
     elif not (extract and was_extracted(path, name, extract)):
         verify_archive(path, name)
+
+
+def verify_table(path: Path, read: Callable[[Path], object]) -> None:
+    """Raise a DamagedDownloadError when `read` finds a fault in the CSV at `path`."""
+    try:
+        read(path)
+    except UserError as error:
+        if isinstance(error.__cause__, OSError):  # it could not be read
+            raise
+        raise DamagedDownloadError(str(error)) from error
 
 
 def was_extracted(path: Path, name: str, extract: Extract) -> bool:
@@ -340,20 +412,41 @@ def verify_archive(path: Path, name: str) -> None:
 
 
 def publish(content: Path, path: Path) -> None:
-    """Move a verified file to its final name and remember that it is whole."""
+    """Move a verified file to its final name and remember that it is whole.
+
+    Raises
+    ------
+    ForeignPathError
+        When a file was put there meanwhile.
+    """
+    target = regular_file(path)
+    if target.exists():
+        raise ForeignPathError(
+            path,
+            f"{path} was put there during the download, so it is left as it is. Run this again: "
+            "it is verified then.",
+        )
     try:
         storage.sync(content)
-        content.replace(path)
-        storage.sync(path.parent)
+        content.replace(target)
+        storage.sync(target.parent)
     except OSError as error:
         raise storage.explain_os_error(error, path) from error
     remember(path)
 
 
-def discard(staged: Path) -> None:
-    """Remove a staged file with all that belongs to it."""
-    for path in staged.parent.glob(f"{staged.name}*"):
-        path.unlink(missing_ok=True)
+def discard(path: Path) -> None:
+    """Remove what is staged of the file `path`."""
+    try:
+        remove_reserved(staging(path))
+    except OSError as error:
+        raise storage.explain_os_error(error, staging(path)) from error
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder of staged files, but not the folder."""
+    remove_reserved(folder)
+    folder.mkdir()
 
 
 def size_of(path: Path) -> int:
@@ -367,12 +460,8 @@ def memory(raw: Path) -> Path:
 
 
 def remembered(raw: Path) -> dict[str, Any]:
-    """Return what was verified; nothing where the JSON is not there or not whole."""
-    try:
-        value = storage.read_json(memory(raw))
-    except UserError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    """Return what was verified."""
+    return read_record(memory(raw), VERIFIED_KIND)
 
 
 def state(path: Path) -> dict[str, int]:
@@ -388,4 +477,5 @@ def is_remembered(path: Path) -> bool:
 
 def remember(path: Path) -> None:
     """Record that a file was verified."""
-    storage.write_json(memory(path.parent), remembered(path.parent) | {path.name: state(path)})
+    verified = remembered(path.parent) | {path.name: state(path)}
+    storage.write_record(memory(path.parent), VERIFIED_KIND, verified)

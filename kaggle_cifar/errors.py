@@ -1,4 +1,4 @@
-"""The one exception that the command line shows without a traceback."""
+"""The exceptions that the command line shows without a traceback."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
     The message is a sentence that says what was wrong, what was expected, what was found and
     what to do next. The command line prints it and ends with status 1.
     """
+
+
+class DamagedDownloadError(UserError):
+    """A file is not what Kaggle serves under its name; `fault` says why, without what to do."""
+
+    def __init__(self, fault: str, remedy: str = "") -> None:
+        super().__init__(f"{fault} {remedy}".strip())
+        self.fault = fault

@@ -2,41 +2,55 @@
 
 An archive is data from elsewhere: its header is read and judged before anything is written, every
 image is written under a name made from its id and never from the archive's path, and a folder
-appears under its final name only when each of its images matched its checksum.
+appears under its final name only when each of its images matched its checksum and decodes.
+
+The folder may be a link: the images go to the folder that it leads to, on any disk.
 """
 
+import hashlib
 import json
 import os
-import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kaggle_cifar import competition, tables
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import (
+    RESERVED,
+    ForeignPathError,
+    read_record,
+    record_of,
+    regular_file,
+    remove_reserved,
+    reserved_path,
+)
+from kaggle_cifar.parallel import THREADS, in_order
+from kaggle_cifar.pixels import Manifest, read_manifest
+from kaggle_cifar.png import UndecodableError, is_plain_png, require_decodable
 from kaggle_cifar.progress import progress_bar, say
-from kaggle_cifar.sevenzip import (
-    Contents,
-    Member,
-    identity,
-    open_images,
-    refusal,
-)
-from kaggle_cifar.storage import (
-    Layout,
-    atomic_write,
-    explain_os_error,
-    lock,
-    partial_path,
-    read_json,
-    remove_folder,
-)
+from kaggle_cifar.sevenzip import Contents, Member, identity, open_images
+from kaggle_cifar.storage import Layout, atomic_write, explain_os_error, lock, partial_path
 
-PNG_START = b"\x89PNG\r\n\x1a\n" + struct.pack(
-    ">I4sII", 13, b"IHDR", competition.IMAGE_SIZE, competition.IMAGE_SIZE
-)
-NO_PNG = f"not a PNG of {competition.IMAGE_SIZE} x {competition.IMAGE_SIZE} pixels"
+RECORD = "extraction"  # the kind of record beside a manifest
+CHECKED = 128  # images that a thread checks at once
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+class BrokenMemberError(UserError):
+    """An archive is intact, but one of its images does not decode; `member` says which."""
+
+    def __init__(self, archive: Path, member: str, what: str) -> None:
+        self.member = member
+        super().__init__(
+            f"{archive} holds {member}, which {what}. Expected a PNG that decodes to "
+            f"{competition.IMAGE_SIZE} x {competition.IMAGE_SIZE} RGB pixels. Its checksum is "
+            "right, so the archive was packed with this file. Nothing was extracted. "
+            "Delete the archive and run `kaggle-cifar download`. If the new archive is the same, "
+            "the image is broken at its source."
+        )
 
 
 def extract(layout: Layout, told: Collection[str] = ()) -> None:
@@ -87,19 +101,55 @@ def expected_ids(layout: Layout, split: str) -> Iterable[int]:
 
 
 def is_extracted(archive: Path, folder: Path, manifest: Path) -> bool:
-    """Tell whether `folder` is whole and made from `archive`, or from one that is gone since."""
-    record = record_path(manifest)
-    if not (folder.is_dir() and manifest.exists() and record.exists()):
+    """Whether `folder` holds each image of `archive`, or of one that is gone since.
+
+    Raises
+    ------
+    ForeignPathError
+        When the manifest or the record beside it is not this program's.
+    """
+    listed = own_manifest(manifest)
+    if listed is None or not folder.is_dir():
         return False
-    made_from = read_json(record)
+    made_from = read_record(record_path(manifest), RECORD)
     if archive.exists() and made_from.get("archive") != identity(archive):
         return False
-    return len(os.listdir(folder)) >= made_from.get("images", 0)  # noqa: PTH208 - a third of the time
+    return image_names(listed) <= set(os.listdir(folder))  # noqa: PTH208 - a third of the time
 
 
 def record_path(manifest: Path) -> Path:
-    """Return the place of the JSON that says from which archive a manifest was made."""
+    """Return the place of the record that says from which archive a manifest was made."""
     return manifest.with_suffix(".json")
+
+
+def own_manifest(path: Path) -> Manifest | None:
+    """Return the manifest at `path`; None if none is there.
+
+    Raises
+    ------
+    ForeignPathError
+        When the file, or the one in its record's place, is not as this program wrote it.
+    """
+    record = read_record(record_path(path), RECORD)
+    try:
+        content = regular_file(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
+    if record.get("manifest_sha256") != hashlib.sha256(content).hexdigest():
+        raise ForeignPathError(
+            path,
+            f"{path} is not a manifest that this program wrote, or it was changed since, so it is "
+            "left as it is. Move it away with the folder of images beside it, then run "
+            "`kaggle-cifar extract`.",
+        )
+    return read_manifest(path)
+
+
+def image_names(manifest: Manifest) -> set[str]:
+    """Return the name of each image's file."""
+    return {f"{image_id}.png" for image_id in manifest.ids.tolist()}
 
 
 def extract_archive(
@@ -107,57 +157,108 @@ def extract_archive(
 ) -> None:
     """Extract the images `<folder's name>/<id>.png` of `archive` to `folder`; write `manifest`.
 
-    The images grow in a hidden folder beside `folder`, which is removed on any failure; what was
-    there before stays until the new images are whole. The manifest is a CSV (`id,size,crc32`,
-    decimal, in the order of the ids); a JSON beside it identifies the archive.
+    The images grow in a folder of reserved name beside `folder`, which is removed on any failure.
+    What was there before stays until the new images are whole. The manifest is a CSV
+    (`id,size,crc32`, decimal, in the order of the ids); a record beside it identifies the archive.
 
     Raises
     ------
+    ForeignPathError
+        When `folder` holds anything that this program did not extract.
     UserError
-        When the archive is damaged or holds anything else, when `folder` was not made by this
-        program, when the disk is full.
+        When the archive is damaged or holds anything else, or when the disk is full.
     """
-    refuse_foreign_folder(folder, manifest)
-    staging = partial_path(folder)
+    require_own_images(folder, manifest)
     with open_images(archive, folder.name) as (members, contents):
         refuse_other_ids(members, expected_ids, archive, folder.name)
         try:
-            remove_leftovers(folder)
-            staging.mkdir(parents=True)
+            staging = start_staging(folder)
             unpack(contents, archive, folder.name, len(members), staging)
-            publish(staging, folder, manifest, members, identity(archive))
+            publish(folder, manifest, members, identity(archive))
         except OSError as error:
-            raise explain_os_error(error, folder) from error
+            raise explain_os_error(error, real_folder(folder)) from error
         finally:
-            remove_folder(staging)
+            remove_leftovers(folder)
     say(f"Extracted {len(members):,} images to {folder}.")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed extraction to `folder` left beside it."""
+def real_folder(folder: Path) -> Path:
+    """Return the folder itself that a folder of images is or links to."""
+    return Path(os.path.realpath(folder))
+
+
+def start_staging(folder: Path) -> Path:
+    """Return the new and empty folder in which the images for `folder` grow."""
+    staging = partial_path(real_folder(folder))
+    remove_leftovers(folder)
     try:
-        remove_folder(partial_path(folder))
-        remove_folder(replaced_path(folder))
+        staging.mkdir(parents=True)
     except OSError as error:
-        raise explain_os_error(error, folder) from error
+        raise explain_os_error(error, staging.parent) from error
+    return staging
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed extraction to `folder` left beside the images."""
+    real = real_folder(folder)
+    try:
+        remove_reserved(partial_path(real))
+        remove_reserved(replaced_path(real))
+    except OSError as error:
+        raise explain_os_error(error, real) from error
 
 
 def replaced_path(folder: Path) -> Path:
     """Return the place where an older extraction waits for its removal."""
-    return folder.with_name(f".{folder.name}.old")
+    return reserved_path(folder, "old")
 
 
-def refuse_foreign_folder(folder: Path, manifest: Path) -> None:
-    """Raise a UserError if `folder` holds something that this program did not extract."""
-    if not folder.exists() or manifest.exists():
-        return
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    raise UserError(
-        f"{folder} is there, but was not extracted by this program, which would have written "
-        f"{manifest} beside it: its images cannot be trusted to be whole. Move it away or delete "
-        "it, then run `kaggle-cifar extract`."
-    )
+def require_own_images(folder: Path, manifest: Path) -> None:
+    """Raise a UserError unless `folder` may be replaced by a new one.
+
+    Raises
+    ------
+    ForeignPathError
+        When it holds anything but images that `manifest` lists; the first is its `path`.
+    UserError
+        When it is a link that leads nowhere, or the top of a disk.
+    """
+    listed = own_manifest(manifest)
+    real = real_folder(folder)
+    if os.path.lexists(real) and not real.is_dir():
+        raise ForeignPathError(folder, f"{folder} is not a folder, and is left as it is.")
+    if os.path.ismount(real):
+        raise UserError(
+            f"{folder} leads to {real}, the top of a disk, which cannot be replaced as a whole. "
+            f"Make a folder on that disk, and make {folder} a link to it."
+        )
+    if folder.is_symlink() and not real.parent.is_dir():
+        raise UserError(
+            f"{folder} is a link to {real}, but {real.parent} is missing. Mount the disk or make "
+            "that folder, then run this again."
+        )
+    foreign = foreign_names(real, set() if listed is None else image_names(listed))
+    if foreign:
+        others = f" and {len(foreign) - 1:,} others" if len(foreign) > 1 else ""
+        raise ForeignPathError(
+            folder / foreign[0],
+            f"{folder} holds {foreign[0]}{others}, which this program did not extract. Extraction "
+            "replaces the whole folder, so nothing was touched. Move what is yours away, then run "
+            "`kaggle-cifar extract`.",
+        )
+
+
+def foreign_names(folder: Path, own_names: set[str]) -> list[str]:
+    """Return what a folder, if it is there, holds besides regular files of the given names."""
+    if not folder.exists():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if not (entry.name in own_names and entry.is_file(follow_symlinks=False))
+            and not entry.name.startswith(RESERVED)
+        )
 
 
 def refuse_other_ids(
@@ -190,39 +291,71 @@ def write_new_file(path: str, content: bytes | memoryview) -> None:
 
 
 def unpack(contents: Contents, archive: Path, split: str, count: int, staging: Path) -> None:
-    """Write each image to `staging` under its id."""
+    """Write each image to `staging` under its id, once it is known to decode."""
     prefix = f"{staging}{os.sep}"
-    with progress_bar(f"Extracting {archive.name}", count, "images") as progress:
-        for image_id, content in contents:
-            if content[: len(PNG_START)] != PNG_START:
-                raise refusal(archive, f"{split}/{image_id}.png", NO_PNG)
-            write_new_file(f"{prefix}{image_id}.png", content)
-            progress.update()
+    with (
+        progress_bar(f"Extracting {archive.name}", count, "images") as progress,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        for checked in in_order(submitted_checks(contents, pool), THREADS + 1):
+            for image_id, content, is_plain in checked:
+                if not is_plain:
+                    refuse_undecodable(content, archive, f"{split}/{image_id}.png")
+                write_new_file(f"{prefix}{image_id}.png", content)
+            progress.update(len(checked))
+
+
+def submitted_checks(contents: Contents, pool: ThreadPoolExecutor) -> Iterator[Future]:
+    """Submit the check of one group of images after the other, whenever one more is asked for."""
+    copies = ((image_id, bytes(content)) for image_id, content in contents)
+    while group := list(islice(copies, CHECKED)):
+        yield pool.submit(checked_group, group)
+
+
+def checked_group(group: list[tuple[int, bytes]]) -> list[tuple[int, bytes, bool]]:
+    """Return the id and the content of each image, and whether it is a whole and plain PNG."""
+    return [(image_id, content, is_plain_png(content)) for image_id, content in group]
+
+
+def refuse_undecodable(content: bytes, archive: Path, member: str) -> None:
+    """Raise a BrokenMemberError unless an image decodes to 32 x 32 RGB pixels."""
+    try:
+        require_decodable(content)
+    except UndecodableError as error:
+        raise BrokenMemberError(archive, member, str(error)) from None
 
 
 def publish(
-    staging: Path,
-    folder: Path,
-    manifest: Path,
-    members: dict[int, Member],
-    archive_identity: dict[str, Any],
+    folder: Path, manifest: Path, members: dict[int, Member], archive_identity: dict[str, Any]
 ) -> None:
-    """Put the images into place, with their manifest, instead of what was there.
+    """Put the images that are staged for `folder` into place, instead of what was there.
 
     Folder, manifest and record are there together only when they belong together: the old folder
-    goes before the new manifest comes, and the new folder comes last. A kill in between leaves no
-    folder, and the next run extracts again. The images are left to the system to bring to the
-    disk: should the power fail before, whoever reads one finds that its checksum differs.
+    and manifest go before the new record comes, and the new folder comes last. A kill in between
+    leaves no folder, and the next run extracts again. The images are left to the system to bring
+    to the disk: should the power fail before, whoever reads one finds that its checksum differs.
+
+    Raises
+    ------
+    ForeignPathError
+        When `folder` holds anything that this program did not extract.
     """
-    old, record = replaced_path(folder), record_path(manifest)
-    with atomic_write(record) as new_record, atomic_write(manifest) as new_manifest:
-        new_manifest.write_text(manifest_csv(members), encoding="ascii", newline="\n")
-        made_from = {"archive": archive_identity, "images": len(members)}
-        new_record.write_text(json.dumps(made_from, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.replace(old)
-    staging.replace(folder)
-    remove_folder(old)
+    require_own_images(folder, manifest)
+    real, text = real_folder(folder), manifest_csv(members)
+    made_from = {
+        "archive": archive_identity,
+        "manifest_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    with atomic_write(manifest) as new_manifest, atomic_write(record_path(manifest)) as new_record:
+        new_manifest.write_text(text, encoding="ascii", newline="\n")
+        new_record.write_text(
+            json.dumps(record_of(RECORD, made_from), indent=2) + "\n", encoding="utf-8"
+        )
+        if real.exists():
+            real.replace(replaced_path(real))
+        regular_file(manifest).unlink(missing_ok=True)
+    partial_path(real).replace(real)
+    remove_leftovers(folder)
 
 
 def manifest_csv(members: dict[int, Member]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError, regular_file
 from kaggle_cifar.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "kaggle-cifar",  # the same figure is the same file
 }
 
+GENERATOR = "kaggle-cifar"  # by which a picture or a page is known as this program's own
+PNG_MARK = b"tEXtSoftware\0" + GENERATOR.encode()
+MARKED = 200  # bytes of a file, in which its mark stands
 DPI = 160
 SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
 SQUARE = (5.4, 5)
@@ -455,10 +460,31 @@ def count_epochs(axes: "Axes") -> None:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as a PNG."""
+    """Write a figure as a PNG.
+
+    Raises
+    ------
+    ForeignPathError
+        When a file is at `path` that this program did not draw.
+    """
+    if path.exists() and not begins_with_mark(path, PNG_MARK):
+        raise ForeignPathError(
+            path,
+            f"{path} is a picture that this program did not draw, so it is left as it is. Move it "
+            "away or rename it, then run this again.",
+        )
     with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI)
+        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})
     figure.set_layout_engine("none")  # what was laid out once stays so on a page
+
+
+def begins_with_mark(path: Path, mark: bytes) -> bool:
+    """Return whether the regular file at `path` has `mark` in its first bytes."""
+    try:
+        with regular_file(path).open("rb") as file:
+            return mark in file.read(MARKED)
+    except (UserError, OSError):
+        return False
 
 
 @styled

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
 from kaggle_cifar.dataset import READ_BATCH
 from kaggle_cifar.figures import draw_class_counts, draw_classes, save
-from kaggle_cifar.pixels import BrokenImageError, decode_images, require_folder
+from kaggle_cifar.ownership import is_marked, mark_folder, require_own_folder
+from kaggle_cifar.pixels import require_folder, survey_images
 from kaggle_cifar.progress import progress_bar, say
 from kaggle_cifar.runtime import start_tensorflow
-from kaggle_cifar.storage import Layout, write_json
+from kaggle_cifar.storage import Layout, explain_os_error, write_json
 from kaggle_cifar.tables import read_training_labels, submission_ids
 
 SHOWN = 5  # examples of a kind of finding
-MOST_BROKEN = 100  # files; with more, the folder is what is broken
+INSPECTION = "inspection"  # the kind of folder that this module writes
 
 
 @dataclass
@@ -61,12 +62,15 @@ def inspect(layout: Layout, seed: int = 0) -> None:
 
     Raises
     ------
+    ForeignPathError
+        When `data/inspection` holds anything else, and no earlier inspection.
     UserError
         When the labels or the folders are missing.
     """
+    folder = layout.data / "inspection"
+    claim(folder)
     start_tensorflow()
     ids, labels = read_training_labels(layout.raw / TRAIN_LABELS)
-    folder = layout.data / "inspection"
     train = look_through(layout, "train", ids)
     test = look_through(layout, "test", submission_ids(layout))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
@@ -78,6 +82,17 @@ def inspect(layout: Layout, seed: int = 0) -> None:
     say(f"Pictures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
 
 
+def claim(folder: Path) -> None:
+    """Make `folder` this program's own before its first picture is written."""
+    require_own_folder(folder, INSPECTION)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_marked(folder, INSPECTION):
+            mark_folder(folder, INSPECTION)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
 def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
     """Read all images of a split once."""
     require_folder(layout, name)
@@ -85,30 +100,15 @@ def look_through(layout: Layout, name: str, ids: np.ndarray) -> Split:
     expected = {f"{image_id}.png" for image_id in ids}
     found = (path.name for path in layout.images(name).iterdir())
     split.odd_files = sorted(file for file in found if file not in expected)
-    with progress_bar(f"Looking through {name}", len(ids), "images") as bar:
-        for batch in readable_batches(layout, name, ids, split.broken):
-            take_note(split, batch)
-            bar.update(len(batch))
+    with (
+        progress_bar(f"Looking through {name}", len(ids), "images") as bar,
+        closing(survey_images(layout, name, ids, READ_BATCH)) as batches,
+    ):
+        for pixels, faults in batches:
+            take_note(split, pixels)
+            split.broken += [f"{Path(fault.path).name} {fault.what}" for fault in faults]
+            bar.update(len(pixels) + len(faults))
     return split
-
-
-def readable_batches(
-    layout: Layout, name: str, ids: np.ndarray, broken: list[str]
-) -> Iterator[np.ndarray]:
-    """Yield the images of all files that can be read; add what is wrong with others to `broken`."""
-    while len(ids):
-        done = 0
-        try:
-            for batch in decode_images(layout, name, ids, READ_BATCH):
-                yield batch
-                done += len(batch)
-            return
-        except BrokenImageError as error:
-            broken.append(f"{Path(error.path).name} {error.what}")
-            if len(broken) >= MOST_BROKEN:
-                broken.append("and perhaps others: no further images were read")
-                return
-            ids = ids[done:][ids[done:] != int(Path(error.path).stem)]
 
 
 def take_note(split: Split, batch: np.ndarray) -> None:
@@ -132,9 +132,9 @@ def draw_example_of_each_class(
     for label in range(len(CLASS_NAMES)):
         chosen, image = None, np.zeros(IMAGE_SHAPE, np.uint8)
         for image_id in rng.permutation(ids[labels == label])[:SHOWN]:
-            for batch in readable_batches(layout, "train", image_id[None], []):
-                chosen, image = int(image_id), batch[0]
-            if chosen is not None:
+            ((pixels, faults),) = survey_images(layout, "train", image_id[None], 1)
+            if not faults:
+                chosen, image = int(image_id), pixels[0]
                 break
         examples.append(chosen)
         images.append(image)

@@ -55,12 +55,34 @@ class Credentials:
         """Whether other users of this machine can read the file they stand in."""
         return self.path is not None and os.name != "nt" and bool(self.path.stat().st_mode & 0o044)
 
+    def __post_init__(self) -> None:
+        require_plain(self.secret, self.kind, self.place)
+
+
+class MalformedCredentialsError(UserError):
+    """Credentials that no HTTP header can carry; `place` says where they are."""
+
+    def __init__(self, kind: str, place: str) -> None:
+        super().__init__(
+            f"The {kind} from {place} holds a line break, a space or another character that no "
+            f"{kind} has. Copy it again from {SETTINGS_PAGE}."
+        )
+        self.place = place
+
+
+def require_plain(value: object, kind: str, place: str) -> None:
+    """Raise a MalformedCredentialsError unless `value` is text of visible ASCII characters."""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        raise MalformedCredentialsError(kind, place)
+
 
 def find_credentials() -> Credentials | None:
     """Return the credentials that the client would use, in its own order, or None.
 
     Raises
     ------
+    MalformedCredentialsError
+        When they hold a character that no credentials have, such as a line break.
     UserError
         When a file of credentials is there and cannot be read.
     """
@@ -87,7 +109,7 @@ def access_token() -> Credentials | None:
         named = Path(os.environ[source])
         path = named if named.exists() else None
         return Credentials("access token", f"the variable {source}", token, path)
-    names = (Path.home() / ".kaggle" / name for name in ("access_token", "access_token.txt"))
+    names = (home() / ".kaggle" / name for name in ("access_token", "access_token.txt"))
     path = next(path for path in names if path.exists() and path.read_text().strip())
     return Credentials("access token", str(path), token, path)
 
@@ -100,14 +122,15 @@ def legacy_key() -> Credentials | None:
     key = os.environ.get("KAGGLE_KEY", values.get("key"))
     if not username or not key:
         return None
-    if "KAGGLE_KEY" in os.environ:
-        return Credentials("key", "the variables KAGGLE_USERNAME and KAGGLE_KEY", key)
-    return Credentials("key", str(path), key, path)
+    from_variables = "KAGGLE_KEY" in os.environ
+    place = "the variables KAGGLE_USERNAME and KAGGLE_KEY" if from_variables else str(path)
+    require_plain(username, "user name", place)
+    return Credentials("key", place, key, None if from_variables else path)
 
 
 def oauth_login() -> Credentials | None:
     """Return what `kaggle auth login` left."""
-    path = Path.home() / ".kaggle" / "credentials.json"
+    path = home() / ".kaggle" / "credentials.json"
     token = read_object(path).get("refresh_token")
     return Credentials("browser login", str(path), token, path) if token else None
 
@@ -116,10 +139,15 @@ def config_folder() -> Path:
     """Return the folder where the client looks for `kaggle.json`."""
     if folder := os.environ.get("KAGGLE_CONFIG_DIR"):
         return Path(folder)
-    folder_at_home = Path.home() / ".kaggle"
+    folder_at_home = home() / ".kaggle"
     if sys.platform.startswith("linux") and not folder_at_home.exists():
-        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
+        return Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "kaggle"
     return folder_at_home
+
+
+def home() -> Path:
+    """Return the user's folder, or the path `~` if the system knows none, as the client does."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - `Path.home` raises then
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -173,7 +201,11 @@ def readable_by_others(credentials: Credentials) -> str:
 
 
 @contextlib.contextmanager
-def guard(on_bytes: Callable[[int], None] | None = None, network: bool = True) -> Iterator[None]:
+def guard(
+    on_bytes: Callable[[int], None] | None = None,
+    network: bool = True,
+    timeout: tuple[float, float] | None = None,
+) -> Iterator[None]:
     """Hold the client to what it leaves open, as long as the block lasts.
 
     The client builds a session for every request and gives most of them no timeout, appends the
@@ -198,9 +230,10 @@ def guard(on_bytes: Callable[[int], None] | None = None, network: bool = True) -
             adapter.max_retries = adapter.max_retries.new(total=UPLOAD_RETRIES)
         if request.method == "GET":  # a compressed answer has another length than its file
             request.headers["Accept-Encoding"] = "identity"
-        response = send(adapter, request, **{**options, "timeout": TIMEOUT})
+        response = send(adapter, request, **{**options, "timeout": timeout or TIMEOUT})
         if request.method == "GET":
             refuse_wrong_answer(request, response)
+            let_decode(response)
             if on_bytes:
                 count_bytes(response, on_bytes)
         return response
@@ -215,6 +248,28 @@ def guard(on_bytes: Callable[[int], None] | None = None, network: bool = True) -
 
 class WrongRangeError(Exception):
     """A server sent another part of a file, or of another file, than was asked for."""
+
+
+def let_decode(response: "requests.Response") -> None:
+    """Make the client take a compressed answer to a download, which `requests` decodes.
+
+    The client compares the file with the length, and resumes at an offset, that only the
+    compressed content has.
+    """
+    from urllib3 import HTTPResponse
+
+    encodings = {
+        encoding.strip().lower()
+        for encoding in response.headers.get("Content-Encoding", "identity").split(",")
+    } - {"identity"}
+    if not encodings:
+        return
+    if unknown := encodings.difference(HTTPResponse.CONTENT_DECODERS):
+        raise WrongRangeError(f"asked for it as it is, was sent it as {', '.join(unknown)}")
+    if response.status_code == 206:
+        raise WrongRangeError("asked for a part, was sent a part of the compressed file")
+    for name in ("Content-Length", "Accept-Ranges"):
+        response.headers.pop(name, None)
 
 
 def refuse_wrong_answer(request: "requests.PreparedRequest", response: "requests.Response") -> None:
@@ -257,9 +312,12 @@ def call(
     *arguments: Any,
     doing: str,
     attempts: int = ATTEMPTS,
+    timeout: tuple[float, float] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
     """Return what a function of the client returns, guarded and tried again where that helps.
+
+    `timeout` holds the seconds to connect, and without a byte; by default they are `TIMEOUT`.
 
     Raises
     ------
@@ -268,12 +326,14 @@ def call(
     """
     for attempt in range(1, attempts + 1):
         try:
-            with guard():
+            with guard(timeout=timeout):
                 return function(*arguments)
         except (Exception, SystemExit) as error:
             delay = None if never_reached(error) else retry_delay(error, attempt)
             if delay is None or attempt == attempts:
-                raise explain(error, doing) from error
+                raise explain(error, doing, timeout) from error
+            reason = reason_in_short(error, timeout)
+            say(f"{doing}: {reason}. The next try comes in {delay:.0f} s.")
             sleep(delay)
     raise ValueError(f"attempts must be at least 1, not {attempts}")
 
@@ -291,6 +351,8 @@ def status_of(error: BaseException) -> int | None:
 
 def answer(response: "requests.Response") -> dict[str, Any]:
     """Return the JSON object in an answer, or an empty one."""
+    if "json" not in response.headers.get("Content-Type", ""):  # it may be as long as an archive
+        return {}
     try:
         value = response.json()
     except (ValueError, OSError):
@@ -360,29 +422,53 @@ def proxy_refused(error: BaseException) -> bool:
     )
 
 
-def explain(error: BaseException, doing: str) -> UserError:
+def explain(
+    error: BaseException, doing: str, timeout: tuple[float, float] | None = None
+) -> UserError:
     """Return the sentence for an error of the client; it holds no credential and no signed link."""
     import requests
 
     if isinstance(error, UserError):
         return error
-    not_json = requests.exceptions.JSONDecodeError
+    not_json = (json.JSONDecodeError, requests.exceptions.JSONDecodeError)
     status = status_of(error)
     if isinstance(error, SystemExit):
         reason = explain_status(401, error)
     elif status is not None:
         reason = explain_status(status, error)
-    elif isinstance(error, requests.RequestException) and not isinstance(error, not_json):
-        reason = explain_connection(error)
-    elif isinstance(error, ValueError | KeyError | AttributeError | TypeError):
+    elif isinstance(error, not_json):
         reason = (
             "the answer was not one of Kaggle's. A login page or a proxy between this machine and "
             "Kaggle may have given it; if there is none, update the client: "
             "pip install --upgrade kaggle"
         )
+    elif isinstance(error, requests.RequestException):
+        reason = ". ".join(explain_connection(error, timeout or TIMEOUT))
+    elif isinstance(error, ValueError | KeyError | AttributeError | TypeError):
+        reason = (
+            "the installed kaggle client does not understand Kaggle's answer "
+            f"({type(error).__name__}: {redact(str(error))}). Update the client: "
+            "pip install --upgrade kaggle"
+        )
     else:
         reason = f"{type(error).__name__}: {redact(str(error))}"
     return UserError(f"{doing} failed: {reason}.")
+
+
+def reason_in_short(error: BaseException, timeout: tuple[float, float] | None = None) -> str:
+    """Return what happened, without what to do, for an error after which a call is repeated."""
+    import requests
+
+    status = status_of(error)
+    if status is not None:
+        limited = "Kaggle limits the rate of requests" if status == 429 else "the server refuses"
+        what = "the server is having problems" if status >= 500 else limited
+        return f"{what} (HTTP {status}){said_by_kaggle(error)}"
+    if isinstance(error, WrongRangeError):
+        return f"the server sent a wrong part of the file ({error})"
+    if isinstance(error, requests.RequestException):
+        return explain_connection(error, timeout or TIMEOUT)[0]
+    return f"{type(error).__name__}: {redact(str(error))}"
 
 
 def explain_status(status: int, error: BaseException) -> str:
@@ -408,7 +494,7 @@ def explain_status(status: int, error: BaseException) -> str:
         return f"Kaggle limits the rate of requests (HTTP 429){said}. Run this again {when}"
     if status >= 500:
         return (
-            f"Kaggle has trouble of its own (HTTP {status}){said}. Run this again later; "
+            f"Kaggle is having problems (HTTP {status}){said}. Run this again later; "
             "https://www.kagglestatus.com tells more"
         )
     return f"Kaggle refuses (HTTP {status}){said}"
@@ -436,8 +522,10 @@ def said_by_kaggle(error: BaseException) -> str:
     return f' ("{redact(str(message)).rstrip(".")}")' if message else ""
 
 
-def explain_connection(error: "requests.RequestException") -> str:
-    """Return why there is no connection; never the URL, which may be signed."""
+def explain_connection(
+    error: "requests.RequestException", timeout: tuple[float, float]
+) -> tuple[str, str]:
+    """Return why there is no connection, and what to do; never the URL, which may be signed."""
     import requests
 
     request = getattr(error, "request", None)
@@ -445,21 +533,25 @@ def explain_connection(error: "requests.RequestException") -> str:
     if proxy_refused(error):
         names = [name for name in PROXY_VARIABLES if os.environ.get(name) or proxy(name)]
         return (
-            f"the proxy on the way to {host} could not be used. Check the environment variables "
-            f"{' and '.join(names or PROXY_VARIABLES)}"
+            f"the proxy on the way to {host} could not be used",
+            f"Check the environment variables {' and '.join(names or PROXY_VARIABLES)}",
         )
     if isinstance(error, requests.exceptions.SSLError):
         return (
-            f"no secure connection to {host} came about. Check this machine's clock, and "
-            "REQUESTS_CA_BUNDLE where a proxy has certificates of its own"
+            f"no secure connection to {host} could be made",
+            "Check this machine's clock, and REQUESTS_CA_BUNDLE if a proxy has certificates of "
+            "its own",
         )
     if isinstance(error, requests.ConnectTimeout):
-        return f"{host} did not answer within {TIMEOUT[0]:.0f} s. Check the network"
+        return f"{host} did not answer within {timeout[0]:.0f} s", "Check the network"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return f"{host} sent nothing for {TIMEOUT[1]:.0f} s. Check the network and run this again"
+        silent = f"{host} sent nothing for {timeout[1]:.0f} s"
+        return silent, "Check the network and run this again"
     if never_reached(error):
-        return f"{host} could not be reached. Check the network"
-    return f"the connection to {host} broke off. Run this again"
+        return f"{host} could not be reached", "Check the network"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return f"the answer of {host} could not be decompressed", "Run this again later"
+    return f"the connection to {host} broke off", "Run this again"
 
 
 def proxy(name: str) -> str | None:

@@ -143,12 +143,13 @@ def digest(path: Path) -> str:
 def session(job: Job) -> int:
     """Train, and predict where that is asked for; return the exit status."""
     from kaggle_cifar.errors import UserError
+    from kaggle_cifar.progress import say
     from kaggle_cifar.training import Interrupted
 
     try:
         train_there(job, find_root(), Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
     except UserError as error:
-        print(f"Error: {error}", flush=True)
+        say(f"Error: {error}")
         return 1
     except Interrupted as stop:
         return 128 + stop.signal_number
@@ -271,8 +272,9 @@ def resume(root: Path, name: str) -> None:
 
 def mounted_runs(inputs: Path, name: str) -> Iterator[Path]:
     """Yield the folders of a run below `inputs`, wherever Kaggle mounts a kernel's output."""
+    mounted = {str(inputs / place) for place in MOUNTS}  # a run may have the competition's name
     for folder, folders, files in os.walk(inputs, followlinks=True):
-        folders[:] = [sub for sub in folders if sub != competition.SLUG]
+        folders[:] = [sub for sub in folders if str(Path(folder, sub)) not in mounted]
         if Path(folder).name == name and "recipe.json" in files:
             yield Path(folder)
 

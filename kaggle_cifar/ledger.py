@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import standard_error
 from kaggle_cifar.outline import Outline, has_validation, read_outline
 from kaggle_cifar.progress import duration
@@ -12,18 +13,24 @@ from kaggle_cifar.remote import remote_sessions
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.runs import Run, all_runs
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_record
+from kaggle_cifar.submission_record import MAYBE_SENT, all_entries, state_of
 
 HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
 
 
 def describe_runs(layout: Layout) -> str:
-    """Return the table of runs, the spread of those that differ in the seed only, what is torn."""
+    """Return the table of runs, the spread of those that differ in the seed only, the damage."""
     runs = [read_outline(run) for run in all_runs(layout)]
-    rows = [*map(run_row, runs), *(remote_row(*remote) for remote in remote_sessions(layout))]
-    if not rows:
-        return f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
     missing = [sentence for run in runs for sentence in run.missing]
+    try:
+        remote = remote_sessions(layout)
+    except UserError as error:
+        remote = []
+        missing.append(str(error))
+    rows = [*map(run_row, runs), *(remote_row(*session) for session in remote)]
+    if not rows:
+        none = f"There are no runs in {layout.runs} yet. `kaggle-cifar train` makes one."
+        return "\n".join([none, *missing])
     return "\n".join([table(HEADER, rows), *seed_sweeps(runs), *missing])
 
 
@@ -34,8 +41,7 @@ def describe_standing(runs: Sequence[Run]) -> str:
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:
     """Return the cells of a run that is trained on Kaggle."""
-    recipe, _ = run.read_recipe()
-    return (run.name, recipe.name, f"{session.state} on Kaggle", "", "", "")
+    return (run.name, read_outline(run).recipe_name, f"{session.state} on Kaggle", "", "", "")
 
 
 def run_row(run: Outline) -> Sequence[str]:
@@ -61,7 +67,7 @@ def best_so_far(history: list[dict[str, Any]]) -> str:
 def validation_accuracy(metrics: dict[str, Any]) -> str:
     """Return a finished run's validation accuracy with its standard error."""
     if not has_validation(metrics):
-        return "none: trained on all" if metrics else ""
+        return "none: trained on all" if metrics.get("validation_images") == 0 else ""
     accuracy = metrics["validation_accuracy"]
     return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
 
@@ -94,26 +100,24 @@ def mean_and_spread(accuracies: Sequence[float]) -> str:
 
 
 def describe_submissions(layout: Layout) -> str:
-    """Return the table of submissions made: the validation accuracy beside Kaggle's scores."""
+    """Return the table of submissions, and a sentence for each record that cannot be read."""
     header = ("submission", "validation", "public", "private", "status", "submitted (UTC)")
-    rows = [
-        submission_row(layout, csv.stem, record)
-        for csv in sorted(layout.submissions.glob("*.csv"))
-        if (record := read_record(csv)).get("submitted_at")
-    ]
-    return table(header, rows) if rows else ""
+    entries, problems = all_entries(layout.submissions)
+    rows = [submission_row(layout, entry) for entry in entries if state_of(entry) in MAYBE_SENT]
+    return "\n".join([*([table(header, rows)] if rows else []), *problems])
 
 
-def submission_row(layout: Layout, name: str, record: dict[str, Any]) -> Sequence[str]:
+def submission_row(layout: Layout, entry: dict[str, Any]) -> Sequence[str]:
     """Return a submission's cells; a single run's validation accuracy, several runs' mean."""
-    runs = [read_outline(Run(layout.runs / run)).metrics for run in record.get("runs", [])]
+    runs = [read_outline(Run(layout.runs / run)).metrics for run in entry.get("runs", [])]
     accuracies = [metrics["validation_accuracy"] for metrics in runs if has_validation(metrics)]
     validation = f"{statistics.mean(accuracies):.4f}" if accuracies else ""
     if len(accuracies) > 1:
         validation += f" (mean of {len(accuracies)})"
-    scores = (record.get("public_score") or "", record.get("private_score") or "")
-    submitted_at = record["submitted_at"].replace("T", " ").partition("+")[0]
-    return (name, validation, *scores, (record.get("status") or "").lower(), submitted_at)
+    scores = (entry.get("public_score") or "", entry.get("private_score") or "")
+    submitted_at = (entry.get("submitted_at") or "").replace("T", " ").partition("+")[0]
+    name = entry["file"].removesuffix(".csv")
+    return (name, validation, *scores, state_of(entry).lower(), submitted_at)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""What the small files of a run's folder tell, whatever version wrote them or is missing."""
+"""What the small files of a run's folder tell, whatever version wrote them or is damaged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.runs import Run
 from kaggle_cifar.storage import read_json
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass
 class Outline:
-    """A run in short; empty where `missing` has a sentence that says why."""
+    """A run in short; `missing` has a sentence for each file that is missing or damaged."""
 
     run: Run
     recipe: dict[str, Any] = field(default_factory=dict)  # as written, by whatever version
@@ -37,7 +38,7 @@ class Outline:
     def planned_epochs(self) -> str:
         """How many epochs the recipe has at most, as text."""
         epochs = self.recipe.get("epochs")
-        return f"{epochs:g}" if isinstance(epochs, int | float) else "an unknown number of"
+        return "an unknown number of" if epochs is None else f"{epochs:g}"
 
     @property
     def epochs(self) -> int:
@@ -58,30 +59,31 @@ class Outline:
         return float(self.metrics.get("seconds", so_far))
 
     def attempt(self, read: Callable[[], T], default: T) -> T:
-        """Return what `read` returns; where it cannot, its sentence is noted."""
+        """Return what `read` returns, or what is readable of a damaged file, noting its fault."""
         try:
             return read()
+        except DamagedFileError as error:
+            self.missing.append(str(error))
+            readable: T = error.readable
+            return readable
         except UserError as error:
             self.missing.append(str(error))
-            return default
+        except OSError as error:
+            self.missing.append(f"{error.filename} could not be read: {error.strerror}.")
+        return default
 
 
 def read_outline(run: Run) -> Outline:
     """Return what is there of a run; nothing is raised."""
     found = Outline(run)
     nothing: dict[str, Any] = {}
-    description = found.attempt(lambda: read_object(run.recipe_file), nothing)
-    found.recipe = as_object(description.get("recipe"))
-    found.options = as_object(description.get("options"))
+    description = found.attempt(run.read_description, nothing)
+    found.recipe = description.get("recipe", {})
+    found.options = description.get("options", {})
     found.history = found.attempt(run.read_history, [])
     if run.finished:
         found.metrics = found.attempt(run.read_metrics, {})
     return found
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """Return the value where it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
 
 
 def read_object(path: Path) -> dict[str, Any]:

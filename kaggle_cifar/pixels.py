@@ -1,49 +1,48 @@
 """Images by id to pixels: decoded from their PNGs once, then read from `data/cache`.
 
-A cache belongs to one manifest, whose digest is in its name, and each file was held against the
-checksum in that manifest before its pixels went in: it cannot be stale. It comes to be in passing
-when all images of a split are read, and may be deleted at any time. A folder that was unpacked by
-hand has no manifest and gets no cache.
+A cache belongs to one manifest and to the files as they were when it was made: a digest of the
+manifest and of each file's size and times is its name. Each file's checksum was compared with the
+manifest before its pixels went in. So the pixels of a file that was changed since are never read.
+The cache is made in passing when all images of a split are read, and may be deleted at any time.
+A folder that was unpacked by hand has no manifest and gets no cache.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED, remove_reserved, reserved_path
 from kaggle_cifar.parallel import THREADS, in_order
+from kaggle_cifar.png import UndecodableError, decode_png, decode_pngs
 from kaggle_cifar.progress import say
 from kaggle_cifar.storage import Layout, explain_os_error, lock, sync
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 IMAGE_BYTES = int(np.prod(IMAGE_SHAPE))
 # Reading a file holds Python's lock, decoding does not: with one thread more, no core waits.
 DECODERS = THREADS + 1
-GROUP = 16  # images that are decoded together
 UNKNOWN = -1  # the checksum of a file of which no manifest tells
 
 
-class BrokenImageError(UserError):
-    """A file that is not a whole PNG of the competition's size; `what` says what it is."""
+Survey = Iterator[tuple[np.ndarray, list["BrokenImageError"]]]
 
-    def __init__(self, path: str, what: str) -> None:
+
+class BrokenImageError(UserError):
+    """A file that is not the PNG that was extracted; `path` is the file, `what` its fault."""
+
+    def __init__(self, path: str, what: str, remedy: str) -> None:
         self.path, self.what = path, what
-        super().__init__(
-            f"{path} {what}. Expected a whole PNG of 32 x 32 pixels. Delete the folder "
-            f"{Path(path).parent} and run `kaggle-cifar extract` to restore its images."
-        )
+        super().__init__(f"{path} {what}. Expected a whole PNG of 32 x 32 pixels. {remedy}")
 
 
 class Manifest(NamedTuple):
@@ -64,7 +63,8 @@ def read_images(
 ) -> Iterator[np.ndarray]:
     """Yield the images of `ids` in their order as uint8 (batch, 32, 32, 3), the last batch short.
 
-    From the cache, where there is one; else as `decode_images` does.
+    They come from the cache if the files have not changed since it was made; else they are
+    decoded as `decode_images` does.
 
     Raises
     ------
@@ -72,13 +72,19 @@ def read_images(
         When the folder or one of the files is missing or broken, or the disk fails.
     """
     require_folder(layout, split)
-    manifest = read_manifest(layout, split)
+    manifest = read_manifest(layout.manifest(split))
     if manifest is not None:
         rows, known = manifest.rows(ids)
         path = cache_path(layout, split, manifest)
-        if known.all() and (kept := load_cache(path, len(manifest.ids))):
-            yield from cached_batches(kept, rows, batch_size)
-            return
+        if known.all():
+            if kept := load_cache(path, len(manifest.ids)):
+                yield from cached_batches(kept, rows, batch_size)
+                return
+            if caches(path.parent, split):
+                say(
+                    f"The files in {layout.images(split)} are not those whose pixels are in "
+                    f"{path.parent}: they are decoded and compared with their checksums."
+                )
     yield from decode_images(layout, split, ids, batch_size)
 
 
@@ -87,25 +93,40 @@ def decode_images(
 ) -> Iterator[np.ndarray]:
     """Yield the images of `ids` as `read_images` does, always from the files.
 
-    All cores read and decode, a few batches ahead of the one in use. When the ids are all those
-    of the folder's manifest, the pixels are kept in the cache.
-
     Raises
     ------
     BrokenImageError
         For the first file that is missing, broken, of the wrong size or not the one extracted.
     """
+    with closing(survey_images(layout, split, ids, batch_size)) as batches:
+        for pixels, faults in batches:
+            if faults:
+                raise faults[0]
+            yield pixels
+
+
+def survey_images(
+    layout: Layout, split: str, ids: np.ndarray, batch_size: int
+) -> Generator[tuple[np.ndarray, list[BrokenImageError]]]:
+    """Yield the readable images of each batch of `ids`, uint8 (n, 32, 32, 3), and all faults in it.
+
+    All cores read and decode, a few batches ahead of the one in use. When the ids are all those
+    of the folder's manifest and none is broken, the pixels are kept in the cache.
+    """
     paths = image_paths(layout, split, ids)
-    manifest = read_manifest(layout, split)
+    manifest = read_manifest(layout.manifest(split))
     if manifest is None:
         yield from decoded_batches(paths, np.full(len(ids), UNKNOWN), batch_size)
         return
     rows, known = manifest.rows(ids)
-    batches = decoded_batches(paths, np.where(known, manifest.checksums[rows], UNKNOWN), batch_size)
+    checksums = np.where(known, manifest.checksums[rows], UNKNOWN)
+    if not np.array_equal(ids, manifest.ids):
+        yield from decoded_batches(paths, checksums, batch_size)
+        return
+    # Before the first file is read: what changes meanwhile makes the cache one of other files.
     path = cache_path(layout, split, manifest)
-    if np.array_equal(ids, manifest.ids) and not is_whole(path, len(ids)):
-        batches = recorded(batches, path, split, len(ids))
-    yield from batches
+    batches = decoded_batches(paths, checksums, batch_size)
+    yield from batches if is_whole(path, len(ids)) else recorded(batches, path, split, len(ids))
 
 
 def require_folder(layout: Layout, split: str) -> None:
@@ -127,30 +148,31 @@ def image_paths(layout: Layout, split: str, ids: np.ndarray) -> list[str]:
         When the folder is missing.
     """
     require_folder(layout, split)
-    return [f"{layout.images(split)}/{image_id}.png" for image_id in ids]
+    return [f"{layout.images(split)}/{image_id}.png" for image_id in ids.tolist()]
 
 
-def read_manifest(layout: Layout, split: str) -> Manifest | None:
-    """Return the manifest of a split; None where the folder was unpacked by hand.
+def read_manifest(path: Path) -> Manifest | None:
+    """Return the manifest at `path`; None if the folder beside it was unpacked by hand.
 
     Raises
     ------
     UserError
         When it is not one that extraction wrote.
     """
-    path = layout.manifest(split)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
     try:
         lines = content.decode("ascii").splitlines()
         table = np.loadtxt(lines[1:], np.int64, delimiter=",", ndmin=2)
         ids, _, checksums = table.T
     except (ValueError, OverflowError) as error:
         raise UserError(
-            f"{path} is damaged ({error}): expected a row of id, size and CRC-32 an image. Delete "
-            "it with the folder beside it and run `kaggle-cifar extract`."
+            f"{path} is damaged ({error}): expected a row of id, size and CRC-32 for each image. "
+            "Move it and the folder beside it away, then run `kaggle-cifar extract`."
         ) from None
     return Manifest(ids, checksums, hashlib.sha256(content).hexdigest())
 
@@ -158,10 +180,8 @@ def read_manifest(layout: Layout, split: str) -> Manifest | None:
 # Decoding
 
 
-def decoded_batches(
-    paths: list[str], checksums: np.ndarray, batch_size: int
-) -> Iterator[np.ndarray]:
-    """Yield the images at `paths` in order; raise a BrokenImageError for the first that is none."""
+def decoded_batches(paths: list[str], checksums: np.ndarray, batch_size: int) -> Survey:
+    """Yield the readable images at `paths` in order, and the faults of the others."""
     starts = range(0, len(paths), batch_size)
     with ThreadPoolExecutor(DECODERS) as pool:
         parts = (slice(start, start + batch_size) for start in starts)
@@ -169,18 +189,61 @@ def decoded_batches(
         yield from in_order(futures, DECODERS + 1)
 
 
-def decode_files(paths: list[str], checksums: np.ndarray) -> np.ndarray:
-    """Return the images at `paths` as uint8 (n, 32, 32, 3), once each checksum holds."""
+def decode_files(
+    paths: list[str], checksums: np.ndarray
+) -> tuple[np.ndarray, list[BrokenImageError]]:
+    """Return the images at `paths` as uint8 (n, 32, 32, 3), and the faults of those left out."""
     import tensorflow as tf
 
     try:
         contents = [read_file(path) for path in paths]
-        pixels = decode_pngs(contents)
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise first_broken_image(paths, checksums, error) from None
-    found = np.fromiter(map(zlib.crc32, contents), np.int64, len(contents))
-    if np.any((found != checksums) & (checksums != UNKNOWN)):
-        raise first_broken_image(paths, checksums)
+        found = np.fromiter(map(zlib.crc32, contents), np.int64, len(contents))
+        if np.all((found == checksums) | (checksums == UNKNOWN)):
+            return decode_pngs(contents), []
+    except (OSError, ValueError, tf.errors.OpError):
+        pass  # one of them is broken: which, only a look at each tells
+    images, faults = [np.empty((0, *IMAGE_SHAPE), np.uint8)], []
+    for path, checksum in zip(paths, checksums, strict=True):
+        try:
+            images.append(decode_file(path, checksum)[None])
+        except BrokenImageError as fault:
+            faults.append(fault)
+    return np.concatenate(images), faults
+
+
+def decode_file(path: str, checksum: int) -> np.ndarray:
+    """Return the image at `path` as uint8 (32, 32, 3).
+
+    Raises
+    ------
+    BrokenImageError
+        When it is missing, unreadable, broken, or not the one extracted.
+    """
+    by_hand = f"Restore it, or move {Path(path).parent} away and run `kaggle-cifar extract`."
+    try:
+        content = read_file(path)
+    except FileNotFoundError:
+        remedy = by_hand if checksum == UNKNOWN else "Run `kaggle-cifar extract` to restore it."
+        raise BrokenImageError(path, "is missing", remedy) from None
+    except OSError as error:
+        what = f"could not be read ({error.strerror or error})"
+        raise BrokenImageError(path, what, "Make it readable, then run this again.") from None
+    remedy = "Delete it and run `kaggle-cifar extract`, which restores it."
+    if checksum == UNKNOWN:
+        remedy = by_hand
+    is_extracted = zlib.crc32(content) == checksum
+    try:
+        pixels = decode_png(content)
+    except UndecodableError as error:
+        if is_extracted:
+            remedy = (
+                "The archive holds it like this. Delete the archive and run `kaggle-cifar "
+                "download`. If the new archive is the same, the image is broken at its source."
+            )
+        raise BrokenImageError(path, str(error), remedy) from None
+    if not is_extracted and checksum != UNKNOWN:
+        what = "is an image, but not the one that was extracted: its checksum differs"
+        raise BrokenImageError(path, what, remedy)
     return pixels
 
 
@@ -188,84 +251,6 @@ def read_file(path: str) -> bytes:
     """Return a file's content, at a fraction of what `Path.read_bytes` costs."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - 300,000 times
         return file.read()
-
-
-def decode_pngs(contents: list[bytes]) -> np.ndarray:
-    """Return PNGs as uint8 (n, 32, 32, 3); raise as TensorFlow does where one is broken."""
-    filler = [contents[-1]] * (-len(contents) % GROUP)
-    pixels: np.ndarray = compiled_decoder()(contents + filler).numpy()
-    return pixels[: len(contents)]
-
-
-@cache
-def compiled_decoder() -> Any:
-    """Return the compiled function from PNGs, string (n,), to pixels, uint8 (n, 32, 32, 3).
-
-    n is a multiple of GROUP: a group is decoded by operations of its own, which spares most of
-    what a loop over single images costs, a third of the whole.
-    """
-    import tensorflow as tf
-
-    def decode_group(contents: "tf.Tensor") -> "tf.Tensor":
-        images = [tf.io.decode_png(png, channels=3) for png in tf.unstack(contents, num=GROUP)]
-        return tf.stack([tf.ensure_shape(image, IMAGE_SHAPE) for image in images])
-
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string)])
-    def decode(contents: "tf.Tensor") -> "tf.Tensor":
-        with tf.device("CPU"):
-            pixels = tf.map_fn(
-                decode_group,
-                tf.reshape(contents, (-1, GROUP)),
-                fn_output_signature=tf.TensorSpec((GROUP, *IMAGE_SHAPE), tf.uint8),
-            )
-            return tf.reshape(pixels, (-1, *IMAGE_SHAPE))
-
-    return decode
-
-
-def first_broken_image(
-    paths: list[str], checksums: np.ndarray, error: Exception | None = None
-) -> UserError:
-    """Return the sentence for the first of `paths` that is broken; `error` is what was raised."""
-    for path, checksum in zip(paths, checksums, strict=True):
-        what = fault_of(path, checksum)
-        if what:
-            return BrokenImageError(path, what)
-    return UserError(f"The images could not be read: {error}")
-
-
-def fault_of(path: str, checksum: int) -> str | None:
-    """Return what is wrong with an image, or None."""
-    import tensorflow as tf
-
-    try:
-        content = read_file(path)
-        decode_pngs([content])
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"could not be read ({error.strerror or error})"
-    except (tf.errors.OpError, ValueError):
-        return describe_broken_image(Path(path))
-    if checksum not in (UNKNOWN, zlib.crc32(content)):
-        return "is an image, but not the one that was extracted: its checksum differs"
-    return None
-
-
-def describe_broken_image(path: Path) -> str:
-    """Return what a file is that TensorFlow does not decode to an image of the right size."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.size != IMAGE_SHAPE[:2]:
-                return f"has {image.width} x {image.height} pixels"
-            return f"is a {image.format} file that does not decode"
-    except UnidentifiedImageError:
-        return f"is not an image ({path.stat().st_size:,} bytes)"
-    except (OSError, SyntaxError, ValueError):
-        return f"is damaged or cut off ({path.stat().st_size:,} bytes)"
 
 
 # The cache
@@ -279,8 +264,27 @@ class Cache(NamedTuple):
 
 
 def cache_path(layout: Layout, split: str, manifest: Manifest) -> Path:
-    """Return the place of the pixels of the images that `manifest` lists."""
-    return layout.cache / f"{split}-{manifest.digest[:16]}.npy"
+    """Return the place of the pixels of the images that `manifest` lists, as they are now.
+
+    The change time is taken too, because a copy may keep the size and the time of writing.
+    """
+    digest = hashlib.sha256(manifest.digest.encode())
+    for path in image_paths(layout, split, manifest.ids):
+        try:
+            status = os.stat(path)  # noqa: PTH116 - 300,000 times
+        except OSError:
+            digest.update(b"unreadable ")  # an error only for who reads this very image
+        else:
+            state = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            digest.update(b"%d %d %d " % state)
+    return layout.cache / f"{split}-{digest.hexdigest()[:16]}.npy"
+
+
+def caches(folder: Path, split: str) -> list[Path]:
+    """Return the caches of a split in `folder`, of whatever files."""
+    own_name = re.compile(rf"{split}-[0-9a-f]{{16}}\.npy")
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [path for path in found if own_name.fullmatch(path.name) and path.is_file()]
 
 
 def load_cache(path: Path, count: int) -> Cache | None:
@@ -325,32 +329,32 @@ def read_rows(kept: Cache, rows: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def recorded(
-    batches: Iterator[np.ndarray], path: Path, split: str, count: int
-) -> Iterator[np.ndarray]:
-    """Yield the batches of `count` images in all, and keep them at `path` in passing."""
+def recorded(batches: Survey, path: Path, split: str, count: int) -> Survey:
+    """Yield the batches of `count` images, and keep their pixels at `path` if none is broken."""
     with closing(CacheWriter(path, split, count)) as writer:
-        for batch in batches:
-            writer.write(batch)
-            yield batch
+        for pixels, faults in batches:
+            if faults:
+                writer.close()
+            writer.write(pixels)
+            yield pixels, faults
         writer.publish()
 
 
 class CacheWriter:
-    """Writes a cache beside its final name; where that fails, says so and does without."""
+    """Writes a cache beside its final name; says so if that fails, and keeps nothing."""
 
     def __init__(self, path: Path, split: str, count: int) -> None:
         self._path = path
         # Its own for each process: should someone delete the folder with its lock meanwhile, two
         # may write at once.
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._partial = reserved_path(path, f"{os.getpid()}.partial")
         self._file: IO[bytes] | None = None
         self._stack = ExitStack()
         try:
             self._stack.enter_context(lock(path.parent, "reading of all images"))
             remove_others(path, split)
             refuse_full_disk(path, count * IMAGE_BYTES)
-            self._stack.callback(self._partial.unlink, missing_ok=True)
+            self._stack.callback(remove_reserved, self._partial)
             self._file = self._stack.enter_context(self._partial.open("wb"))
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *IMAGE_SHAPE)}
             np.lib.format.write_array_header_1_0(self._file, header)
@@ -389,10 +393,11 @@ class CacheWriter:
 
 
 def remove_others(path: Path, split: str) -> None:
-    """Remove the caches of other manifests, and what killed processes left."""
-    for pattern in (f"{split}-*.npy", f".{split}-*.partial"):
-        for other in path.parent.glob(pattern):
-            other.unlink(missing_ok=True)
+    """Remove the caches of other files, and what killed processes left."""
+    for other in caches(path.parent, split):
+        other.unlink(missing_ok=True)
+    for partial in path.parent.glob(f"{RESERVED}.{split}-*.partial"):
+        remove_reserved(partial)
 
 
 def refuse_full_disk(path: Path, size: int) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,17 @@ LOG_INTERVAL = 30.0  # seconds between two lines of a log
 REDRAW_INTERVAL = 2.0  # seconds between two drawings of a table
 
 
-class LogLines(tqdm):
-    """A tqdm that prints a whole line now and then instead of redrawing one."""
+class Bar(tqdm):
+    """A tqdm whose lines are safe to print."""
+
+    @classmethod
+    def write(cls, s: str, *args: Any, **options: Any) -> None:
+        """Print a line above the bar."""
+        super().write(printable(s), *args, **options)
+
+
+class LogLines(Bar):
+    """A bar that prints a whole line now and then instead of redrawing one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -41,7 +51,7 @@ def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> t
 
     `unit` is "B" for bytes, which are shown in binary multiples, or a noun.
     """
-    bar_class = tqdm if sys.stderr.isatty() else LogLines
+    bar_class = Bar if sys.stderr.isatty() else LogLines
     scale: dict[str, Any] = {"unit_scale": True, "unit_divisor": 1024} if unit == "B" else {}
     return bar_class(
         desc=description,
@@ -72,7 +82,7 @@ class LiveTable:
             return
         self.clear()
         width = shutil.get_terminal_size().columns
-        lines = [line[:width] for line in text().splitlines()]
+        lines = [line[:width] for line in printable(text()).splitlines()]
         self._lines = len(lines)
         say("\n".join(lines))
 
@@ -102,4 +112,20 @@ def duration(seconds: float) -> str:
 
 def say(message: str) -> None:
     """Print a line for the user, in a log at once."""
-    print(message, flush=True)
+    print(printable(message), flush=True)
+
+
+def printable(text: str) -> str:
+    """Return `text` with escapes, as in Python, for what a terminal would obey or hide.
+
+    Names of files and the words of a server may hold control characters and marks that turn the
+    direction of writing. Letters of every language, newlines and tabs stay.
+    """
+    return "".join(
+        character if is_printable(character) else ascii(character)[1:-1] for character in text
+    )
+
+
+def is_printable(character: str) -> bool:
+    """Whether a character is shown as itself; any kind of space is."""
+    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"

@@ -6,15 +6,18 @@ A recipe is frozen: what it gives on the same data is known. A changed one is an
 import dataclasses
 import difflib
 import json
+import math
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kaggle_cifar import networks
-from kaggle_cifar.competition import IMAGE_SIZE
+from kaggle_cifar.competition import IMAGE_SIZE, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.fields import LARGEST_NUMBER, is_number
 from kaggle_cifar.runtime import MixedPrecision
 from kaggle_cifar.storage import from_json, read_json
 
@@ -24,8 +27,59 @@ BETTER_THAN_DEFAULT = (
     "airbench94 reaches 93 % in a third: `kaggle-cifar train airbench94`."
 )
 NAME = r"\w[\w.,=+-]*"  # of a recipe or a run: a folder of that name is made
+WINDOWS_DEVICES = frozenset(
+    (
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
+    )
+)
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 FLIPS = ("none", "random", "alternating")
+MOST_EPOCHS = 1_000_000
+LARGEST_COUNT = 2**31 - 1  # of epochs, steps or filters; TensorFlow counts no further
+
+
+class SettingError(UserError):
+    """A setting has a value that no training could use; `key` says which."""
+
+    def __init__(self, key: str, expected: str, value: Any) -> None:
+        super().__init__(f"{key} must be {expected}, not {reprlib.repr(value)}.")
+        self.key = key
+
+
+def require_number(
+    key: str, value: Any, low: float, high: float = math.inf, whole: bool = False
+) -> None:
+    """Raise a SettingError unless `value` is a finite number from `low` to `high`, both included.
+
+    With `whole`, it must be an int.
+    """
+    high = min(high, LARGEST_COUNT if whole else LARGEST_NUMBER)
+    if not is_number(value, low, high) or (whole and type(value) is not int):
+        kind = "a whole number" if whole else "a number"
+        raise SettingError(key, f"{kind} from {low:,} to {high:,}", value)
+
+
+def require_positive(key: str, value: Any, high: float = math.inf) -> None:
+    """Raise a SettingError unless `value` is a finite number of more than 0, at most `high`."""
+    if not is_number(value, 0, min(high, LARGEST_NUMBER)) or value == 0:
+        upper = f" and at most {high:,}" if high < math.inf else ""
+        raise SettingError(key, f"a number of more than 0{upper}", value)
+
+
+def require_not_negative(key: str, value: Any) -> None:
+    """Raise a SettingError unless `value` is a finite number of at least 0."""
+    if not is_number(value, 0):
+        raise SettingError(key, "a number of at least 0", value)
+
+
+def require_share(key: str, value: Any) -> None:
+    """Raise a SettingError unless `value` is at least 0 and less than 1."""
+    if not is_number(value, 0) or value >= 1:
+        raise SettingError(key, "at least 0 and less than 1", value)
 
 
 @dataclass(frozen=True)
@@ -33,6 +87,9 @@ class EarlyStopping:
     """Stop after `patience` epochs without a new lowest validation loss; keep its weights."""
 
     patience: int
+
+    def __post_init__(self) -> None:
+        require_number("early_stopping.patience", self.patience, 1, whole=True)
 
 
 @dataclass(frozen=True)
@@ -46,6 +103,12 @@ class Plateau:
     patience: int = 2
     min_delta: float = 1e-4
 
+    def __post_init__(self) -> None:
+        if not is_number(self.factor, 0, 1) or self.factor in (0, 1):
+            raise SettingError("plateau.factor", "more than 0 and less than 1", self.factor)
+        require_number("plateau.patience", self.patience, 1, whole=True)
+        require_not_negative("plateau.min_delta", self.min_delta)
+
 
 @dataclass(frozen=True)
 class ExponentialDecay:
@@ -53,6 +116,10 @@ class ExponentialDecay:
 
     start: int
     rate: float
+
+    def __post_init__(self) -> None:
+        require_number("exponential_decay.start", self.start, 0, whole=True)
+        require_not_negative("exponential_decay.rate", self.rate)
 
 
 @dataclass(frozen=True)
@@ -67,9 +134,9 @@ class Triangle:
     end: float
 
     def __post_init__(self) -> None:
-        require_share("peak", self.peak)
+        require_share("schedule.peak", self.peak)
         for key in ("start", "end"):
-            require_not_negative(key, getattr(self, key))
+            require_not_negative(f"schedule.{key}", getattr(self, key))
 
     def factor(self, progress: float) -> float:
         """Return the factor of the rate when a part of all steps, 0 to 1, is done."""
@@ -90,9 +157,9 @@ class SGD:
     bias_factor: float
 
     def __post_init__(self) -> None:
-        require_share("momentum", self.momentum)
-        require_not_negative("l2", self.l2)
-        require_positive("bias_factor", self.bias_factor)
+        require_share("sgd.momentum", self.momentum)
+        require_not_negative("sgd.l2", self.l2)
+        require_positive("sgd.bias_factor", self.bias_factor)
 
 
 @dataclass(frozen=True)
@@ -103,8 +170,8 @@ class Muon:
     momentum: float
 
     def __post_init__(self) -> None:
-        require_positive("learning_rate", self.learning_rate)
-        require_share("momentum", self.momentum)
+        require_positive("muon.learning_rate", self.learning_rate)
+        require_share("muon.momentum", self.momentum)
 
 
 @dataclass(frozen=True)
@@ -119,9 +186,8 @@ class Lookahead:
     decay: float = 0.95
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise UserError(f"every must be at least 1 step, not {self.every}.")
-        require_share("decay", self.decay)
+        require_number("lookahead.every", self.every, 1, whole=True)
+        require_share("lookahead.decay", self.decay)
 
     def weight(self, progress: float) -> float:
         """Return d when a part of all steps, 0 to 1, is done."""
@@ -143,10 +209,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         require_one_of("flip", self.flip, FLIPS)
         for key in ("shift", "cutout"):
-            if not 0 <= getattr(self, key) < IMAGE_SIZE:
-                raise UserError(
-                    f"{key} must be from 0 to {IMAGE_SIZE - 1} pixels, not {getattr(self, key)}."
-                )
+            value = getattr(self, key)
+            require_number(f"augmentation.{key}", value, 0, IMAGE_SIZE - 1, whole=True)
 
 
 @dataclass(frozen=True)
@@ -155,8 +219,10 @@ class Recipe:
 
     Raises
     ------
-    UserError
+    SettingError
         When a value is one that no training could use.
+    UserError
+        When a name is unknown, or settings exclude each other.
     """
 
     name: str
@@ -182,16 +248,17 @@ class Recipe:
     xla: bool = False  # on a GPU
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
-            raise UserError(
-                f"A recipe's name is a folder's name of letters, digits and . , = + - _, "
-                f"not {self.name!r}."
-            )
+        require_name("recipe", self.name)
         require_one_of("network", self.network, networks.names())
         require_one_of("optimizer", self.optimizer, OPTIMIZERS)
         require_share("label_smoothing", self.label_smoothing)
-        for key in ("learning_rate", "batch_size", "epochs"):
-            require_positive(key, getattr(self, key))
+        require_positive("learning_rate", self.learning_rate)
+        require_positive("epochs", self.epochs, MOST_EPOCHS)
+        require_number("batch_size", self.batch_size, 1, TRAIN_COUNT, whole=True)
+        require_not_negative("decay", self.decay)
+        if self.whitening_bias_epochs is not None:
+            require_number("whitening_bias_epochs", self.whitening_bias_epochs, 0, whole=True)
+        require_network_options(self.network, self.network_options)
         if self.decay and self.optimizer != "legacy-rmsprop":
             raise UserError(
                 f"decay belongs to the optimizer legacy-rmsprop; {self.optimizer} has none."
@@ -214,22 +281,31 @@ class Recipe:
         return "where faster" if self.mixed_precision else "never"
 
 
-def require_share(key: str, value: float) -> None:
-    """Raise a UserError unless `value` is at least 0 and less than 1."""
-    if not 0 <= value < 1:
-        raise UserError(f"{key} must be at least 0 and less than 1, not {value}.")
+class InvalidNameError(UserError):
+    """A name of which no folder can be made on every system; `name` says which."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
-def require_positive(key: str, value: float) -> None:
-    """Raise a UserError unless `value` is more than 0."""
-    if not value > 0:
-        raise UserError(f"{key} must be more than 0, not {value}.")
+def require_name(kind: str, name: str) -> None:
+    """Raise an InvalidNameError unless a recipe or a run may have `name`.
 
-
-def require_not_negative(key: str, value: float) -> None:
-    """Raise a UserError unless `value` is at least 0."""
-    if not value >= 0:
-        raise UserError(f"{key} must be at least 0, not {value}.")
+    Windows takes `nul`, and also `nul.txt`, for a device in every folder.
+    """
+    if not re.fullmatch(NAME, name):
+        raise InvalidNameError(
+            name,
+            f"A {kind}'s name begins with a letter or digit and has letters, digits and "
+            f". , = + - _, but {name!r} was given.",
+        )
+    if name.partition(".")[0].lower() in WINDOWS_DEVICES:
+        raise InvalidNameError(
+            name,
+            f"{name!r} cannot be the name of a {kind}: Windows reserves it for a device. "
+            "Choose another name.",
+        )
 
 
 def require_one_of(kind: str, name: str, names: Iterable[str]) -> None:
@@ -240,6 +316,53 @@ def require_one_of(kind: str, name: str, names: Iterable[str]) -> None:
     near = difflib.get_close_matches(name, names, n=1)
     suggestion = f" Did you mean {near[0]}?" if near else ""
     raise UserError(f"There is no {kind} {name!r}.{suggestion} There are: {', '.join(names)}.")
+
+
+def require_network_options(network: str, options: dict[str, Any]) -> None:
+    """Raise a SettingError unless the options of a network have values that it can be built with.
+
+    Whether it has such options shows when it is built.
+    """
+    of_network = NETWORK_OPTIONS.get(network, {})
+    for key, value in options.items():
+        path = f"network_options.{key}"
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, int | float) and not isinstance(part, bool):
+                require_number(path, part, -LARGEST_COUNT, LARGEST_COUNT)
+        if key in of_network:
+            of_network[key](path, value)
+
+
+def require_sizes(key: str, value: Any) -> None:
+    """Raise a SettingError unless `value` is a list of whole numbers of at least 1."""
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(key, "a list of whole numbers", value)
+    for size in value:
+        require_number(key, size, 1, whole=True)
+
+
+def require_shares(key: str, value: Any) -> None:
+    """Raise a SettingError unless `value` is a list of numbers of at least 0 and less than 1."""
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(key, "a list of numbers", value)
+    for share in value:
+        require_share(key, share)
+
+
+def require_count(key: str, value: Any) -> None:
+    """Raise a SettingError unless `value` is a whole number of at least 1."""
+    require_number(key, value, 1, whole=True)
+
+
+# Here, not beside the networks: importing those imports TensorFlow.
+NETWORK_OPTIONS: dict[str, dict[str, Callable[[str, Any], None]]] = {
+    "model3": {"widths": require_sizes, "dropouts": require_shares},
+    "airbench": {
+        "widths": require_sizes,
+        "convolutions": require_count,
+        "bn_momentum": require_share,
+    },
+}
 
 
 def model1() -> Recipe:

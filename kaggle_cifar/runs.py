@@ -1,6 +1,8 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
+import csv
 import hashlib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import networks
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.ownership import require_own_folder
-from kaggle_cifar.recipes import NAME, Recipe
+from kaggle_cifar.fields import (
+    COUNT,
+    FROM_0,
+    NUMBER,
+    SECONDS,
+    SHARE,
+    TEXT,
+    TEXTS,
+    DamagedFileError,
+    Kind,
+    Kinds,
+    check_values,
+    optional,
+)
+from kaggle_cifar.ownership import regular_file, require_own_folder
+from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
 from kaggle_cifar.runtime import dtype_policy
 from kaggle_cifar.storage import Layout, from_json, read_json
 from kaggle_cifar.weights import load_weights
@@ -19,11 +35,69 @@ if TYPE_CHECKING:
     import keras
 
 VALIDATION_SPLITS = ("last20", "stratified", "none")
+LARGEST_SEED = 2**32 - 1  # that NumPy's global generator takes
+LONGEST_BUDGET = 1000 * 3600.0  # seconds
+
+# The values in a run's files, whatever version wrote them.
+DESCRIPTION: Kinds = {
+    "recipe": {"name": TEXT, "network": TEXT, "epochs": FROM_0},
+    "options": {
+        "seed": COUNT,
+        "limit": optional(COUNT),
+        "validation": TEXT,
+        "time_budget": optional(SECONDS),
+        "search": optional(TEXT),
+    },
+}
+ENVIRONMENT: Kinds = {"machine": {"processor": TEXT, "cores": COUNT, "gpus": TEXTS}}
+METRICS: Kinds = {
+    "recipe": TEXT,
+    "seed": COUNT,
+    "parameters": COUNT,
+    "petaflop": FROM_0,
+    "epochs": COUNT,
+    "best_epoch": COUNT,
+    "seconds": SECONDS,
+    "train_images": COUNT,
+    "train_loss": NUMBER,
+    "train_accuracy": SHARE,
+    "validation": TEXT,
+    "validation_images": COUNT,
+    "validation_loss": NUMBER,
+    "validation_accuracy": SHARE,
+    "validation_standard_error": SHARE,
+    "validation_accuracy_tta": SHARE,
+}
+NEEDED_METRICS = ("parameters", "epochs", "seconds", "validation_images")
+HISTORY: dict[str, Kind] = {
+    "epoch": COUNT,
+    "loss": NUMBER,
+    "accuracy": SHARE,
+    "val_loss": optional(NUMBER),
+    "val_accuracy": optional(SHARE),
+    "learning_rate": FROM_0,
+    "seconds": SECONDS,
+}
+
+
+def is_validation(name: str) -> bool:
+    """Return whether a validation split has that name: one of the three, or a fold of equal parts.
+
+    A fold is named like "fold1of10".
+    """
+    fold = re.fullmatch(r"fold(\d{1,9})of(\d{1,9})", name, re.ASCII)
+    return name in VALIDATION_SPLITS or bool(fold and 1 <= int(fold[1]) <= int(fold[2]) > 1)
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What decides a run beside its recipe and the data; saved with it."""
+    """What decides a run beside its recipe and the data; saved with it.
+
+    Raises
+    ------
+    SettingError
+        When a value is one that no training could use.
+    """
 
     seed: int = 0
     limit: int | None = None  # training images, stratified; None is all
@@ -31,6 +105,17 @@ class RunOptions:
     mixed_precision: bool = False
     time_budget: float | None = None  # seconds, into which the epochs were fitted
     search: str | None = None  # the search that the run is a trial of
+
+    def __post_init__(self) -> None:
+        require_number("seed", self.seed, 0, LARGEST_SEED, whole=True)
+        if self.limit is not None:
+            require_number("limit", self.limit, 1, whole=True)
+        if self.time_budget is not None:
+            require_number("time_budget", self.time_budget, 0, LONGEST_BUDGET)
+        if not is_validation(self.validation):
+            splits = ", ".join(VALIDATION_SPLITS)
+            words = f"one of {splits} or a fold like fold1of10"
+            raise SettingError("validation", words, self.validation)
 
 
 @dataclass(frozen=True)
@@ -48,6 +133,11 @@ class Run:
     def recipe_file(self) -> Path:
         """The recipe and options, written before anything else."""
         return self.folder / "recipe.json"
+
+    @property
+    def environment_file(self) -> Path:
+        """The machine that the training began on, and its versions."""
+        return self.folder / "environment.json"
 
     @property
     def weights_file(self) -> Path:
@@ -133,28 +223,65 @@ class Run:
         except (UserError, KeyError, TypeError, AttributeError):
             return False
 
+    def read_description(self) -> dict[str, Any]:
+        """Return what recipe.json holds, whatever version wrote it.
+
+        Raises
+        ------
+        DamagedFileError
+            When it holds values that no version writes.
+        """
+        return _read_values(self.recipe_file, DESCRIPTION, ("recipe", "options"))
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return what environment.json says of the machine; raises as `read_description`."""
+        return _read_values(self.environment_file, ENVIRONMENT)
+
     def read_metrics(self) -> dict[str, Any]:
-        """Return the figures of a finished run."""
-        metrics = read_json(self.metrics_file)
-        if not isinstance(metrics, dict):
-            raise UserError(f"{self.metrics_file} does not hold a run's figures. Train it again.")
+        """Return the figures of a finished run.
+
+        Raises
+        ------
+        DamagedFileError
+            When figures are missing, or are no numbers that they can be.
+        """
+        metrics = _read_values(self.metrics_file, METRICS, NEEDED_METRICS)
+        if metrics["validation_images"] and "validation_accuracy" not in metrics:
+            missing = ["validation_accuracy is missing"]
+            raise DamagedFileError(self.metrics_file, missing, metrics)
         return metrics
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """Return a row for each epoch so far, None where a cell is empty."""
-        import pandas as pd
+    def read_validation_accuracy(self) -> float:
+        """Return the accuracy of a finished run on its validation images.
 
+        Raises
+        ------
+        UserError
+            When the figures are damaged or the run has no validation images.
+        """
+        metrics = self.read_metrics()
+        if not metrics["validation_images"]:
+            raise UserError(f"The run {self.name} was trained without validation images.")
+        return float(metrics["validation_accuracy"])
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Return a row for each epoch so far with all keys of HISTORY.
+
+        Without validation, val_loss and val_accuracy are None.
+
+        Raises
+        ------
+        DamagedFileError
+            When a column is missing or a cell is no number that it can be. In what is readable,
+            such cells are None, and rows from the first on without its epoch's number are left
+            out.
+        """
         if not self.history_file.exists():
             return []
-        try:
-            table = pd.read_csv(self.history_file)
-            table["epoch"]
-        except (ValueError, KeyError) as error:
-            raise UserError(
-                f"{self.history_file} is torn or not a run's history ({error})."
-            ) from None
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        return [{str(key): value for key, value in row.items()} for row in rows]
+        rows, faults = _parse_history(_read_text(self.history_file))
+        if faults:
+            raise DamagedFileError(self.history_file, faults, rows)
+        return rows
 
     def load_model(self, policy: str | None = None) -> "keras.Model":
         """Rebuild the network from the recipe and load its weights; no file is executed.
@@ -185,14 +312,11 @@ def named_run(layout: Layout, name: str) -> Run:
 
     Raises
     ------
-    UserError
-        When the name could lead out of the folder of runs or into another run's.
+    InvalidNameError
+        When the name could lead out of the folder of runs or into another run's, or Windows
+        reserves it.
     """
-    if not re.fullmatch(NAME, name):
-        raise UserError(
-            f"A run's name begins with a letter or digit and has letters, digits and . , = + - _, "
-            f"but {name!r} was given."
-        )
+    require_name("run", name)
     return Run(layout.runs / name)
 
 
@@ -231,7 +355,7 @@ def chosen_runs(layout: Layout, names: Sequence[str]) -> list[Run]:
 def all_runs(layout: Layout) -> list[Run]:
     """Return all runs, the one that was started first in front."""
     files = layout.runs.glob("*/recipe.json")
-    return [Run(file.parent) for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+    return [Run(file.parent) for file in sorted(files, key=lambda file: file.lstat().st_mtime_ns)]
 
 
 def newest_finished_run(layout: Layout) -> Run:
@@ -248,3 +372,52 @@ def newest_finished_run(layout: Layout) -> Run:
             f"There is no finished run in {layout.runs}. Train one first: `kaggle-cifar train`."
         )
     return max(finished, key=lambda run: run.metrics_file.stat().st_mtime_ns)
+
+
+def _read_values(path: Path, kinds: Kinds, required: Sequence[str] = ()) -> dict[str, Any]:
+    values, faults = check_values(read_json(path), kinds, required)
+    if faults:
+        raise DamagedFileError(path, faults, values)
+    return values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return regular_file(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise DamagedFileError(path, ["it is not UTF-8 text"], []) from None
+
+
+def _parse_history(text: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows of a history.csv that can be read, and a fault for each other cell."""
+    rows: list[dict[str, Any]] = []
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        columns = set(reader.fieldnames or ())
+        faults = [f"the column {key} is missing" for key in HISTORY if key not in columns]
+        kinds = {key: kind for key, kind in HISTORY.items() if key in columns}
+        for number, cells in enumerate(reader, start=1):
+            numbers = {key: _parse_cell(cells[key]) for key in kinds}
+            values, wrong = check_values(numbers, kinds, prefix=f"row {number}: ")
+            faults += wrong
+            if values.get("epoch") != number:
+                faults.append(f"row {number}: epoch must be {number}")
+                break
+            rows.append(dict.fromkeys(HISTORY) | values)
+    except csv.Error as error:
+        faults = [f"it is not a table ({error})"]
+    return rows, faults
+
+
+def _parse_cell(cell: str | None) -> float | str | None:
+    """Return the number in a cell, None for an empty one, the text for any other."""
+    if not cell:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            pass
+    return cell

@@ -6,6 +6,7 @@ small convolutional network nearly all.
 """
 
 import io
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED, remove_reserved
 from kaggle_cifar.progress import say
-from kaggle_cifar.storage import atomic_write, explain_os_error, lock, remove_folder, write_text
+from kaggle_cifar.storage import atomic_write, explain_os_error, lock, write_text
 
 SOLUTION = "solution.csv"
 SAMPLE_FILES = (TRAIN_ARCHIVE, TEST_ARCHIVE, TRAIN_LABELS, SAMPLE_SUBMISSION, SOLUTION)
@@ -58,18 +60,18 @@ def draw_sample(
         if all((folder / name).exists() for name in SAMPLE_FILES):
             say(f"{folder} holds a sample already: left as it is. Delete it to draw another.")
             return
-        drawn = folder / ".sample.partial"
+        drawn = folder / f"{RESERVED}.sample.partial"
         # The solution is written last: where it is, the drawing was finished, and only moving it
         # into place was interrupted.
         if (drawn / SOLUTION).exists():
             refuse_other_files(folder, [path.name for path in drawn.iterdir()])
         else:
             refuse_other_files(folder, SAMPLE_FILES)
-            remove_folder(drawn)
+            remove_reserved(drawn)
             try:
                 draw_files(drawn, seed, train_count, test_count)
             except BaseException:
-                remove_folder(drawn)
+                remove_reserved(drawn)
                 raise
         move_files(drawn, folder)
     say(f"Drew {train_count:,} training and {test_count:,} test images into {folder}.")
@@ -77,7 +79,7 @@ def draw_sample(
 
 def refuse_other_files(folder: Path, names: Iterable[str]) -> None:
     """Raise a UserError if `folder` holds one of the files that are to be written."""
-    found = [name for name in names if (folder / name).exists()]
+    found = [name for name in names if os.path.lexists(folder / name)]
     if found:
         raise UserError(
             f"{folder} already holds {', '.join(found)}, which may be Kaggle's own: a sample is "
@@ -115,7 +117,7 @@ def move_files(drawn: Path, folder: Path) -> None:
         for name in SAMPLE_FILES:
             if (drawn / name).exists():
                 (drawn / name).replace(folder / name)
-        remove_folder(drawn)
+        remove_reserved(drawn)
     except OSError as error:
         raise explain_os_error(error, folder) from error
 

@@ -12,10 +12,11 @@ from kaggle_cifar.cluster import Cluster, require_ray, run_tasks
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.figures import draw_importances, draw_optimisation, draw_trials
 from kaggle_cifar.ledger import describe_standing, table
+from kaggle_cifar.ownership import MARK, require_own_folder
 from kaggle_cifar.progress import LiveTable, say
 from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.spaces import Draw, Setting, Space
-from kaggle_cifar.storage import Layout, lock, read_json, write_json, write_text
+from kaggle_cifar.storage import Layout, lock, read_json, write_json, write_record, write_text
 from kaggle_cifar.training import end_early, train
 
 if TYPE_CHECKING:
@@ -47,11 +48,14 @@ def search(
 
     Without Ray, the student project's draw is trained one trial after the other.
 
-    Raises as `training.train`, and UserError when `name` is a search with other settings, when
-    every trial failed, or the cluster is unfit.
+    Raises as `training.train`; ForeignPathError when `runs/name` holds anything but a search;
+    UserError when `name` is a search with other settings, when every trial failed, or the cluster
+    is unfit.
     """
     folder = named_run(layout, name).folder
     with lock(folder, "search"):
+        require_own_folder(folder, "search")
+        write_record(folder / MARK, "search", {"name": name})
         describe_search(folder, space, sampler, trials, options)
         options = dataclasses.replace(options, search=name)
         if isinstance(space, Draw) and not cluster.address and not find_spec("ray"):
@@ -142,7 +146,7 @@ def report(layout: Layout, name: str, space: Space | Draw, trials: Trials) -> Ru
             say(f"{trial} has no result: {error or 'it was stopped before the end of an epoch'}.")
     if not rows:
         raise UserError(f"No trial of the search {name} reached a result.")
-    best = max(runs, key=lambda run: run.read_metrics()["validation_accuracy"])
+    best = max(runs, key=Run.read_validation_accuracy)
     draw(folder / "figures", space, runs, settings)
     recipe, _ = best.read_recipe()
     write_json(folder / "best_recipe.json", dataclasses.asdict(recipe))
@@ -167,7 +171,7 @@ def draw(
     labels = list(map(describe, settings)) if isinstance(space, Draw) else names
     histories = [run.read_history() for run in runs]
     draw_trials(dict(zip(labels, histories, strict=True)), folder / "trials.png")
-    accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
+    accuracies = [run.read_validation_accuracy() for run in runs]
     draw_optimisation(names, accuracies, folder / "optimisation_history.png")
     if find_spec("optuna"):
         from kaggle_cifar.tuning import importances
@@ -178,10 +182,11 @@ def draw(
 
 def result_of(run: Run) -> dict[str, Any]:
     """Return the accuracy that a trial reached at its end and in its best epoch, and its time."""
-    metrics = run.read_metrics()
+    metrics, accuracy = run.read_metrics(), run.read_validation_accuracy()
+    reached = [row["val_accuracy"] for row in run.read_history()]
     return {
-        "validation_accuracy": metrics["validation_accuracy"],
-        "highest_of_an_epoch": max(row["val_accuracy"] for row in run.read_history()),
+        "validation_accuracy": accuracy,
+        "highest_of_an_epoch": max((a for a in reached if a is not None), default=accuracy),
         "trained_epochs": metrics["epochs"],
         "seconds": round(metrics["seconds"]),
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from kaggle_cifar import competition
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import DamagedDownloadError, UserError
 from kaggle_cifar.parallel import THREADS, in_order, run_after
 
 # The first 32 bytes of a 7z archive: magic, version, CRC of the rest; offset, size and CRC of the
@@ -41,12 +41,29 @@ REMEDY = "Delete it and run `kaggle-cifar download` again."
 # What a block of LZMA2 is cut into for decoding: 7-Zip's own blocks take as much at its fast level.
 PIECE_BYTES = 2**24
 LZMA2 = b"\x21"  # the method's id
+# Methods that 7-Zip knows and py7zr does not (Methods.txt of the LZMA SDK).
+METHOD_NAMES = {b"\x03\x03\x01\x1b": "BCJ2", b"\x0a": "ARM64", b"\x0b": "RISCV"}
 
 Contents = Iterator[tuple[int, memoryview]]
 
 
-class DamagedArchiveError(UserError):
+class DamagedArchiveError(DamagedDownloadError):
     """An archive that is not, or not wholly, what the competition serves."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(fault, REMEDY)
+
+
+class UnsupportedMethodError(UserError):
+    """An archive that py7zr cannot decode, whole or not; `method` names its compression."""
+
+    def __init__(self, archive: Path, method: bytes) -> None:
+        self.method = METHOD_NAMES.get(method, f"number {method.hex()}")
+        super().__init__(
+            f"{archive} is compressed by the method {self.method}, which cannot be decoded here; "
+            f"the archive may be whole. Unpack it with 7-Zip (`7z x {archive}`), pack its folder "
+            f"again (`7z a {archive.name} {archive.stem}`), and put the new archive into data/raw."
+        )
 
 
 class Member(NamedTuple):
@@ -128,10 +145,23 @@ def open_archive(archive: Path) -> Iterator[Any]:
             except PasswordRequired:
                 encrypted = True
         if encrypted:
-            raise DamagedArchiveError(
-                f"{archive} is encrypted, which Kaggle's archive is not. {REMEDY}"
-            )
+            raise DamagedArchiveError(f"{archive} is encrypted, which Kaggle's archive is not.")
+        refuse_unknown_methods(opened, archive)
         yield opened
+
+
+def refuse_unknown_methods(opened: Any, archive: Path) -> None:
+    """Raise an UnsupportedMethodError if py7zr lacks a method by which the archive is compressed.
+
+    The header's checksum was right: it is no damage that shows as an unknown method.
+    """
+    from py7zr.compressor import SupportedMethods
+
+    streams = getattr(opened.header, "main_streams", None)
+    for block in streams.unpackinfo.folders if streams else ():
+        for coder in block.coders:
+            if SupportedMethods.get_filter_id(coder) is None:
+                raise UnsupportedMethodError(archive, coder["method"])
 
 
 @contextmanager
@@ -158,24 +188,22 @@ def check_signature(file: IO[bytes], archive: Path) -> None:
     file.seek(0)
     if not start.startswith(MAGIC):
         raise DamagedArchiveError(
-            f"{archive} is not a 7z archive: it begins with {start[:6]!r}, not {MAGIC!r}. {REMEDY}"
+            f"{archive} is not a 7z archive: it begins with {start[:6]!r}, not {MAGIC!r}."
         )
     if len(start) < SIGNATURE.size:
-        raise DamagedArchiveError(f"{archive} is cut off after {length} bytes. {REMEDY}")
+        raise DamagedArchiveError(f"{archive} is cut off after {length} bytes.")
     _, crc, header_offset, header_bytes, _ = SIGNATURE.unpack(start)
     if crc != zlib.crc32(start[12:]):
-        raise DamagedArchiveError(
-            f"{archive} is damaged: its first 32 bytes fail their checksum. {REMEDY}"
-        )
+        raise DamagedArchiveError(f"{archive} is damaged: its first 32 bytes fail their checksum.")
     if header_bytes > MAX_HEADER_BYTES:
         raise DamagedArchiveError(
             f"{archive} declares a header of {header_bytes:,} bytes, at most "
-            f"{MAX_HEADER_BYTES:,} were expected. {REMEDY}"
+            f"{MAX_HEADER_BYTES:,} were expected."
         )
     whole = SIGNATURE.size + header_offset + header_bytes
     if whole > length:
         raise DamagedArchiveError(
-            f"{archive} is cut off: it should have {whole:,} bytes and has {length:,}. {REMEDY}"
+            f"{archive} is cut off: it should have {whole:,} bytes and has {length:,}."
         )
 
 
@@ -198,7 +226,7 @@ def damaged(archive: Path, error: Exception, place: str = "") -> DamagedArchiveE
     """Return the sentence for an archive on which a decoder raised `error`."""
     return DamagedArchiveError(
         f"{archive} is damaged{place} ({type(error).__name__}: {str(error)[:200]}). "
-        f"Nothing was extracted. {REMEDY}"
+        "Nothing was extracted."
     )
 
 
@@ -237,9 +265,7 @@ def fault_of(entry: Any) -> str | None:
 
 def refusal(archive: Path, name: str, fault: str) -> DamagedArchiveError:
     """Return the error for a member; its name may be as hostile as the rest, and is shown safe."""
-    return DamagedArchiveError(
-        f"{archive} holds {name[:100]!a}: {fault}. Nothing was left. {REMEDY}"
-    )
+    return DamagedArchiveError(f"{archive} holds {name[:100]!a}: {fault}. Nothing was left.")
 
 
 def refuse_bomb(members: dict[int, Member], archive: Path) -> None:
@@ -249,7 +275,7 @@ def refuse_bomb(members: dict[int, Member], archive: Path) -> None:
         raise DamagedArchiveError(
             f"{archive} would unpack to {total:,} bytes; {len(members):,} images of "
             f"{competition.IMAGE_SIZE} x {competition.IMAGE_SIZE} pixels take less than "
-            f"{limit:,}. Nothing was extracted. {REMEDY}"
+            f"{limit:,}. Nothing was extracted."
         )
 
 

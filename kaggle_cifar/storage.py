@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -131,13 +132,15 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     UserError
-        When the file is missing or is not JSON.
+        When the file is missing, cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing.") from None
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}). Restore it or delete it.") from None
 
 
@@ -163,7 +166,7 @@ def _field(key: str, hint: Any, value: Any) -> Any:
     for kind in kinds:
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
             return from_json(typing.cast(type, kind), value)
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < sys.float_info.max:
             return float(value)
         if type(value) is (typing.get_origin(kind) or kind):
             return value
@@ -255,6 +258,12 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
         return UserError(
             f"No permission to write {path}. Make the folder writable or choose another "
             "(see the folder options in `kaggle-cifar --help`)."
+        )
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        return UserError(
+            f"{path} could not be written: {error.filename} is not a folder, or is a link to a "
+            "folder that is missing. Make that folder or mount its disk, or choose another (see "
+            "the folder options in `kaggle-cifar --help`)."
         )
     return UserError(f"{path} could not be written: {error.strerror or error}.")
 

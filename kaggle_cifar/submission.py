@@ -1,23 +1,44 @@
-"""The submission CSV: written, recorded, checked, scored against a solution."""
+"""The submission CSV: written, checked, scored against a solution."""
 
 import codecs
+import csv
 import hashlib
+import io
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kaggle_cifar import competition, storage, tables
+from kaggle_cifar import __version__, competition, storage, tables
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.progress import say
+from kaggle_cifar.storage import Layout
+from kaggle_cifar.submission_record import (
+    HOW_TO_GET_ONE,
+    MAYBE_SENT,
+    State,
+    digest_of,
+    kept_entries,
+    read_record,
+    require_csv_path,
+    require_output,
+    state_of,
+    update_record,
+    write_record,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from kaggle_cifar.runs import Run
+
 HEADER = tables.HEADER
+HOW_TO_GET_A_SOLUTION = "A solution is a CSV with the header id,label,Usage."
 SHOWN = 5  # examples of each fault
 LONGEST_ID = 18  # digits, which fit into int64
+LONGEST_STEM = 100  # characters of a file name that lists its runs
 
 LABELS = frozenset(competition.CLASS_NAMES)
 
@@ -27,35 +48,122 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 text"),
 )
 
+# How files begin that are taken for a CSV by mistake.
+OTHER_KINDS = (
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"%PDF", "a PDF document"),
+)
+
 
 # -- writing
 
 
-def write_submission(
-    path: Path, ids: "np.ndarray", class_indices: "np.ndarray", runs: Sequence[str]
-) -> None:
-    """Write `id,label` rows in ascending order of the ids, atomically, and a record beside them.
+class SubmittedCsvError(UserError):
+    """A CSV that was submitted would be replaced; `path` says which, `ref` is Kaggle's."""
 
-    `ids` is int64 (n,), `class_indices` an integer (n,) array of 0 to 9, `runs` the names of the
-    runs that predicted them.
+    def __init__(self, path: Path, ref: int | None) -> None:
+        super().__init__(
+            f"{path} was submitted (reference {ref or 'unknown'}) and would be replaced by other "
+            "predictions, so it is kept. Choose another file with --output."
+        )
+        self.path, self.ref = path, ref
+
+
+def choose_output(
+    layout: Layout, runs: Sequence[str], views: str, weighted: bool, output: Path | None
+) -> Path:
+    """Return the CSV to write the predictions of `runs` to, before any work is done.
 
     Raises
     ------
     UserError
-        When an id is doubled, the two differ in length, a class index is none, another content
-        of `path` was submitted, or another process writes it.
+        When a submission cannot be written there.
     """
+    stem = "+".join(runs)
+    if len(stem) > LONGEST_STEM:
+        stem = f"{len(runs)}-runs-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
+    suffix = ("" if views == "plain" else f"-{views}") + ("-weighted" if weighted else "")
+    path = output or layout.submissions / f"{stem}{suffix}.csv"
+    require_output(layout, path)
+    return path
+
+
+def origin_of(runs: "Sequence[Run]", views: str, weights: Sequence[float] | None) -> dict[str, Any]:
+    """Return what a record says besides the runs' names, to make the same CSV again."""
+    return {
+        "weights_sha256": [run.weights_sha256() for run in runs],
+        "ensemble_weights": list(weights or [1 / len(runs)] * len(runs)),
+        "views": views,
+        "version": __version__,
+    }
+
+
+def write_submission(
+    path: Path,
+    ids: "np.ndarray",
+    class_indices: "np.ndarray",
+    runs: Sequence[str],
+    **origin: Any,
+) -> None:
+    """Write `id,label` rows in ascending order of the ids, atomically, and a record of them.
+
+    `ids` is int64 (n,), `class_indices` an integer (n,) array of 0 to 9, `runs` the names of the
+    runs that predicted them; `origin` is what `origin_of` returns. A CSV that has this content
+    already is left as it is.
+
+    Raises
+    ------
+    SubmittedCsvError
+        When another content of `path` was submitted.
+    ForeignPathError
+        When `path` is a file that this program did not write, or that was changed since.
+    UserError
+        When an id is there twice, the two differ in length, a class index is none, or another
+        process writes the CSV.
+    """
+    require_csv_path(path)
     content = submission_text(path, ids, class_indices).encode()
     digest = hashlib.sha256(content).hexdigest()
-    refuse_to_replace_submitted(path, digest)
-    with storage.lock(path.with_name(f".{path.name}.writing"), "writing of this CSV"):
-        if path.exists() and digest_of(path) == digest:
+    made = {"runs": list(runs), **origin, "sha256": digest}
+    with storage.lock_file(path, "writing of this CSV"):
+        record = read_record(path)
+        found = digest_of(path) if path.exists() else None
+        if found == digest:
             say(f"{path} is there already, with the same {len(ids):,} rows.")
-            update_record(path, runs=list(runs), sha256=digest)
+            if record.get("sha256") != digest:
+                write_record(path, {**made, **kept_entries(record)})
+            elif not record.get("runs"):
+                update_record(path, **made)
             return
+        require_replaceable(path, record, found)
+        # The record is written first. If the process dies before it writes the CSV, `replaces`
+        # tells that the older content is this program's own, too.
+        replaces = {"replaces": found} if found else {}
+        write_record(path, {**made, **replaces, **kept_entries(record)})
         storage.write_bytes(path, content)
-        storage.write_json(record_path(path), {"runs": list(runs), "sha256": digest})
     say(f"{path}: {len(ids):,} rows, predicted by {' + '.join(runs)}.")
+
+
+def require_replaceable(path: Path, record: dict[str, Any], found: str | None) -> None:
+    """Raise a UserError unless the CSV, whose content has the digest `found`, may be replaced."""
+    if state_of(record) in MAYBE_SENT - {State.ERROR}:
+        raise SubmittedCsvError(path, record.get("ref"))
+    own = (record.get("sha256"), record.get("replaces")) if record.get("runs") else ()
+    if found is not None and found not in own:
+        raise ForeignPathError(
+            path,
+            f"{path} was not written by this program, or was changed since, so it is kept. "
+            "Move it away, or choose another file with --output.",
+        )
 
 
 def submission_text(path: Path, ids: "np.ndarray", class_indices: "np.ndarray") -> str:
@@ -72,44 +180,42 @@ def submission_text(path: Path, ids: "np.ndarray", class_indices: "np.ndarray") 
     if doubled.size:
         raise UserError(
             f"{path}: the id {doubled[0]} is predicted more than once "
-            f"({doubled.size} rows too many); every id must stand there once."
+            f"({doubled.size} rows too many); every id must be there once."
         )
     names = competition.CLASS_NAMES
     rows = zip(ids.tolist(), class_indices.tolist(), strict=True)
     return f"{HEADER}\n" + "".join(f"{i},{names[c]}\n" for i, c in rows)
 
 
-def refuse_to_replace_submitted(path: Path, digest: str) -> None:
-    """Raise a UserError when another content of `path` than that of `digest` was submitted."""
-    record = read_record(path)
-    if record.get("submitted_at") and record.get("sha256") != digest:
-        raise UserError(
-            f"{path} was submitted (reference {record.get('ref')}) and would be replaced by other "
-            "predictions: it is kept. Choose another file with --output."
-        )
-
-
 # -- checking
+
+
+class NotACsvError(UserError):
+    """A file is something else than text; `path` says which, `kind` what."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        super().__init__(f"{path} is {kind}, not a CSV. Give the text file with id,label rows.")
+        self.path, self.kind = path, kind
 
 
 @dataclass
 class CheckResult:
-    """What `check` found: faults that Kaggle refuses, warnings, and the number of rows."""
+    """What `check` found: faults that Kaggle refuses, what it may refuse, the number of rows."""
 
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     rows: int = 0
 
 
-class Faults:
-    """Collects faults by kind, with the lines they stand on."""
+class Notes:
+    """Collects findings by kind, with the lines they are on."""
 
     def __init__(self) -> None:
         self.examples: dict[str, list[str]] = {}
         self.counts: Counter[str] = Counter()
 
     def add(self, kind: str, example: str = "") -> None:
-        """Note one fault of a kind."""
+        """Note one finding of a kind."""
         self.counts[kind] += 1
         examples = self.examples.setdefault(kind, [])
         if len(examples) < SHOWN:
@@ -128,35 +234,129 @@ class Faults:
         return f"{kind}: {count:,} ({', '.join(examples)}{more})."
 
 
-def check(path: Path, expected_ids: Collection[int]) -> CheckResult:
-    """Find every fault for which Kaggle would refuse the submission at `path`.
+@dataclass(frozen=True)
+class Columns:
+    """Which cells of a row are the id and the label, and how many cells a row has."""
 
-    CR LF at the end of lines is none: Kaggle accepts it. Neither numpy nor pandas is imported.
+    id_at: int = 0
+    label_at: int = 1
+    count: int = 2
+
+    @property
+    def usual(self) -> bool:
+        """Whether a row is an id and a label and nothing else."""
+        return (self.id_at, self.label_at, self.count) == (0, 1, 2)
+
+
+class Reading:
+    """The rows of a CSV, read as leniently as Kaggle reads them, and what is wrong with them.
+
+    `labels` and `lines` map an id to its label and to its line. A fault is what Kaggle is known
+    to refuse, a doubt what it may refuse. Not even a doubt are quotes, CR LF, the order of the
+    rows, and empty lines at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.faults, self.doubts = Notes(), Notes()
+        self.labels: dict[int, str] = {}
+        self.lines: dict[int, int] = {}
+        self.rows = 0
+        text = decode(path, tables.read_bytes(path, HOW_TO_GET_ONE), self.doubts)
+        if text.count("\r") != text.count("\r\n"):
+            self.doubts.add("lines end with CR alone (the old Mac's)")
+        rows = self.parse(text)
+        columns = self.read_header(*next(rows, (0, [])))
+        self.take_rows(rows, columns)
+
+    def parse(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row that has content, with the number of its last line."""
+        reader = csv.reader(io.StringIO(text, newline=""))
+        blank: list[int] = []
+        try:
+            for row in reader:
+                if len(row) < 2 and not "".join(row).strip():
+                    blank.append(reader.line_num)
+                    continue
+                if blank:  # those at the end of the file are in order
+                    for number in blank:
+                        self.doubts.add("blank lines", f"line {number}")
+                    blank.clear()
+                yield reader.line_num, row
+        except csv.Error as error:
+            self.faults.add(f"line {reader.line_num} is not CSV ({error})")
+
+    def read_header(self, number: int, header: list[str]) -> Columns:
+        """Return which columns there are, noting a wrong or missing header."""
+        shown = repr(",".join(header)[:60])
+        names = [cell.strip().strip("'").lower() for cell in header]
+        if not header:
+            self.faults.add("the file is empty")
+        elif "id" in names and "label" in names:
+            if header != HEADER.split(","):
+                self.doubts.add(f"the header is {shown}, not '{HEADER}'")
+            return Columns(names.index("id"), names.index("label"), len(names))
+        elif LABELS & set(names):
+            self.faults.add(f"the header is missing; the first line must be '{HEADER}'")
+            self.take_rows(iter([(number, header)]), Columns())
+        else:
+            self.faults.add(f"the header is {shown}; it must be '{HEADER}'")
+        return Columns()
+
+    def take_rows(self, rows: Iterator[tuple[int, list[str]]], columns: Columns) -> None:
+        """Take each row's id and label, noting what is wrong with it."""
+        labels, lines, usual = self.labels, self.lines, columns.usual
+        for number, row in rows:
+            self.rows += 1
+            if usual and len(row) == 2 and row[1] in LABELS and is_plain(row[0]):
+                id_text, label = row
+            else:
+                id_text, label = self.examine_row(number, row, columns)
+                if not is_plain(id_text):
+                    continue
+            image_id = int(id_text)
+            if lines.setdefault(image_id, number) != number:
+                self.faults.add("ids doubled", f"line {number}: {image_id}")
+            else:
+                labels[image_id] = label
+
+    def examine_row(self, number: int, row: list[str], columns: Columns) -> tuple[str, str]:
+        """Note all that is wrong with a row; return its id and label as far as it has them."""
+        shown = f"line {number}: {','.join(row)[:40]!r}"
+        if len(row) <= max(columns.id_at, columns.label_at):
+            self.faults.add("rows without an id and a label", shown)
+            return "", ""
+        if len(row) != columns.count:
+            self.doubts.add(f"rows that do not have {columns.count} cells", shown)
+        if any(cell != cell.strip() for cell in row):
+            self.doubts.add("rows with spaces around a cell", shown)
+        id_text, label = row[columns.id_at].strip(), row[columns.label_at].strip()
+        if not is_plain(id_text):
+            self.faults.add("ids that are no plain integers", f"line {number}: {id_text[:40]!r}")
+        if label not in LABELS:
+            known = label.lower() in LABELS
+            kind = "labels not in lower case" if known else "unknown or empty labels"
+            self.faults.add(kind, f"line {number}: {label[:40]!r}")
+        return id_text, label
+
+
+def check(path: Path, expected_ids: Collection[int]) -> CheckResult:
+    """Find all for which Kaggle refuses the submission at `path`, and all for which it may.
+
+    Neither numpy nor pandas is imported.
 
     Raises
     ------
+    NotACsvError
+        When the file is not text.
     UserError
         When the file cannot be read.
     """
-    faults = Faults()
-    lines = read_lines(path, faults)
-    columns = read_header(lines, faults)
-    first_lines: dict[int, int] = {}
-    labels: Counter[str] = Counter()
-    number_of_header = len(lines) - len(columns.rows)
-    for number, line in enumerate(columns.rows, start=number_of_header + 1):
-        id_text, _, label = line.partition(",")
-        if not (columns.usual and label in LABELS and is_plain(id_text)):
-            id_text, label = examine_row(number, line, columns, faults)
-        labels[label] += 1
-        if not is_plain(id_text):
-            continue
-        image_id = int(id_text)
-        if first_lines.setdefault(image_id, number) != number:
-            faults.add("ids doubled", f"line {number}: {image_id}")
-    compare_ids(first_lines, expected_ids, faults)
-    compare_count(len(columns.rows), len(expected_ids), faults)
-    return CheckResult(faults.sentences(), absurdities(labels), len(columns.rows))
+    found = Reading(path)
+    compare_ids(found.lines, expected_ids, found.faults)
+    compare_count(found.rows, len(expected_ids), found.faults)
+    doubts = [f"Kaggle may refuse this: {doubt}" for doubt in found.doubts.sentences()]
+    warnings = [*doubts, *absurdities(Counter(found.labels.values()))]
+    return CheckResult(found.faults.sentences(), warnings, found.rows)
 
 
 def is_plain(id_text: str) -> bool:
@@ -169,127 +369,47 @@ def is_plain(id_text: str) -> bool:
     )
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file or raise a UserError that names it."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. `kaggle-cifar predict` writes one.") from None
-    except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
+def decode(path: Path, content: bytes, doubts: Notes) -> str:
+    """Return the text of a file, noting what is not plain UTF-8.
 
-
-def read_lines(path: Path, faults: Faults) -> list[str]:
-    """Return the lines of a file, noting a wrong encoding and wrong line ends."""
-    text = decode(read_bytes(path), faults).replace("\r\n", "\n")
-    if "\r" in text:
-        faults.add("lines that end with CR alone (the old Mac's); end them with LF")
-        text = text.replace("\r", "\n")
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    if not lines:
-        faults.add("the file is empty")
-    return lines
-
-
-def decode(content: bytes, faults: Faults) -> str:
-    """Return the text of a file, noting what is not plain UTF-8."""
+    Raises
+    ------
+    NotACsvError
+        When it is not text.
+    """
+    for start, kind in OTHER_KINDS:
+        if content.startswith(start):
+            raise NotACsvError(path, kind)
     for mark, encoding, name in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            faults.add(f"the file is or begins with {name}; save it as UTF-8 without one")
+            doubts.add(f"the file is or begins with {name}; save it as UTF-8 without one")
             return content.decode(encoding, errors="replace")
-    zeros = content[:100].count(b"\0")
-    if zeros:
-        faults.add("the file is UTF-16 or binary; save it as UTF-8 text")
-    if zeros > len(content[:100]) / 3:
+    start = content[:1000]
+    if len(start) / 3 < start.count(b"\0") < len(start) * 2 / 3:
+        doubts.add("the file is UTF-16 text; save it as UTF-8")
         return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le", "replace")
+    if any(byte < 32 and byte not in b"\t\n\r" for byte in start):
+        raise NotACsvError(path, "binary data")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        faults.add(f"the file is not UTF-8 (first on line {line}); save it as UTF-8")
+        doubts.add(f"the file is not UTF-8 (first on line {line}); save it as UTF-8")
         return content.decode("latin-1")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Where the id and the label stand in a row, and the rows."""
-
-    rows: list[str]
-    id_at: int = 0
-    label_at: int = 1
-    count: int = 2
-
-    @property
-    def usual(self) -> bool:
-        """Whether a row is an id and a label and nothing else."""
-        return (self.id_at, self.label_at, self.count) == (0, 1, 2)
-
-
-def read_header(lines: list[str], faults: Faults) -> Columns:
-    """Return what the header tells of the columns, noting a wrong or missing one."""
-    header = lines[0] if lines else ""
-    if header == HEADER:
-        return Columns(lines[1:])
-    names = [plain_cell(cell).lower() for cell in header.split(",")]
-    if "id" in names and "label" in names:
-        if len(names) > 2 and names[0] in ("", "unnamed: 0", "index"):
-            faults.add("there is an index column; write the CSV without it (index=False)")
-        elif len(names) > 2:
-            faults.add(f"there are {len(names)} columns; leave only id and label")
-        faults.add(f"the header is {header[:60]!r}; it must be '{HEADER}'")
-        return Columns(lines[1:], names.index("id"), names.index("label"), len(names))
-    if any(plain_cell(cell).lower() in LABELS for cell in header.split(",")):
-        faults.add(f"the header is missing; the first line must be '{HEADER}'")
-        return Columns(lines)
-    if lines:
-        faults.add(f"the header is {header[:60]!r}; it must be '{HEADER}'")
-    return Columns(lines[1:])
-
-
-def plain_cell(cell: str) -> str:
-    """Return a cell without the quotes and spaces around it."""
-    return cell.strip().strip("\"'").strip()
-
-
-def examine_row(number: int, line: str, columns: Columns, faults: Faults) -> tuple[str, str]:
-    """Note every fault of a row; return its id and label as far as they can be told."""
-    if not line.strip():
-        faults.add("blank lines", f"line {number}")
-        return "", ""
-    shown = f"line {number}: {line[:40]!r}"
-    if '"' in line or "'" in line:
-        faults.add("rows with quotes", shown)
-    cells = line.split(",")
-    if len(cells) != columns.count:
-        faults.add(f"rows that are not {columns.count} cells with commas between", shown)
-    if len(cells) <= max(columns.id_at, columns.label_at):
-        return "", ""
-    if any(cell != cell.strip() for cell in cells):
-        faults.add("rows with spaces around an id or a label", shown)
-    id_text, label = plain_cell(cells[columns.id_at]), plain_cell(cells[columns.label_at])
-    if not is_plain(id_text):
-        faults.add("ids that are no plain integers", f"line {number}: {id_text[:40]!r}")
-    if label not in LABELS:
-        known = label.lower() in LABELS
-        kind = "labels not in lower case" if known else "unknown or empty labels"
-        faults.add(kind, f"line {number}: {label[:40]!r}")
-    return id_text, label
-
-
-def compare_ids(first_lines: dict[int, int], expected_ids: Collection[int], faults: Faults) -> None:
+def compare_ids(lines: dict[int, int], expected_ids: Collection[int], faults: Notes) -> None:
     """Note the ids that are missing and those that nobody asked for."""
-    if first_lines.keys() == (expected := set(expected_ids)):
+    if lines.keys() == (expected := set(expected_ids)):
         return
-    for image_id in sorted(expected - first_lines.keys()):
+    for image_id in sorted(expected - lines.keys()):
         faults.add("ids missing", str(image_id))
-    for image_id, number in first_lines.items():
+    for image_id, number in lines.items():
         if image_id not in expected:
             faults.add("ids unknown", f"line {number}: {image_id}")
 
 
-def compare_count(found: int, expected: int, faults: Faults) -> None:
+def compare_count(found: int, expected: int, faults: Notes) -> None:
     """Note a wrong number of rows."""
     if found != expected:
         faults.add(f"there are {found:,} rows below the header; there must be {expected:,}")
@@ -343,7 +463,7 @@ def accuracy(path: Path, solution_path: Path) -> Accuracies:
     UserError
         When a file cannot be read, or the submission lacks an id that is scored.
     """
-    labels = {int(image_id): label for image_id, label in tables.read_rows(path)}
+    labels = Reading(path).labels
     right: Counter[str] = Counter()
     count: Counter[str] = Counter()
     for image_id, label, usage in read_solution(solution_path):
@@ -364,9 +484,7 @@ def accuracy(path: Path, solution_path: Path) -> Accuracies:
 
 def read_solution(path: Path) -> list[tuple[int, str, str]]:
     """Return id, label and usage ("public", "private", "ignored") of each row of a solution."""
-    if not path.exists():
-        raise UserError(f"{path} is missing: a solution is a CSV with the header id,label,Usage.")
-    header, *lines = tables.read_table(path).removesuffix("\n").split("\n")
+    header, *lines = tables.read_table(path, HOW_TO_GET_A_SOLUTION).removesuffix("\n").split("\n")
     names = header.lower().split(",")
     if names not in (["id", "label"], ["id", "label", "usage"]):
         raise UserError(
@@ -389,34 +507,3 @@ def read_solution(path: Path) -> list[tuple[int, str, str]]:
         rows.append((int(image_id), label, usage))
     tables.refuse_doubled_ids(path, [image_id for image_id, _, _ in rows])
     return rows
-
-
-# -- the record beside the CSV
-
-
-def record_path(csv: Path) -> Path:
-    """Return the place of the JSON that tells where a CSV came from and what became of it."""
-    return csv.with_suffix(".json")
-
-
-def read_record(csv: Path) -> dict[str, Any]:
-    """Return the record beside a CSV, empty where there is none."""
-    path = record_path(csv)
-    if not path.exists():
-        return {}
-    record = storage.read_json(path)
-    if not isinstance(record, dict):
-        raise UserError(f"{path} is no record of a submission. Restore it or delete it.")
-    return record
-
-
-def update_record(csv: Path, **changes: Any) -> dict[str, Any]:
-    """Change some values of the record beside a CSV and return it."""
-    record = read_record(csv) | changes
-    storage.write_json(record_path(csv), record)
-    return record
-
-
-def digest_of(csv: Path) -> str:
-    """Return the SHA-256 of a CSV in hexadecimal."""
-    return hashlib.sha256(read_bytes(csv)).hexdigest()

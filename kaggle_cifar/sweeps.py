@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from kaggle_cifar.cluster import Cluster, run_tasks
+from kaggle_cifar.dataset import check_split
 from kaggle_cifar.ensembles import Member, validation_probabilities
-from kaggle_cifar.inference import standard_error, write_probabilities
+from kaggle_cifar.inference import read_probabilities, standard_error, write_probabilities
 from kaggle_cifar.ledger import describe_standing, mean_and_spread
 from kaggle_cifar.progress import LiveTable, say
 from kaggle_cifar.recipes import Recipe
@@ -33,7 +34,7 @@ def train_seeds(
     jobs = {f"{name}-seed{seed}": dataclasses.replace(options, seed=seed) for seed in range(count)}
     runs = train_all(layout, recipe, jobs, tensorboard, cluster)
     if count > 1 and options.validation != "none":
-        accuracies = [run.read_metrics()["validation_accuracy"] for run in runs]
+        accuracies = [run.read_validation_accuracy() for run in runs]
         say(f"{name}, {count} seeds: {mean_and_spread(accuracies)}.")
     return runs
 
@@ -54,10 +55,13 @@ def train_folds(
     goes on where it was.
     """
     folds = [f"fold{number}of{count}" for number in range(1, count + 1)]
+    check_split(layout, options.limit, folds[-1])  # the smallest part
+    path = layout.runs / f"{name}-{count}folds.npy"
+    if path.exists():
+        read_probabilities(path)  # raises, before it is replaced, unless it is such a file
     jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
     runs = train_all(layout, recipe, jobs, tensorboard, cluster)
     rows = validation_probabilities(Member(name, tuple(runs)), "plain")
-    path = layout.runs / f"{name}-{count}folds.npy"
     write_probabilities(path, rows["id"], rows["probabilities"])
     truth = labels_of(layout, rows["id"])
     accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == truth))

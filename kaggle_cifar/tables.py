@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from kaggle_cifar import competition
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import regular_file
 from kaggle_cifar.storage import Layout
 
 if TYPE_CHECKING:
     import numpy as np
 
 HEADER = "id,label"
+REMEDY = "Run `kaggle-cifar download` to fetch it."
+LARGEST = 2**28  # bytes; the competition's own files have 5 MB
 
 # An id is a plain integer that fits into int64; more digits are a fault, not an overflow.
 ROW = re.compile(r"(\d{1,18}),([^,\n]*)", re.ASCII)
@@ -30,8 +33,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     header, _, body = read_table(path).partition("\n")
     if header != HEADER:
         raise UserError(
-            f"{path} must begin with the line '{HEADER}', but begins with {header[:40]!r}. "
-            "`kaggle-cifar download` brings it afresh."
+            f"{path} must begin with the line '{HEADER}', but begins with {header[:40]!r}. {REMEDY}"
         )
     rows: list[tuple[str, str]] = ROWS.findall(body)
     lines = body.removesuffix("\n").split("\n") if body else []
@@ -40,19 +42,38 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def read_table(path: Path) -> str:
-    """Return the text of the CSV at `path` with plain newlines."""
+def read_table(path: Path, remedy: str = REMEDY) -> str:
+    """Return the text of the CSV at `path` with plain newlines; `remedy` is for errors."""
     try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Run `kaggle-cifar download`.") from None
+        text = read_bytes(path, remedy).decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError(
-            f"{path} is not UTF-8 text. `kaggle-cifar download` brings it afresh."
-        ) from None
+        raise UserError(f"{path} is not UTF-8 text. {remedy}") from None
+    return text.replace("\r\n", "\n")
+
+
+def read_bytes(path: Path, remedy: str) -> bytes:
+    """Return the content of the file at `path`; `remedy` says what to do if it is missing.
+
+    Raises
+    ------
+    ForeignPathError
+        When it is a folder, a named pipe, a device or another thing without an end.
+    UserError
+        When it is missing, too large to be a CSV of this competition, or cannot be read.
+    """
+    target = regular_file(path)
+    try:
+        size = target.stat().st_size
+        if size > LARGEST:
+            raise UserError(
+                f"{path} has {size / 2**20:,.0f} MiB: it is too large to be a CSV of this "
+                "competition."
+            )
+        return target.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. {remedy}") from None
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
-    return text.replace("\r\n", "\n")
 
 
 def unreadable_line(path: Path, lines: list[str]) -> UserError:
@@ -62,7 +83,7 @@ def unreadable_line(path: Path, lines: list[str]) -> UserError:
     )
     return UserError(
         f"{path}, line {number}: expected an integer id, a comma and a label, found {line[:60]!r}. "
-        "`kaggle-cifar download` brings it afresh."
+        + REMEDY
     )
 
 

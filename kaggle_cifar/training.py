@@ -18,7 +18,12 @@ from kaggle_cifar.batches import BatchSource
 from kaggle_cifar.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.control import EpochControl
-from kaggle_cifar.dataset import TrainingSet, load_training_set, split_validation
+from kaggle_cifar.dataset import (
+    TrainingSet,
+    check_split,
+    load_training_set,
+    split_validation,
+)
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.events import write_events
 from kaggle_cifar.figures import draw_curves
@@ -49,7 +54,8 @@ LOOK_INTERVAL = 1.0  # seconds between looks at the running loss, which wait for
 ESTIMATE_AFTER = 10.0  # seconds of training until its speed is told
 EVALUATION_BATCH = 500  # images
 TIMED_STEPS = 3  # at least, to know the speed
-BUDGET_TIMED = 0.02  # of a time budget, to know it better
+BUDGET_TIMED = 0.02  # of a time budget, or of the whole training, to know it better
+LONGEST_TIMED = 30.0  # seconds
 BUDGET_USED = 0.95  # of what is left: machines slow down
 MEASURED_IMAGES = 10_000  # of the training images, evenly spread, at the end
 MEMORY_ADVICE = (
@@ -75,6 +81,8 @@ def train(
 
     Raises
     ------
+    ForeignPathError
+        When the run's folder has something in it that is no run.
     UserError
         When the data is not as it must be, the run exists with another recipe, options or data,
         or the loss diverges.
@@ -132,6 +140,7 @@ def _prepare(
     layout: Layout, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
 ) -> tuple["Training", str]:
     """Start TensorFlow and read the data; return the training where it stands, the data's hash."""
+    check_split(layout, options.limit, options.validation)
     strategy = start_tensorflow()
     policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
     data = load_training_set(layout, options.limit)
@@ -203,9 +212,8 @@ def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) ->
             "data_sha256": digest,
         }
         write_json(run.recipe_file, content)
-    environment_file = run.folder / "environment.json"
-    if not environment_file.exists():  # a kill may have come between the two
-        write_json(environment_file, describe_environment())
+    if not run.environment_file.exists():
+        write_json(run.environment_file, describe_environment())
 
 
 def _digest(data: TrainingSet) -> str:
@@ -355,9 +363,10 @@ class Training:
         UserError
             When not even a step fits.
         """
+        say(f"Timing the first steps of {self.recipe.name}, to fit it into {duration(seconds)}.")
         state, arrays = self._state()
         started = time.monotonic()
-        step = self._time_steps(BUDGET_TIMED * seconds)
+        step = self._time_steps(min(BUDGET_TIMED * seconds, LONGEST_TIMED))
         evaluation = self._time_evaluation()
         self._set_state(state, arrays)
         measured = min(MEASURED_IMAGES, len(self.data)) + 7 * len(self.validation)
@@ -379,7 +388,11 @@ class Training:
         )
 
     def _time_steps(self, enough: float) -> float:
-        """Return the seconds of a step, measured for some seconds after compiling it."""
+        """Return the seconds of a step, measured for `enough` seconds after compiling it.
+
+        A part of the training's own steps is enough, too.
+        """
+        enough_steps = max(TIMED_STEPS, BUDGET_TIMED * self.total_steps)
         batches = self.source.batches(0, 0, self.source.steps).repeat()
         totals, count, started = self.totals, -1, 0.0
         for batch in self.strategy.experimental_distribute_dataset(batches):
@@ -388,7 +401,9 @@ class Training:
             count += 1
             if count == 0:
                 started = time.monotonic()
-            elif count >= TIMED_STEPS and time.monotonic() - started > enough:
+            if count >= enough_steps:
+                break
+            if count >= TIMED_STEPS and time.monotonic() - started > enough:
                 break
         return (time.monotonic() - started) / count
 
@@ -405,7 +420,7 @@ class Training:
     @property
     def total_steps(self) -> int:
         """The number of steps of the whole training, unless it stops early."""
-        return math.ceil(round(self.recipe.epochs * self.source.steps, 6))
+        return max(1, math.ceil(round(self.recipe.epochs * self.source.steps, 6)))
 
     @property
     def steps_done(self) -> int:

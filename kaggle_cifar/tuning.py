@@ -7,6 +7,7 @@ trial goes on in whichever process opens its run folder next.
 import dataclasses
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,10 @@ from ray.tune.search.optuna import OptunaSearch
 
 from kaggle_cifar.cluster import TRIES, last_line, patiently, retry_message, use_given_share
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED, remove_reserved
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.spaces import Draw, Setting, Space
-from kaggle_cifar.storage import BusyError, Layout, read_json, remove_folder, write_json
+from kaggle_cifar.storage import BusyError, Layout, read_json, write_json
 from kaggle_cifar.training import train_by_epochs
 
 METRIC = "val_accuracy"
@@ -59,8 +61,8 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where Tune keeps what it needs while it runs."""
-        return self.layout.runs / self.name / "tune"
+        """Where Tune keeps what it needs while it runs; removed afterwards."""
+        return self.layout.runs / self.name / f"{RESERVED}.tune"
 
     @property
     def journal(self) -> Path:
@@ -165,8 +167,27 @@ class Watcher(tune.Callback):
 
 
 def read_journal(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the trials that a search has begun, by name: "config", and whether they "ended"."""
-    return read_json(file) if file.exists() else {}
+    """Return the trials that a search has begun, by name: "config", and whether they "ended".
+
+    Raises
+    ------
+    UserError
+        When the file holds anything else.
+    """
+    trials = read_json(file) if file.exists() else {}
+    is_whole = isinstance(trials, dict) and all(
+        re.search(r"trial\d+$", name)
+        and isinstance(trial, dict)
+        and isinstance(trial.get("config"), dict)
+        and isinstance(trial.get("ended"), bool)
+        for name, trial in trials.items()
+    )
+    if not is_whole:
+        raise UserError(
+            f"{file} does not hold the trials of a search. Restore the file, or choose another "
+            "--name."
+        )
+    return trials
 
 
 def run_trials(
@@ -186,7 +207,7 @@ def run_trials(
     were stopped are unfinished runs.
     """
     quiet()
-    remove_folder(plan.folder)
+    remove_reserved(plan.folder)
     begun = read_journal(plan.journal)
     plan = dataclasses.replace(
         plan, ended=frozenset(name for name, trial in begun.items() if trial["ended"])
@@ -203,7 +224,7 @@ def run_trials(
         name = reached.get("run", Path(result.path).name)
         error = result.error and f"it broke off {TRIES} times ({last_line(result.error)})"
         errors[name] = reached.get("error", error)
-    remove_folder(plan.folder)
+    remove_reserved(plan.folder)
     trials = read_journal(plan.journal)
     return {
         name: (plan.space.read(trials[name]["config"]), errors.get(name))

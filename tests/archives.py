@@ -26,6 +26,18 @@ def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
     return buffer.getvalue()
 
 
+def of_rows(rows: bytes, header: bytes = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) -> bytes:
+    """Return a PNG whose chunks are sound, made of such rows, each after its filter's byte."""
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
 def images(split: str, ids: Iterable[int]) -> dict[str, bytes]:
     return {f"{split}/{i}.png": png(i) for i in ids}
 

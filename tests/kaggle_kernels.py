@@ -73,6 +73,7 @@ class KernelHost:
     cut_stream: int = 0  # streams to be cut after their first event
     gpu_hours: tuple[float, float] | None = (2.5, 30.0)  # used, in all
     has_ever_run: bool = True
+    quota_refresh: str | None = "2026-11-28T00:00:00Z"
     all: dict[str, Kernel] = field(default_factory=dict)
 
     def run_as_kaggle_does(self, kernel: Kernel) -> None:
@@ -238,7 +239,7 @@ class KernelMethods:
         used, total = (f"{hours * 3600:.0f}s" for hours in self.site.kernels.gpu_hours)
         # Written by hand: the client's types lose the days of a duration when they are the sender.
         answer = {
-            "quotaRefreshTime": "2026-11-28T00:00:00Z",
+            "quotaRefreshTime": self.site.kernels.quota_refresh,
             "gpuQuota": {
                 "timeUsed": used,
                 "totalTimeAllowed": total,

@@ -6,8 +6,11 @@ faults is used up by one request; then all is well again.
 """
 
 import base64
+import csv
 import gzip
 import hashlib
+import io
+import json
 import re
 import threading
 import time
@@ -30,6 +33,7 @@ SECRETS = (KEY, TOKEN, SIGNATURE, base64.b64encode(f"{USERNAME}:{KEY}".encode())
 CLASSES = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
 LABELS = set(CLASSES.split(","))
 PAGE_SIZE = 20
+DELAY_HEADER = "X-Answered-After"  # the seconds that a late answer took
 
 Fault = Callable[["Handler"], None]
 
@@ -47,6 +51,11 @@ class KaggleSite:
     pause: float = 0.0  # seconds before each MiB of a file
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
+    clock: Callable[[], float] = time.monotonic
+    wait: Callable[[float], Any] | None = None  # before late answers; by default really
+    list_lag: float = 0.0  # seconds until a submission is listed
+    listed: dict[str, Any] = field(default_factory=dict)  # what the list says instead of the truth
+
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
     put_faults: list[Fault] = field(default_factory=list)  # uploads
@@ -164,11 +173,70 @@ def page_instead(handler: "Handler") -> None:
     handler.answer(200, b"<html>please log in</html>", {"Content-Type": "text/html"})
 
 
+def compress_part(handler: "Handler") -> None:
+    """Send a part of the compressed file when a part of the file was asked for."""
+    body = gzip.compress(handler.file_content(), 1)
+    start = handler.range_start()
+    headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+    handler.answer(206, body[start:], {**headers, "Content-Encoding": "gzip"})
+
+
+def cut_compressed(handler: "Handler") -> None:
+    """Send half of the compressed file."""
+    body = gzip.compress(handler.file_content(), 1)
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
+
+
+def encode_unasked(encoding: str) -> Fault:
+    """Send the file as it is, but call it encoded."""
+
+    def fault(handler: "Handler") -> None:
+        handler.answer(200, handler.file_content(), {"Content-Encoding": encoding})
+
+    return fault
+
+
+def answer_json(value: Any) -> Fault:
+    """Answer with this JSON, of whatever types."""
+
+    def fault(handler: "Handler") -> None:
+        handler.answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    return fault
+
+
 def lose_answer(handler: "Handler") -> None:
     """Do what was asked, but drop the connection before the answer."""
     handler.mute = True
     handler.dispatch_api()
     handler.close_connection = True
+
+
+def refuse_afterwards(status: int) -> Fault:
+    """Do what was asked, but answer with an error, as a proxy does that lost its patience."""
+
+    def fault(handler: "Handler") -> None:
+        handler.mute = True
+        handler.dispatch_api()
+        handler.mute = False
+        handler.answer_error(status, "gone")
+
+    return fault
+
+
+def answer_late(seconds: float) -> Fault:
+    """Do what was asked, and answer after some time."""
+
+    def fault(handler: "Handler") -> None:
+        handler.delay = seconds
+        handler.dispatch_api()
+
+    return fault
 
 
 # -- the server
@@ -179,6 +247,7 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     site: KaggleSite
     mute = False
+    delay = 0.0
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -228,7 +297,11 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self.mute:
             return
+        if self.delay:
+            (self.site.wait or self.site.closing.wait)(self.delay)
         self.send_response(status)
+        self.send_header(DELAY_HEADER, str(self.delay))
+        self.delay = 0.0
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
@@ -415,6 +488,7 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
                 "file_name": self.site.upload_names[request.blob_file_tokens],
                 "description": request.submission_description,
                 "date": datetime.now(UTC).replace(tzinfo=None),
+                "made_at": self.site.clock(),
                 "polls": 0,
             }
         )
@@ -460,7 +534,12 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
     def list_submissions(self) -> None:
         if not self.is_known(self.parsed("ApiListSubmissionsRequest")):
             return
-        newest_first = [self.submission(entry) for entry in reversed(self.site.submissions)]
+        latest = self.site.clock() - self.site.list_lag
+        newest_first = [
+            self.submission(entry | self.site.listed)
+            for entry in reversed(self.site.submissions)
+            if entry["made_at"] <= latest
+        ]
         self.answer_object(self.made("ApiListSubmissionsResponse", submissions=newest_first))
 
     def get_submission_limits(self) -> None:
@@ -473,13 +552,14 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
 def score(content: bytes, solution: dict[int, tuple[str, str]]) -> tuple[str, str]:
     """Return the public and private score as the site shows them, or say why there is none."""
     try:
-        lines = content.decode("ascii").splitlines()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("The file is not plain text") from None
-    if not lines or lines[0] != "id,label":
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if not rows or not {"id", "label"} <= rows[0].keys():
         raise ValueError("Column names must be id,label")
-    labels = dict(line.split(",", 1) for line in lines[1:] if "," in line)
-    if len(lines) - 1 != len(solution) or labels.keys() != {str(key) for key in solution}:
+    labels = {row["id"]: row["label"] for row in rows}
+    if len(rows) != len(solution) or labels.keys() != {str(key) for key in solution}:
         raise ValueError("The ids are not those of the solution")
     if unknown := set(labels.values()) - LABELS:
         raise ValueError(f"Unknown label {min(unknown)}")

@@ -1,5 +1,6 @@
 """The command line itself: help, names, exit statuses."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from no_home import run_without_home
 
 from kaggle_cifar import cli
 
@@ -66,6 +68,13 @@ def test_help_imports_nothing_heavy():
         (["train", "--validation", "fold6of5"], "a fold like fold1of10"),
         (["train", "airbench94", "--set", "sgd=null"], "--set: The settings 'sgd'"),
         (["train", "--set", "epochs"], "KEY=VALUE"),
+        (["train", "--seed", "4294967296"], "--seed"),
+        (["train", "--epochs", "1000001"], "--epochs"),
+        (["train", "--limit", "9"], "--limit"),
+        (["train", "--time-budget", "9" * 400 + "h"], "--time-budget"),
+        (["train", "--time-budget", "1001h"], "is more than 1000 h"),
+        (["train", "--set", "epochs=Infinity"], "epochs must be"),
+        (["train", "--set", "plateau.factor=NaN"], "plateau.factor must be"),
         (["train", "nowhere.json"], "nowhere.json is missing"),
         (["trian"], "No such command"),
         (["check"], "CSV"),
@@ -160,6 +169,41 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def test_predict_refuses_an_output_before_any_work(monkeypatch, tmp_path):
+    from kaggle_cifar import prediction, runs, submission_record
+
+    run = runs.Run(tmp_path / "runs" / "model1")
+    monkeypatch.setattr(runs, "chosen_runs", lambda *_: [run])
+    monkeypatch.setattr(prediction, "predict", lambda *_: pytest.fail("it began to work"))
+    arguments = ["--runs-dir", str(tmp_path / "runs"), "predict", "--output"]
+    for output in (run.folder / "metrics.csv", tmp_path / "s.json"):
+        with pytest.raises(submission_record.CsvNameError) as caught:
+            cli.cli.main([*arguments, str(output)], standalone_mode=False)
+        assert caught.value.path == output
+
+
+def test_again_reaches_the_submission(monkeypatch):
+    from kaggle_cifar import submitting
+
+    asked = []
+    monkeypatch.setattr(submitting, "submit", lambda *_, **options: asked.append(options))
+    for options in ([], ["--again"]):
+        cli.cli.main(["submit", "s.csv", *options], standalone_mode=False)
+    assert asked == [{"again": False}, {"again": True}]
+
+
+@pytest.mark.parametrize("command", ["check", "submit"])
+def test_a_file_that_is_no_csv_is_named_in_one_line(tmp_path, command):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "packed.csv").write_bytes(gzip.compress(os.urandom(5_000)))
+    for name, kind in (("pipe.csv", "a named pipe"), ("packed.csv", "a gzip file")):
+        result = run_cli("--data-dir", str(tmp_path), command, str(tmp_path / name))
+        assert result.returncode == 1
+        assert result.stdout == ""
+        assert result.stderr.startswith(f"Error: {tmp_path / name} is {kind}")
+        assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_an_output_that_cannot_be_printed_is_a_sentence(tmp_path):
     with Path("/dev/full").open("w") as full:
@@ -174,10 +218,96 @@ def test_an_output_that_cannot_be_printed_is_a_sentence(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (1, 2), (0, 1, 2)], ids=str)
+def test_closed_standard_streams_are_no_fault(tmp_path, closed):
+    redirections = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    command = [sys.executable, "-m", "kaggle_cifar", "sample", str(tmp_path / "raw")]
+    shell = f'exec "$@" {redirections}'
+    result = subprocess.run(["bash", "-c", shell, "bash", *command], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr
+    # What is printed got into none of the files.
+    first = (tmp_path / "raw" / "solution.csv").read_text().splitlines()[0]
+    assert first == "id,label,Usage"
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else as the tests were started
+module = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupt())
+from kaggle_cifar.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("click", "runs"),
+        ("filelock", "runs"),
+        ("kaggle_cifar.recipes", "runs"),
+        ("numpy", "inspect"),
+        ("tensorflow", "inspect"),
+        ("keras.src", "inspect"),
+    ],
+)
+def test_an_interrupted_import_ends_without_a_traceback(tmp_path, module, command):
+    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT, module, *folders, command],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 130, result.stderr
+    assert "Stopped." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_terminal_of_few_letters_is_no_fault(tmp_path):
     result = run_cli("--runs-dir", str(tmp_path / "Läufe"), "runs", PYTHONIOENCODING="ascii")
     assert result.returncode == 0, result.stderr
     assert "L?ufe" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "{}"], ["train", "{}.json"], ["--data-dir", "{}", "extract"], ["{}"]]
+)
+def test_an_error_escapes_control_characters(arguments):
+    hostile = "a\x1b[2J\u202eb\x9b"
+    result = run_cli(*(argument.format(hostile) for argument in arguments))
+    assert result.returncode in (1, 2)
+    assert "\\u202eb\\x9b" in result.stderr
+    assert not {"\x1b", "\u202e", "\x9b"} & set(result.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no passwd")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["doctor"],
+        ["download"],
+        ["inspect"],
+        ["train"],
+        ["train", "--on", "kaggle"],
+        ["search"],
+        ["predict"],
+        ["submit", "a.csv"],
+        ["report"],
+    ],
+)
+def test_no_command_needs_a_home(clean_home, tmp_path, command):
+    result = run_without_home(tmp_path, *command)
+    assert result.returncode == (0 if command == ["runs"] else 1)
+    assert "Traceback" not in result.stderr
 
 
 def test_a_refused_training_leaves_no_folder(tmp_path):

@@ -166,7 +166,7 @@ def refuse_other_nodes(layout) -> None:
         patch.setattr(Path, "exists", lambda self: True)
         with pytest.raises(UserError, match=f"does not see {re.escape(str(layout.runs))} as"):
             cluster.refuse_unfit_nodes(layout)
-    assert not list(layout.runs.glob(".node-check-*"))
+    assert not list(layout.runs.glob(f"{cluster.NODE_CHECK}*"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "nowhere"])

@@ -8,11 +8,13 @@ from PIL import Image
 from small_data import layout_in, write_manifest, write_training_data
 
 from kaggle_cifar.dataset import (
+    SplitError,
     load_training_set,
     split_validation,
     stratified_choice,
 )
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.pixels import BrokenImageError
 
 
 def test_training_images_stay_with_their_ids_and_labels(tmp_path):
@@ -76,6 +78,18 @@ def test_a_limited_set_is_the_same_from_files_and_from_the_cache(tmp_path):
     np.testing.assert_array_equal(from_cache.pixels, pixels[from_cache.ids - 1])
 
 
+def test_a_training_on_images_changed_since_the_cache_was_made_is_refused(tmp_path):
+    layout = layout_in(tmp_path)
+    write_training_data(layout, 60)
+    write_manifest(layout, "train")
+    load_training_set(layout)
+    for image_id in range(21, 41):
+        Image.new("RGB", (32, 32)).save(layout.images("train") / f"{image_id}.png")
+    for limit in (None, 59):
+        with pytest.raises(BrokenImageError, match=r"train/2\d\.png is an image, but not the one"):
+            load_training_set(layout, limit)
+
+
 @given(
     labels=st.lists(st.integers(0, 9), min_size=30, max_size=300).map(np.array),
     share=st.floats(0.1, 1),
@@ -125,5 +139,16 @@ def test_every_row_is_validated_in_just_one_fold(labels, folds):
 
 def test_more_folds_than_images_are_refused():
     labels = np.repeat(np.arange(10), 2)
-    with pytest.raises(UserError, match="21 folds of 20 images leave none for fold21of21"):
+    with pytest.raises(SplitError) as caught:
         split_validation(labels, "fold21of21")
+    assert caught.value.images == 20
+
+
+@pytest.mark.parametrize(
+    ("count", "validation"),
+    [(1, "last20"), (47, "stratified"), (1, "stratified"), (1, "fold1of2"), (1, "fold2of2")],
+)
+def test_a_split_that_leaves_a_part_empty_is_refused(count, validation):
+    with pytest.raises(SplitError) as caught:
+        split_validation(np.arange(count) % 10, validation)
+    assert caught.value.images == count

@@ -2,6 +2,7 @@ import builtins
 import contextlib
 import errno
 import io
+import json
 import os
 import random
 import shutil
@@ -15,14 +16,19 @@ from typing import Any
 
 import kaggle_server as server
 import pytest
+import requests
 from archives import images, pack, png, random_archive
 from click.testing import CliRunner
 from kaggle_server import KaggleSite
 from kills import run_and_kill
+from no_home import run_without_home
 
 from kaggle_cifar import competition, download, extract, kaggle_client, storage
 from kaggle_cifar.cli import cli
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.kaggle_client import MalformedCredentialsError
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.sevenzip import UnsupportedMethodError
 from kaggle_cifar.storage import Layout
 
 DOWNLOAD = """
@@ -72,7 +78,7 @@ def fail(layout: Layout, sleeper: Sleeper) -> str:
 def assert_whole(layout: Layout, site: KaggleSite) -> None:
     for name in competition.FILES:
         assert (layout.raw / name).read_bytes() == site.files[name]
-    assert not (layout.raw / ".download").exists()
+    assert not list(layout.raw.glob(".kaggle-cifar.*.download"))
 
 
 def only_archive(site: KaggleSite, layout: Layout) -> bytes:
@@ -122,6 +128,33 @@ def test_does_without_a_list_that_kaggle_cannot_give(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, status: int
 ) -> None:
     kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * kaggle_client.ATTEMPTS
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def listed(site: KaggleSite, sizes: dict[str, Any]) -> server.Fault:
+    files = [{"name": name, "totalBytes": sizes.get(name)} for name in site.files]
+    return server.answer_json({"files": files})
+
+
+def test_sizes_may_be_listed_as_text(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    sizes = {name: str(len(content)) for name, content in kaggle_site.files.items()}
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, sizes)]
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, {"test.7z": str(10**18)})]
+    (layout.raw / "test.7z").unlink()
+    assert "disk is too full" in fail(layout, sleeper)
+
+
+@pytest.mark.parametrize("size", ["", "many", "-5", -5, 1.5, None, [], {}, True])
+def test_a_listed_size_that_is_none_is_ignored(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, size: Any
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, {"train.7z": size})]
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
 
@@ -215,13 +248,24 @@ def test_ends_with_the_right_file_whatever_answers_the_first_request(
     assert_whole(layout, kaggle_site)
 
 
-def test_refuses_a_file_that_is_too_long_by_kaggles_list(
+@pytest.mark.parametrize("error", [-5, 5])
+def test_an_archive_is_judged_by_its_checksums_not_by_its_listed_size(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, error: int
+) -> None:
+    content = only_archive(kaggle_site, layout)
+    kaggle_site.listed_sizes["train.7z"] = len(content) + error
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("GET train.7z") == 1
+
+
+def test_bytes_after_the_end_of_an_archive_are_harmless(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
 ) -> None:
-    only_archive(kaggle_site, layout)
-    kaggle_site.get_faults = [server.send_more] * 20
-    assert "bytes by Kaggle's list" in fail(layout, sleeper)
-    assert not (layout.raw / "train.7z").exists()
+    content = only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.send_more]
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "train.7z").read_bytes() == content + bytes(1_000)
 
 
 def test_links_that_lead_in_a_circle(
@@ -314,9 +358,11 @@ def test_refuses_a_file_that_stays_wrong(
 ) -> None:
     only_archive(kaggle_site, layout)
     kaggle_site.get_faults = [fault] * 20
-    assert "train.7z came damaged twice" in fail(layout, sleeper)
+    message = fail(layout, sleeper)
+    assert "train.7z came damaged twice and was removed" in message
+    assert "Delete it" not in message
     assert not (layout.raw / "train.7z").exists()
-    assert not list((layout.raw / ".download").iterdir())
+    assert not list(layout.raw.glob(".kaggle-cifar.*.download"))
     kaggle_site.get_faults = []
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
@@ -363,15 +409,173 @@ def test_puts_a_damaged_file_aside_and_downloads_afresh(
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
     assert (layout.raw / "train.7z.damaged").read_bytes() == damaged
-    assert "train.7z is damaged and was put aside" in capfd.readouterr().out
+    output = capfd.readouterr().out
+    assert "train.7z is damaged and was put aside" in output
+    assert "Delete it" not in output
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_file_that_is_put_aside_replaces_no_other(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, others: int
+) -> None:
+    only_archive(kaggle_site, layout)
+    for number in range(others):
+        (layout.raw / "train.7z").write_bytes(b"damaged %d" % number)
+        download.download(layout, sleep=sleeper)
+    kept = [path.read_bytes() for path in layout.raw.glob("train.7z.damaged*")]
+    assert sorted(kept) == [b"damaged %d" % number for number in range(others)]
+    (layout.raw / "train.7z").write_bytes(b"damaged again")
+    (layout.raw / f"train.7z.damaged-{others + 1}").symlink_to("nowhere")
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / f"train.7z.damaged-{others + 2}").read_bytes() == b"damaged again"
+
+
+# -- what this program did not write stays
+
+
+def test_a_foreign_record_of_verified_files_is_kept(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    layout.raw.mkdir(parents=True)
+    (layout.raw / "verified.json").write_text('{"mine": 1}')
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert caught.value.path == layout.raw / "verified.json"
+    assert (layout.raw / "verified.json").read_text() == '{"mine": 1}'
+    assert kaggle_site.requests == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_under_a_files_name_is_kept(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, make: Any
+) -> None:
+    layout.raw.mkdir(parents=True)
+    make(layout.raw / "train.7z")
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert caught.value.path == layout.raw / "train.7z"
+    assert kaggle_site.requests == []
+
+
+def test_a_file_that_is_put_there_meanwhile_is_kept(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+
+    def put_there(handler: server.Handler) -> None:
+        (layout.raw / "train.7z").write_bytes(b"mine")
+        handler.answer_file()
+
+    kaggle_site.get_faults = [put_there]
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert caught.value.path == layout.raw / "train.7z"
+    assert (layout.raw / "train.7z").read_bytes() == b"mine"
+
+
+def test_a_link_to_a_place_for_a_file_is_followed(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    content = only_archive(kaggle_site, layout)
+    (tmp_path / "large disk").mkdir()
+    (layout.raw / "train.7z").symlink_to(tmp_path / "large disk" / "archive")
+    download.download(layout, sleep=sleeper)
+    assert (layout.raw / "train.7z").is_symlink()
+    assert (tmp_path / "large disk" / "archive").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["train.7z", "trainLabels.csv"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    only_archive(kaggle_site, layout)
+    (layout.raw / "train.7z").write_bytes(kaggle_site.files["train.7z"])
+
+    def forbid(function: Any) -> Any:
+        def read(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return function(path, *arguments, **options)
+
+        return read
+
+    with monkeypatch.context() as patch:
+        for function in ("open", "read_bytes"):
+            patch.setattr(Path, function, forbid(getattr(Path, function)))
+        assert "could not be read" in fail(layout, sleeper)
+    assert (layout.raw / name).read_bytes() == kaggle_site.files[name]
+
+
+def test_kaggles_files_do_not_join_the_public_ones(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    storage.write_record(layout.raw / "source.json", download.SOURCE_KIND, {"source": "keras"})
+    assert "holds the public CIFAR-10" in fail(layout, sleeper)
+    assert kaggle_site.requests == []
+
+
+# -- an archive of a method that cannot be decoded here
+
+
+def change_method(header: Any) -> None:
+    header.main_streams.unpackinfo.folders[0].coders[0]["method"] = b"\x0a"
+
+
+def assert_unsupported(layout: Layout, sleeper: Sleeper, method: str) -> None:
+    with pytest.raises(UnsupportedMethodError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert caught.value.method == method
+
+
+def test_an_archive_of_an_unknown_method_is_not_called_damaged(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+    archive = pack(layout.raw / "train.7z", {"train/1.png": b"1"}, change_method)
+    content = archive.read_bytes()
+    assert_unsupported(layout, sleeper, "ARM64")
+    assert archive.read_bytes() == content
+    assert kaggle_site.requests == []
+
+
+def test_a_download_of_an_unknown_method_is_kept_and_asked_for_once(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    only_archive(kaggle_site, layout)
+    archive = pack(tmp_path / "train.7z", {"train/1.png": b"1"}, change_method)
+    kaggle_site.files["train.7z"] = archive.read_bytes()
+    for _ in range(2):
+        assert_unsupported(layout, sleeper, "ARM64")
+    staged = download.staged_file(layout.raw / "train.7z")
+    assert staged.read_bytes() == kaggle_site.files["train.7z"]
+    assert not (layout.raw / "train.7z").exists()
+    assert kaggle_site.count("GET") == 1
+
+
+@pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z")
+def test_the_method_bcj2_is_named(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    only_archive(kaggle_site, layout)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "1.png").write_bytes(bytes(5_000))
+    command = ["7z", "a", "-m0=BCJ2", str(layout.raw / "train.7z"), "train"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert_unsupported(layout, sleeper, "BCJ2")
 
 
 def test_takes_a_staged_file_that_is_complete(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
 ) -> None:
     content = only_archive(kaggle_site, layout)
-    (layout.raw / ".download").mkdir()
-    (layout.raw / ".download" / "train.7z").write_bytes(content)
+    staged = download.staged_file(layout.raw / "train.7z")
+    staged.parent.mkdir()
+    staged.write_bytes(content)
     download.download(layout, sleep=sleeper)
     assert_whole(layout, kaggle_site)
     assert kaggle_site.count("GET") == 0
@@ -383,7 +587,7 @@ def test_goes_on_after_sigkill(kaggle_site: KaggleSite, layout: Layout, sleeper:
 
     def kill(handler: server.Handler) -> None:
         handler.answer_file(until=150_000)
-        while download.size_of(layout.raw / ".download" / "train.7z") < 100_000:
+        while download.size_of(download.staged_file(layout.raw / "train.7z")) < 100_000:
             pass
         process.kill()
 
@@ -408,6 +612,11 @@ def test_a_stalled_connection_times_out(
     assert_whole(layout, kaggle_site)
 
 
+def test_the_timeout_that_is_told_is_the_one_that_was_used() -> None:
+    error = kaggle_client.explain(requests.ReadTimeout(), "Sending", (10.0, 600.0))
+    assert "sent nothing for 600 s" in str(error)
+
+
 def test_stalls_without_end_become_a_sentence(
     kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,6 +626,109 @@ def test_stalls_without_end_become_a_sentence(
     assert "storage.kaggle.test sent nothing for" in fail(layout, sleeper)
 
 
+# -- answers that are compressed though they were asked for as they are
+
+
+@pytest.mark.parametrize("is_size_listed", [True, False])
+def test_a_server_that_always_compresses_is_decoded(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, is_size_listed: bool
+) -> None:
+    if not is_size_listed:
+        kaggle_site.listed_sizes = dict.fromkeys(competition.FILES, 0)
+    kaggle_site.get_faults = [server.compress] * 20
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert kaggle_site.count("GET") == 4
+    assert sleeper.slept == []
+
+
+@pytest.mark.parametrize("rest", [server.compress, server.compress_part])
+def test_a_download_resumes_although_its_rest_is_compressed(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, rest: server.Fault
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.cut_at(100_000), *[server.compress] * 20]
+    kaggle_site.range_faults = [rest] * 20
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+
+
+def test_a_compressed_answer_that_is_cut_is_asked_for_again(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.cut_compressed] * 3
+    download.download(layout, sleep=sleeper)
+    assert_whole(layout, kaggle_site)
+    assert len(sleeper.slept) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("rot13", "was sent it as rot13"), ("gzip", "could not be decomp")]
+)
+def test_an_encoding_that_cannot_be_decoded_is_named(
+    kaggle_site: KaggleSite, layout: Layout, sleeper: Sleeper, encoding: str, words: str
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [server.encode_unasked(encoding)] * 20
+    assert words in fail(layout, sleeper)
+    assert not (layout.raw / "train.7z").exists()
+
+
+# -- what is said of each try
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (server.refuse(429, "slow down"), 'rate of requests (HTTP 429) ("slow down")'),
+        (server.refuse(500, "oops"), 'having problems (HTTP 500) ("oops")'),
+        (server.drop, "the connection to localhost broke off"),
+    ],
+)
+def test_each_failed_try_of_a_call_is_told_with_its_reason(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    fault: server.Fault,
+    reason: str,
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [fault] * 2
+    download.download(layout, sleep=sleeper)
+    lines = [line for line in capfd.readouterr().out.splitlines() if "next try" in line]
+    assert [reason in line for line in lines] == [True, True]
+    assert [f"in {seconds:.0f} s" in line for seconds, line in zip((1, 2), lines, strict=True)]
+    assert sleeper.slept == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (server.refuse(429, "slow down", Retry_After="42"), 'HTTP 429) ("slow down")'),
+        (server.refuse(500, "oops"), 'HTTP 500) ("oops")'),
+        (server.cut_at(100_000), "the connection to Kaggle broke off"),
+        (server.encode_unasked("rot13"), "was sent it as rot13"),
+    ],
+)
+def test_an_interrupted_download_tells_the_reason(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    fault: server.Fault,
+    reason: str,
+) -> None:
+    only_archive(kaggle_site, layout)
+    kaggle_site.get_faults = [fault]
+    download.download(layout, sleep=sleeper)
+    [line] = [line for line in capfd.readouterr().out.splitlines() if "next try" in line]
+    [seconds] = sleeper.slept
+    assert reason in line
+    assert f"in {seconds:.0f} s" in line
+
+
+# -- refusals
 # -- refusals
 
 
@@ -705,6 +1017,19 @@ def test_a_damaged_archive_is_found_by_extracting_it(
     assert len(list(layout.images("train").iterdir())) == 30
 
 
+def test_an_intact_archive_with_a_broken_image_is_kept(
+    extractable: KaggleSite, layout: Layout, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    members = images("train", range(1, 31)) | {"train/7.png": png(7)[:-20]}
+    extractable.files["train.7z"] = pack(tmp_path / "broken.7z", members).read_bytes()
+    download_and_extract(layout, sleeper)
+    assert_whole(layout, extractable)
+    assert extractable.count("GET train.7z") == 1
+    with pytest.raises(extract.BrokenMemberError) as caught:
+        extract.extract(layout)
+    assert caught.value.member == "train/7.png"
+
+
 def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(
     extractable: KaggleSite, layout: Layout, sleeper: Sleeper
 ) -> None:
@@ -837,6 +1162,55 @@ def test_an_overlong_token_is_explained(
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN * 20)
     assert "at most 255 characters" in fail(layout, sleeper)
+
+
+NO_SECRETS = ("a\nb", "a b", "a\x7fb", "schlüssel", "k\u202e")
+
+
+@pytest.mark.parametrize("secret", [*NO_SECRETS, "a\x00b", 7])
+def test_a_key_that_no_header_can_carry_is_refused(
+    clean_home: Path, layout: Layout, sleeper: Sleeper, secret: str | int
+) -> None:
+    file = clean_home / ".kaggle" / "kaggle.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"username": "ada", "key": secret}))
+    with pytest.raises(MalformedCredentialsError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert caught.value.place == str(file)
+
+
+@pytest.mark.parametrize("secret", NO_SECRETS)
+@pytest.mark.parametrize("variable", ["KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"])
+def test_a_variable_that_no_header_can_carry_is_refused(
+    kaggle_site: KaggleSite,
+    layout: Layout,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    secret: str,
+) -> None:
+    monkeypatch.setenv(variable, secret)
+    with pytest.raises(MalformedCredentialsError) as caught:
+        download.download(layout, sleep=sleeper)
+    assert variable in caught.value.place
+    assert secret not in str(caught.value)
+
+
+def test_an_answer_that_the_client_does_not_know_is_no_proxys(kaggle_site: KaggleSite) -> None:
+    answer = server.answer_json({"submissions": [{"ref": 1, "status": "FROZEN"}]})
+    kaggle_site.api_faults["ListSubmissions"] = [answer]
+    api = kaggle_client.open_client()
+    with pytest.raises(UserError, match=r"FROZEN.* Update the client") as caught:
+        kaggle_client.call(api.competition_submissions, competition.SLUG, doing="Listing")
+    assert "proxy" not in str(caught.value)
+
+
+def test_without_a_home_the_client_works_by_variables(
+    kaggle_site: KaggleSite, layout: Layout, tmp_path: Path
+) -> None:
+    done = run_without_home(tmp_path, "--data-dir", str(layout.data), "download", "--no-extract")
+    assert done.returncode == 0, done.stderr
+    assert_whole(layout, kaggle_site)
 
 
 def test_a_fresh_process_logs_in_once(

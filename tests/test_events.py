@@ -33,7 +33,7 @@ def scalars_in(folder):
     import tensorflow as tf
 
     scalars, times = [], []
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("*tfevents*")):
         first, *rest = tf.compat.v1.train.summary_iterator(str(path))
         assert first.file_version == "brain.Event:2"
         for event in rest:
@@ -109,7 +109,7 @@ def test_it_can_be_asked_for_later_and_of_a_finished_run(layout, monkeypatch):
             training.train(layout, RECIPE, "later", RunOptions())
     run = training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
-    for path in run.events_folder.iterdir():
+    for path in run.events_folder.glob("*tfevents*"):
         path.unlink()
     training.train(layout, RECIPE, "later", RunOptions(), tensorboard=True)
     assert_events_are_the_history(run)
@@ -127,10 +127,20 @@ def test_a_training_begun_anew_leaves_nothing_of_the_one_before(tmp_path):
 def test_no_epoch_is_written_twice(tmp_path):
     history = [ROW, {**ROW, "epoch": 2}]
     write_events(tmp_path / "events", history, 0.0)
-    before = {path: path.stat().st_ino for path in (tmp_path / "events").iterdir()}
+    before = {path: path.stat().st_ino for path in (tmp_path / "events").glob("*tfevents*")}
     write_events(tmp_path / "events", [*history, {**ROW, "epoch": 3}], 0.0)
     assert len(before) == 2
     assert all(path.stat().st_ino == inode for path, inode in before.items())
+
+
+def test_foreign_files_in_the_folder_stay(tmp_path):
+    """Whatever their names: "epoch" is a file of its own, and the second epoch's name is taken."""
+    names = ("mine.txt", "epoch", "events.out.tfevents.000002")
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    for history in ([ROW], [ROW, {**ROW, "epoch": 2}], [ROW]):
+        write_events(tmp_path, history, 0.0)
+    assert [(tmp_path / name).read_text() for name in names] == ["mine"] * 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /dev/full")

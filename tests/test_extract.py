@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import lzma
 import os
@@ -21,6 +22,7 @@ from archives import (
     archive_of_header,
     header_bomb,
     images,
+    of_rows,
     pack,
     png,
     tree,
@@ -28,13 +30,18 @@ from archives import (
     unix_mode,
     with_attributes,
 )
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import run_and_kill
+from PIL import Image
 
 from kaggle_cifar import extract, sevenzip
+from kaggle_cifar.cli import cli
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.parallel import in_order
+from kaggle_cifar.sample import draw_sample
 from kaggle_cifar.storage import Layout, lock
 
 IDS = range(1, 13)
@@ -107,7 +114,8 @@ def test_both_archives_are_extracted_with_their_manifests(layout):
     assert len(tree(layout.data / "train")) == len(IDS)
     rows = [f"{i},{len(png(i))},{zlib.crc32(png(i))}" for i in (1, 2, 10, 11, 100)]
     assert layout.manifest("test").read_text().splitlines() == ["id,size,crc32", *rows]
-    assert sorted(path.name for path in layout.data.iterdir() if path.name != ".kaggle-cifar.lock") == [
+    found = {path.name for path in layout.data.iterdir()} - {".kaggle-cifar.lock"}
+    assert sorted(found) == [
         "raw", "test", "test.manifest.csv", "test.manifest.json",
         "train", "train.manifest.csv", "train.manifest.json",
     ]  # fmt: skip
@@ -165,13 +173,220 @@ def test_a_deleted_image_is_extracted_again(layout):
     assert (layout.images("test") / "3.png").read_bytes() == png(3)
 
 
+def test_another_file_does_not_make_up_for_a_missing_image(layout, archive):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    (layout.images("train") / "3.png").rename(layout.images("train") / "notes.txt")
+    assert not extract.is_extracted(archive, layout.images("train"), layout.manifest("train"))
+    (layout.images("train") / "notes.txt").rename(layout.images("train") / "3.png")
+    (layout.images("train") / "notes.txt").touch()
+    assert extract.is_extracted(archive, layout.images("train"), layout.manifest("train"))
+
+
+def refused_as_foreign(layout, path):
+    """Extract; hold that `path` is named as someone else's, and nothing was touched."""
+    before = tree(layout.data)
+    with pytest.raises(ForeignPathError) as caught:
+        extract_train(layout)
+    assert caught.value.path == path
+    assert tree(layout.data) == before
+
+
 def test_images_that_someone_else_unpacked_are_not_touched(layout, archive):
     pack(archive, images("train", IDS))
     layout.images("train").mkdir()
     (layout.images("train") / "1.png").write_bytes(b"mine")
-    with pytest.raises(UserError, match=r"not extracted by this program.*Move it away"):
+    refused_as_foreign(layout, layout.images("train") / "1.png")
+
+
+def make_folder_of_an_images_name(folder):
+    (folder / "1.png").unlink()
+    (folder / "1.png").mkdir()
+    (folder / "1.png" / "mine").write_text("mine")
+
+
+def make_link_of_an_images_name(folder):
+    (folder / "1.png").rename(folder.parent / "mine")
+    (folder / "1.png").symlink_to("../mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("notes.txt", lambda folder: (folder / "notes.txt").write_text("mine")),
+        ("99.png", lambda folder: (folder / "99.png").write_text("mine")),
+        ("sub", lambda folder: (folder / "sub").mkdir()),
+        ("1.png", make_folder_of_an_images_name),
+        ("1.png", make_link_of_an_images_name),
+    ],
+)
+def test_what_others_put_among_the_images_stops_a_new_extraction(layout, archive, name, make):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    make(layout.images("train"))
+    pack(archive, images("train", IDS) | {"train/5.png": png(55)})
+    refused_as_foreign(layout, layout.images("train") / name)
+
+
+def test_what_comes_among_the_images_meanwhile_is_not_deleted(layout, archive, monkeypatch):
+    pack(archive, images("train", IDS))
+    extract_train(layout)
+    note = layout.images("train") / "notes.txt"
+    unpack = extract.unpack
+
+    def unpack_and_note(*arguments):
+        unpack(*arguments)
+        note.write_text("mine")
+
+    monkeypatch.setattr(extract, "unpack", unpack_and_note)
+    with pytest.raises(ForeignPathError):
         extract_train(layout)
-    assert tree(layout.images("train")) == {"1.png": b"mine"}
+    assert note.read_text() == "mine"
+    assert len(tree(layout.images("train"))) == len(IDS) + 1
+
+
+@pytest.mark.parametrize("name", ["train.manifest.csv", "train.manifest.json"])
+@pytest.mark.parametrize("content", ["mine", "id,size,crc32\n1,2,3\n", "{}"])
+@pytest.mark.parametrize("extracted_before", [False, True])
+def test_a_file_of_someone_else_in_a_manifests_place_is_kept(
+    layout, archive, name, content, extracted_before
+):
+    pack(archive, images("train", IDS))
+    if extracted_before:
+        extract_train(layout)
+    (layout.data / name).write_text(content)
+    refused_as_foreign(layout, layout.data / name)
+    with pytest.raises(ForeignPathError):
+        extract.is_extracted(archive, layout.images("train"), layout.manifest("train"))
+
+
+def test_a_file_in_the_folders_place_is_kept(layout, archive):
+    pack(archive, images("train", IDS))
+    layout.images("train").write_text("mine")
+    refused_as_foreign(layout, layout.images("train"))
+
+
+def test_hidden_files_of_others_beside_the_images_stay(layout, archive):
+    pack(archive, images("train", IDS))
+    for name in (".train.partial", ".train.old"):
+        (layout.data / name).mkdir()
+        (layout.data / name / "mine").write_text("mine")
+    extract_train(layout)
+    for name in (".train.partial", ".train.old"):
+        assert tree(layout.data / name) == {"mine": b"mine"}
+
+
+# Links
+
+
+@pytest.fixture(params=["same disk", "another disk"])
+def disk(request, tmp_path):
+    """A folder elsewhere, on another file system if this machine has one to write to."""
+    if request.param == "same disk":
+        yield tmp_path / "disk"
+        return
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder) / "disk"
+
+
+def link(path, target):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target, target_is_directory=True)
+
+
+def test_a_link_to_a_missing_folder_is_named(tmp_path):
+    link(tmp_path / "data", tmp_path / "missing")
+    message = "data is not a folder, or is a link to a folder that is missing"
+    with pytest.raises(UserError, match=message):
+        extract.extract(Layout(tmp_path / "data"))
+    with pytest.raises(UserError, match=message):
+        draw_sample(tmp_path / "data" / "raw", train_count=20, test_count=20)
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("target_exists", [True, False])
+def test_images_go_where_the_link_of_their_folder_points(layout, disk, target_exists):
+    disk.mkdir()
+    for split in ("train", "test"):
+        if target_exists:
+            (disk / split).mkdir()
+        link(layout.images(split), disk / split)
+    for test_ids in (range(1, 20), range(1, 5)):
+        write_competition(layout, IDS, test_ids)
+        extract.extract(layout)
+        assert tree(disk / "test") == {f"{i}.png": png(i) for i in test_ids}
+    assert {path.name for path in disk.iterdir()} == {"train", "test"}
+    assert all(layout.images(split).is_symlink() for split in ("train", "test"))
+    assert not extract.extract_split(layout, layout.raw / "train.7z", "train")
+
+
+def test_what_others_have_where_a_link_points_is_kept(layout, archive, disk):
+    pack(archive, images("train", IDS))
+    (disk / "photos").mkdir(parents=True)
+    (disk / "photos" / "mine.png").write_text("mine")
+    link(layout.images("train"), disk / "photos")
+    refused_as_foreign(layout, layout.images("train") / "mine.png")
+    assert tree(disk) == {"photos": None, "photos/mine.png": b"mine"}
+
+
+def test_a_link_whose_disk_is_missing_is_named(layout, archive, tmp_path):
+    pack(archive, images("train", IDS))
+    link(layout.images("train"), tmp_path / "unmounted" / "train")
+    with pytest.raises(UserError, match=r"link to .*unmounted/train, but .*Mount the disk"):
+        extract_train(layout)
+    assert not (tmp_path / "unmounted").exists()
+
+
+def test_the_top_of_a_disk_is_refused_before_anything_is_read(layout, archive, monkeypatch):
+    pack(archive, images("train", IDS))
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == layout.images("train"))
+    with pytest.raises(UserError, match="top of a disk"):
+        extract_train(layout)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+def test_a_kill_is_made_good_where_a_link_points(layout, disk, calls):
+    (disk / "train").mkdir(parents=True)
+    link(layout.images("train"), disk / "train")
+    for ids in (IDS, range(1, 15)):
+        write_competition(layout, ids)
+        run_and_kill("pathlib:Path.replace", calls, "--data-dir", str(layout.data), "extract")
+        extract.extract(layout)
+        assert tree(disk) == {"train": None} | images("train", ids)
+
+
+def test_the_whole_way_works_on_links(tmp_path, disk):
+    """The folders of data, runs and submissions are links, and those of the images once more."""
+    places = Layout(*(tmp_path / name for name in ("data", "runs", "submissions")))
+    for place in (places.data, places.runs, places.submissions):
+        (disk / place.name).mkdir(parents=True)
+        link(place, disk / place.name)
+    for split in ("train", "test"):
+        (disk / "images" / split).mkdir(parents=True)
+        link(places.images(split), disk / "images" / split)
+    draw_sample(places.raw, train_count=60, test_count=30)
+    folders = ("--data-dir", places.data, "--runs-dir", places.runs)
+    start = [*map(str, (*folders, "--submissions-dir", places.submissions))]
+    for command in (
+        ["extract"],
+        ["inspect"],
+        ["train", "model1", "--epochs", "1"],
+        ["predict", "model1"],
+        ["check", str(places.submissions / "model1.csv")],
+    ):
+        done = CliRunner().invoke(cli, [*start, *command], catch_exceptions=False)
+        assert done.exit_code == 0
+    assert (disk / "submissions" / "model1.csv").exists()
+    assert (disk / "runs" / "model1" / "metrics.json").exists()
+    assert (disk / "data" / "inspection" / "classes.png").exists()
+    assert len(tree(disk / "images" / "test")) == 30
+    assert {path.name for path in tmp_path.iterdir() if path.is_symlink()} == {
+        "data", "runs", "submissions",
+    }  # fmt: skip
 
 
 def test_an_empty_folder_is_taken(layout, archive):
@@ -464,14 +679,49 @@ def test_a_packed_header_of_millions_of_members_is_refused(layout, archive):
 # What it refuses while it writes
 
 
+def replaced(content, old, new):
+    assert content.count(old) == 1
+    return content.replace(old, new)
+
+
 @pytest.mark.parametrize(
-    "content",
-    [b"GIF89a" + bytes(100), png(5, (32, 31)), png(5, (64, 32)), png(5)[:20]],
-    ids=["gif", "flat", "wide", "cut"],
+    ("content", "what"),
+    [
+        (b"GIF89a" + bytes(100), "is not an image"),
+        (png(5, (32, 31)), "has 31 x 32 pixels"),
+        (png(5, (64, 32)), "has 32 x 64 pixels"),
+        (png(5)[:20], "is "),
+        (png(5)[:1000], "is damaged or cut off"),
+        (png(5)[:-12], "is "),
+        (png(5)[:500] + bytes([png(5)[500] ^ 1]) + png(5)[501:], "is "),
+        (replaced(png(5), b"IDAT", b"IDAX"), "is "),
+        (png(5)[:25] + b"\x09" + png(5)[26:], "is "),
+        (of_rows(bytes(3104)[:-1]), "is "),
+        (of_rows(b"\x05" + bytes(3103)), "is "),
+    ],
 )
-def test_what_is_no_image_of_the_competition_is_named(layout, archive, content):
+def test_an_image_that_does_not_decode_is_named(layout, archive, content, what):
     pack(archive, images("train", IDS) | {"train/5.png": content})
-    assert "'train/5.png': not a PNG of 32 x 32 pixels" in refused(layout)
+    before = tree(layout.data)
+    with pytest.raises(extract.BrokenMemberError) as caught:
+        extract_train(layout)
+    assert caught.value.member == "train/5.png"
+    assert f"train/5.png, which {what}" in str(caught.value)
+    assert tree(layout.data) == before
+
+
+def test_pngs_of_other_kinds_are_extracted_if_they_decode(layout, archive):
+    kinds = {"L": {}, "P": {}, "RGBA": {}, "1": {}, "I;16": {}, "RGB": {"compress_level": 0}}
+    members = {}
+    for number, (mode, options) in enumerate(kinds.items(), start=1):
+        buffer = BytesIO()
+        Image.new(mode, (32, 32)).save(buffer, "PNG", **options)
+        members[f"train/{number}.png"] = buffer.getvalue()
+    pack(archive, members)
+    extract_train(layout, range(1, len(kinds) + 1))
+    assert {
+        f"train/{name}": content for name, content in tree(layout.images("train")).items()
+    } == members
 
 
 def test_a_wrong_checksum_names_the_member(layout, archive):
@@ -584,4 +834,9 @@ def test_the_record_says_from_what_the_images_were_made(layout, archive):
     pack(archive, images("train", IDS))
     extract_train(layout)
     record = json.loads(extract.record_path(layout.manifest("train")).read_text())
-    assert record == {"archive": sevenzip.identity(archive), "images": len(IDS)}
+    digest = hashlib.sha256(layout.manifest("train").read_bytes()).hexdigest()
+    assert record == {
+        "kaggle-cifar": "extraction",
+        "archive": sevenzip.identity(archive),
+        "manifest_sha256": digest,
+    }

@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from archives import tree
 from PIL import Image
 from small_data import layout_in, write_manifest, write_test_data, write_training_data
 
 from kaggle_cifar.inspection import inspect
+from kaggle_cifar.ownership import ForeignPathError
 
 
 @pytest.fixture
@@ -65,6 +67,41 @@ def test_every_broken_and_strange_file_is_named_and_the_rest_is_read(project, ca
     output = capsys.readouterr().out
     assert "270.png is missing" in output
     assert "271.png has 8 x 8 pixels" in output
+
+
+def test_hundreds_of_broken_files_are_counted_each(project, capsys):
+    layout, _, test = project
+    for image_id in range(1, 251):
+        (layout.images("test") / f"{image_id}.png").write_bytes(b"no image")
+    findings = findings_of(layout)["test"]
+    assert (findings["read"], len(findings["broken"])) == (50, 250)
+    np.testing.assert_allclose(findings["channel_means"], (test[250:] / 255).mean((0, 1, 2)))
+    output = capsys.readouterr().out
+    assert "x_test shape:  (50, 32, 32, 3)" in output
+    assert "test: 250 (1.png is not an image (8 bytes);" in output
+
+
+@pytest.mark.parametrize("name", ["classes.png", "notes.txt"])
+def test_a_folder_of_someone_else_is_left_as_it_is(project, name):
+    layout, _, _ = project
+    folder = layout.data / "inspection"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(ForeignPathError) as caught:
+        inspect(layout)
+    assert caught.value.path == folder
+    assert tree(folder) == {name: b"mine"}
+
+
+def test_a_second_inspection_replaces_the_pictures_and_nothing_else(project):
+    layout, _, _ = project
+    inspect(layout)
+    folder = layout.data / "inspection"
+    (folder / "notes.txt").write_text("mine")
+    (folder / "classes.png").unlink()
+    inspect(layout)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "classes.png").exists()
 
 
 def test_a_file_that_broke_since_its_pixels_were_kept_is_named(project):

@@ -12,6 +12,8 @@ from kaggle_cifar.cli import cli
 from kaggle_cifar.dataset import load_training_set
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.storage import write_record
 from kaggle_cifar.submission import write_submission
 from kaggle_cifar.submitting import submit
 
@@ -79,6 +81,48 @@ def test_kaggles_files_are_not_mixed_with_it(batches, layout):
     with pytest.raises(UserError, match=r"holds test\.7z from elsewhere"):
         keras_source.download_from_keras(layout)
     assert (layout.raw / "test.7z").read_bytes() == b"Kaggle's"
+
+
+def mark_as_public(layout):
+    write_record(keras_source.source_file(layout), keras_source.SOURCE_KIND, keras_source.SOURCE)
+
+
+@pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
+def test_a_foreign_table_is_kept(batches, layout, name):
+    mark_as_public(layout)
+    (layout.raw / name).write_text("id,label\n1,cat\n")
+    with pytest.raises(ForeignPathError) as caught:
+        keras_source.download_from_keras(layout)
+    assert caught.value.path == layout.raw / name
+    assert (layout.raw / name).read_text() == "id,label\n1,cat\n"
+
+
+@pytest.mark.parametrize("name", ["train.7z", "test.7z"])
+def test_an_archive_beside_the_public_data_is_refused(batches, layout, name):
+    mark_as_public(layout)
+    (layout.raw / name).write_bytes(b"Kaggle's")
+    with pytest.raises(UserError, match=f"holds {name} from elsewhere"):
+        keras_source.download_from_keras(layout)
+    assert (layout.raw / name).read_bytes() == b"Kaggle's"
+
+
+def test_a_foreign_source_json_is_kept(batches, layout):
+    layout.raw.mkdir(parents=True)
+    keras_source.source_file(layout).write_text('{"source": "mine"}')
+    with pytest.raises(ForeignPathError) as caught:
+        keras_source.download_from_keras(layout)
+    assert caught.value.path == keras_source.source_file(layout)
+    assert keras_source.source_file(layout).read_text() == '{"source": "mine"}'
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_foreign_images_are_kept(batches, layout, split):
+    layout.images(split).mkdir(parents=True)
+    (layout.images(split) / "1.png").write_bytes(b"mine")
+    with pytest.raises(UserError, match=split):
+        keras_source.download_from_keras(layout)
+    assert (layout.images(split) / "1.png").read_bytes() == b"mine"
+    assert not keras_source.source_file(layout).exists()
 
 
 def test_a_failed_download_is_a_sentence(layout, monkeypatch):

@@ -1,3 +1,5 @@
+import contextlib
+import fcntl
 import os
 import socket
 
@@ -98,3 +100,23 @@ def test_a_folder_may_be_replaced_only_as_it_was_marked(tmp_path):
         with pytest.raises(ForeignPathError):
             ownership.require_only_own_content(folder, "export")
         ownership.mark_folder(folder, "export")
+
+
+def test_a_lock_deleted_while_it_is_taken_is_not_held_twice(tmp_path, monkeypatch):
+    # As when another process ends between our opening of its lock and our locking of it.
+    flock, path = fcntl.flock, tmp_path / storage.LOCK_NAME
+
+    def delete_first(descriptor, operation):
+        if operation & fcntl.LOCK_EX and path.exists():
+            path.unlink()
+            monkeypatch.setattr(fcntl, "flock", flock)
+        return flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with (
+        contextlib.suppress(storage.BusyError),
+        storage.lock(tmp_path, "test"),
+        path.open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,10 +15,10 @@ from small_runs import write_run, write_test_probabilities
 
 from kaggle_cifar.inspection import inspect
 from kaggle_cifar.report import report
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGES = ("index.html", "good/report.html", "good-and-bad/report.html")
+PAGES = ("index.html", "good/report.html", "good~bad/report.html")
 NARROW, WIDE = 360, 1400  # pixels
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from small_data import layout_in, write_manifest, write_pngs
 
 from kaggle_cifar import pixels as pixels_module
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.pixels import BrokenImageError, decode_images, read_images
+from kaggle_cifar.pixels import BrokenImageError, decode_images, read_images, survey_images
 from kaggle_cifar.storage import lock
 
 IDS = np.sort(np.random.default_rng(3).choice(300_000, 131, replace=False)) + 1
@@ -117,6 +118,97 @@ def test_an_image_that_is_not_the_extracted_one_is_named(extracted):
     shutil.copy(folder / f"{IDS[90]}.png", folder / f"{IDS[91]}.png")
     with pytest.raises(BrokenImageError, match=rf"test/{IDS[91]}\.png is an image, but not the"):
         read(layout)
+    assert caches(layout) == []
+
+
+def blacken(path):
+    Image.new("RGB", (32, 32)).save(path)
+
+
+def copy_with_its_times(path):
+    """Replace an image by another, of the same size and time of writing."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [blacken, copy_with_its_times, Path.unlink])
+def test_an_image_changed_after_its_pixels_were_kept_is_named(extracted, capsys, change):
+    layout, _ = extracted
+    read(layout)
+    path = layout.images("test") / f"{IDS[70]}.png"
+    change(path)
+    with pytest.raises(BrokenImageError) as caught:
+        read(layout)
+    assert caught.value.path == str(path)
+    assert "are not those whose pixels are in" in capsys.readouterr().out
+    with pytest.raises(BrokenImageError):  # and again: nothing was kept of it
+        read(layout, IDS[60:80])
+    np.testing.assert_array_equal(read(layout, IDS[:70]), extracted[1][:70])
+
+
+def test_images_of_a_new_time_are_compared_and_their_pixels_kept_again(extracted, capsys):
+    layout, pixels = extracted
+    read(layout)
+    old = caches(layout)
+    (layout.images("test") / f"{IDS[3]}.png").touch()
+    np.testing.assert_array_equal(read(layout), pixels)
+    assert "are not those whose pixels are in" in capsys.readouterr().out
+    assert len(caches(layout)) == 1
+    assert caches(layout) != old
+    read(layout)
+    assert capsys.readouterr().out == ""
+
+
+def test_files_of_others_in_the_cache_folder_stay(extracted):
+    layout, _ = extracted
+    read(layout)
+    names = ["test-mine.npy", "test-0123456789ABCDEF.npy", "test-0123456789abcdef.npy.old"]
+    names += [".test-0123456789abcdef.npy.7.partial", "xtest-0123456789abcdef.npy"]
+    for name in names:
+        (layout.cache / name).write_text("mine")
+    (layout.cache / "test-0123456789abcdef.npy").mkdir()
+    (layout.images("test") / f"{IDS[3]}.png").touch()
+    read(layout)
+    assert {name for name in names if (layout.cache / name).read_text() == "mine"} == set(names)
+    assert (layout.cache / "test-0123456789abcdef.npy").is_dir()
+    assert len(caches(layout)) == len(names) + 2
+
+
+def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
+    layout, _ = extracted
+    path = f"{layout.images('test')}/{IDS[3]}.png"
+
+    def read_file(name):
+        if name == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        return Path(name).read_bytes()
+
+    monkeypatch.setattr(pixels_module, "read_file", read_file)
+    with pytest.raises(BrokenImageError) as caught:
+        read(layout)
+    assert (caught.value.path, caught.value.what) == (path, "could not be read (Permission denied)")
+    assert "elete" not in str(caught.value)
+    assert "extract" not in str(caught.value)
+
+
+def test_an_image_that_was_extracted_broken_is_not_said_to_be_restored(extracted):
+    layout, _ = extracted
+    (layout.images("test") / f"{IDS[3]}.png").write_bytes(b"no image")
+    write_manifest(layout, "test")
+    with pytest.raises(BrokenImageError, match="broken at its source"):
+        read(layout)
+
+
+def test_a_survey_gives_all_that_can_be_read_and_every_fault(extracted):
+    layout, pixels = extracted
+    broken = [0, 1, 57, 130]
+    for row in broken:
+        (layout.images("test") / f"{IDS[row]}.png").write_bytes(b"no image")
+    found, faults = zip(*survey_images(layout, "test", IDS, 20), strict=True)
+    np.testing.assert_array_equal(np.concatenate(found), np.delete(pixels, broken, axis=0))
+    names = [Path(fault.path).stem for group in faults for fault in group]
+    assert names == [str(IDS[row]) for row in broken]
     assert caches(layout) == []
 
 
@@ -260,7 +352,7 @@ from kills import killing, owner_of
 
 data, ids, where, calls = sys.argv[1:]
 # TensorFlow takes seconds to import.
-pixels.decode_files = lambda paths, _: np.stack([np.array(Image.open(path)) for path in paths])
+pixels.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
 owner, name = owner_of(where)
 setattr(owner, name, killing(getattr(owner, name), int(calls)))
 for _ in pixels.read_images(storage.Layout(Path(data)), "test", np.load(ids), 20):

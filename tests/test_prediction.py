@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import NotFiniteError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.runs import Run, RunOptions, chosen_runs, find_run, newest_finished_run
-from kaggle_cifar.storage import lock, write_text
-from kaggle_cifar.submission import write_submission
+from kaggle_cifar.storage import lock, lock_file, write_text
+from kaggle_cifar.submission import origin_of, write_submission
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -230,16 +231,23 @@ def test_every_id_comes_once_and_in_order_for_any_size(
 
 
 SMALL_PARTS = ("kaggle_cifar.prediction:BATCH_SIZE=4", "kaggle_cifar.prediction:PART_SIZE=8")
-REPLACED = ("a part", "the cache", "the probabilities", "the CSV", "the CSV's record")
+REPLACED = ("a part", "the cache", "the probabilities", "the CSV's record", "the CSV")
 
 
 def results(layout, run):
-    """Return all that predicting and writing the CSV made, by name."""
+    """Return all that predicting and writing the CSV made, by name.
+
+    A cache's own name tells the times of its files, which differ in a copy.
+    """
     folders = (run.folder, layout.cache, layout.submissions)
     files = [
         path for folder in folders for path in folder.glob("*") if path.name != ".kaggle-cifar.lock"
     ]
-    return {path.name: path.read_bytes() for path in files if path.is_file()}
+    return {
+        re.sub("^test-[0-9a-f]{16}", "cache", path.name): path.read_bytes()
+        for path in files
+        if path.is_file()
+    }
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -255,9 +263,8 @@ def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
     def predict_and_write(layout):
         run = Run(layout.runs / runs[0].name)
         ids, probabilities = prediction.predict(layout, [run])
-        write_submission(
-            layout.submissions / "run0.csv", ids, probabilities.argmax(axis=1), [run.name]
-        )
+        csv, origin = layout.submissions / "run0.csv", origin_of([run], "plain", None)
+        write_submission(csv, ids, probabilities.argmax(axis=1), [run.name], **origin)
         return results(layout, run)
 
     expected = predict_and_write(undisturbed)
@@ -281,7 +288,7 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
         prediction.predict(layout, runs[:1])
     csv = layout.submissions / "run0.csv"
     with (
-        lock(csv.with_name(".run0.csv.writing"), "writing"),
+        lock_file(csv, "writing"),
         pytest.raises(UserError, match="Another writing of this CSV"),
     ):
         write_submission(csv, np.arange(3), np.arange(3), ["run0"])
@@ -312,8 +319,7 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
         patch.setattr(storage, "sync", full_disk)
         with pytest.raises(UserError, match="The disk is full"):
             predict_and_write()
-    found = [path.name for path in layout.submissions.glob("*")]
-    assert not [name for name in found if name.startswith(".")]
+    assert not list(layout.submissions.glob(".kaggle-cifar*.partial"))
     predict_and_write()
     ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
     assert ids == sorted(IDS)

@@ -46,3 +46,33 @@ def test_it_is_shown_no_more_often_than_one_can_read(monkeypatch, capsys):
     monkeypatch.setattr(progress.time, "monotonic", lambda: 7.0)
     LiveTable().show(lambda: "one")
     assert not capsys.readouterr().out
+
+
+HOSTILE = ("\x1b", "\r", "\x07", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028")
+
+
+@pytest.mark.parametrize("character", [*HOSTILE, "\ufeff", "\U000e0041", "\udcff"])
+def test_say_escapes_what_a_terminal_obeys_or_hides(capsys, character):
+    progress.say(f"a{character}b")
+    assert capsys.readouterr().out == f"a{ascii(character)[1:-1]}b\n"
+
+
+@pytest.mark.parametrize("text", ["Läufe …", "שלום", "سلام", "画像", "a\u00a0b", "a\n\tb", "\\x1b"])
+def test_say_keeps_the_letters_of_every_language(capsys, text):
+    progress.say(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_a_line_above_a_bar_is_escaped(monkeypatch, capsys):
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    with progress.progress_bar("Reading", 2, "files") as bar:
+        bar.write("a\x1bb")
+    assert "a\\x1bb" in capsys.readouterr().out
+
+
+def test_a_table_is_cut_after_it_is_escaped(monkeypatch, clock):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
+    LiveTable().show(lambda: "\x1bone two")
+    assert terminal.getvalue() == "\\x1bon\n"

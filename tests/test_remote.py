@@ -30,8 +30,9 @@ from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABEL
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.extract import extract
 from kaggle_cifar.inference import read_probabilities
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.remote import bringing, script, sending
+from kaggle_cifar.remote import bringing, following, script, sending, sessions
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.sample import SOLUTION, draw_sample
 from kaggle_cifar.storage import Layout
@@ -124,7 +125,7 @@ def test_from_the_laptop_to_a_score(site, layout, local, capfd):
     assert pushed.request.competition_data_sources == [SLUG]
     assert json.loads((run.folder / "environment.json").read_text())["packages"]["kaggle-cifar"]
     assert pushed.slug in json.loads((run.folder / "remote.json").read_text())["kernel"]
-    assert not (layout.runs / ".remote" / "model1").exists()
+    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
 
     ids, probabilities = predict(layout, [run])  # without any test image here
     csv = layout.submissions / "model1.csv"
@@ -209,7 +210,7 @@ def test_a_refused_push_leaves_nothing_and_says_what_to_do(played, layout, refus
     with pytest.raises(UserError, match="did not take the training") as error:
         train(layout)
     assert words in str(error.value)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
     train(layout)
 
 
@@ -217,7 +218,7 @@ def test_a_push_that_is_refused_by_status_is_a_refusal_too(played, layout):
     played.api_faults["SaveKernel"] = [server.refuse(409, "The title is taken")]
     with pytest.raises(UserError, match="draws another name"):
         train(layout)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
 
 
 @pytest.mark.parametrize("fault", [server.drop, server.lose_answer, server.refuse(502)])
@@ -234,6 +235,14 @@ def test_without_gpu_hours_nothing_is_sent(played, layout):
     with pytest.raises(UserError, match=r"6 min 0 s of GPU time .* 2026-11-28") as error:
         train(layout)
     assert "Nothing was sent" in str(error.value)
+    assert played.count("SaveKernel") == 0
+
+
+def test_without_gpu_hours_and_their_return_nothing_is_sent(played, layout):
+    played.kernels.gpu_hours, played.kernels.quota_refresh = (29.9, 30.0), None
+    with pytest.raises(UserError, match=r"6 min 0 s of GPU time") as error:
+        train(layout)
+    assert "new hours on" not in str(error.value)
     assert played.count("SaveKernel") == 0
 
 
@@ -332,6 +341,42 @@ def test_a_session_that_gets_nowhere_is_not_repeated(site, layout, monkeypatch):
 def test_an_output_that_is_cut_off_is_fetched_again(played, layout, local):
     played.get_faults = [server.cut_at(10_000), server.wrong_bytes, server.refuse(503)]
     assert_weights_equal(train(layout), local[1])
+
+
+def test_an_output_that_comes_compressed_is_decoded(played, layout, local):
+    played.get_faults = [server.compress] * 100
+    assert_weights_equal(train(layout), local[1])
+
+
+def test_what_a_user_put_beside_a_session_is_kept(played, layout, local):
+    train(layout, detach=True)
+    remote_run = sessions.remote_run(layout, "model1")
+    mine = [remote_run.folder / name for name in ("notes.txt", "output/mine", "kernel/mine")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert_weights_equal(train(layout), local[1])
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    left = {path for path in remote_run.folder.iterdir() if path.name != ".kaggle-cifar.lock"}
+    assert left == {remote_run.folder / name for name in ("notes.txt", "output", "kernel")}
+
+
+def test_a_foreign_session_file_is_kept(played, layout):
+    file = sessions.session_file(sessions.remote_run(layout, "model1"))
+    file.parent.mkdir(parents=True)
+    file.write_text('{"mine": 1}')
+    with pytest.raises(ForeignPathError) as error:
+        train(layout)
+    assert error.value.path == file
+    assert file.read_text() == '{"mine": 1}'
+    assert not played.requests
+
+
+def test_a_state_that_nobody_knows_is_named(played, layout, monkeypatch):
+    train(layout, detach=True)
+    monkeypatch.delitem(following.STATES, "QUEUED")
+    with pytest.raises(UserError, match="the state QUEUED, which this program does not know"):
+        train(layout)
 
 
 def assert_weights_equal(run: Run, other: Run) -> None:
@@ -437,7 +482,7 @@ def test_killed_anywhere_it_goes_on(played, layout, local, monkeypatch, module, 
         train(layout)
     assert_weights_equal(train(layout), local[1])
     assert len(played.kernels.all) == 1
-    assert not (layout.runs / ".remote" / "model1").exists()
+    assert not (layout.runs / ".kaggle-cifar.remote" / "model1").exists()
 
 
 def test_a_next_session_that_is_refused_keeps_the_checkpoint(played, layout, local, tmp_path):
@@ -502,7 +547,7 @@ def test_no_recipe_needs_a_local_file(name):
 def test_without_credentials_nothing_is_begun(clean_home, layout):
     with pytest.raises(UserError, match="No Kaggle credentials"):
         train(layout)
-    assert not list(layout.runs.glob(".remote/*"))
+    assert not list(layout.runs.glob(".kaggle-cifar.remote/*"))
 
 
 def test_a_run_that_was_begun_here_is_left_alone(played, layout, local):
@@ -623,3 +668,15 @@ def test_what_a_session_before_left_must_be_mounted(tmp_path):
     (tmp_path / "input").mkdir()
     with pytest.raises(UserError, match="is not among the inputs"):
         kernel.resume(tmp_path, "model1")
+
+
+@pytest.mark.parametrize("mount", kernel.MOUNTS)
+def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
+    inputs = tmp_path / "input"
+    (inputs / mount / SLUG).mkdir(parents=True)
+    (inputs / mount / SLUG / "recipe.json").write_text("of the competition")
+    left = inputs / "notebooks" / "ada" / "kaggle-cifar-cifar-10-0123" / SLUG
+    left.mkdir(parents=True)
+    (left / "recipe.json").write_text("of the run")
+    kernel.resume(tmp_path, SLUG)
+    assert (tmp_path / "working" / SLUG / "recipe.json").read_text() == "of the run"

@@ -16,12 +16,13 @@ from small_runs import write_run, write_test_probabilities
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inspection import inspect
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.report import comparison_name, report
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_run, read_summary, training_command
-from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runs import Run, RunOptions, named_run
 from kaggle_cifar.storage import lock, write_json, write_text
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 from kaggle_cifar.training import train
 
 FIGURES = {
@@ -149,14 +150,14 @@ def spoil(run, name, content=None):
     ("name", "content", "sentence", "still_there"),
     [
         ("history.csv", None, "has no epochs", "judged"),
-        ("history.csv", "torn", "is torn or not a run's history", "judged"),
+        ("history.csv", "torn", "the column epoch is missing", "judged"),
         ("validation_probabilities.npy", None, "nothing is known of single", "metrics"),
         ("validation_probabilities.npy", "x", "does not hold probabilities", "metrics"),
         ("environment.json", None, "environment.json is missing", "judged"),
         ("environment.json", "{", "environment.json is not valid JSON", "judged"),
         ("metrics.json", None, "The run is not finished: 4 of 4 epochs", "history"),
-        ("metrics.json", "[]", "does not hold a run's figures", "judged"),
-        ("recipe.json", "[1]", "does not hold an object", "judged"),
+        ("metrics.json", "[]", "it must be an object", "judged"),
+        ("recipe.json", "[1]", "it must be an object", "judged"),
         ("recipe.json", '{"recipe": 3}', "test_probabilities.npy is missing", "judged"),
     ],
 )
@@ -331,12 +332,12 @@ def test_runs_are_compared_though_one_is_unfinished(layout, capsys):
     runs = [write_run(layout, name) for name in "ab"]
     runs[1].metrics_file.unlink()
     report(layout, runs)
-    words = words_of(layout.runs / "a-and-b" / "report.html")
+    words = words_of(layout.runs / "a~b" / "report.html")
     assert "b : The run is not finished" in words
     assert "Fewer than two of the runs have validation probabilities" in words
     assert "4 of 4, unfinished" in words
     assert "a  " in capsys.readouterr().out
-    assert "a-and-b" in words_of(layout.runs / "index.html")
+    assert "a~b" in words_of(layout.runs / "index.html")
 
 
 def test_predictions_of_the_test_images_are_compared(layout):
@@ -355,7 +356,59 @@ def test_the_same_run_twice_and_many_names_are_no_fault(layout):
     assert comparison_name(names) != comparison_name(names[:-1])
 
 
+# -- what this program did not write
+
+
+@pytest.mark.parametrize(
+    "place", ["a/report.html", "index.html", "a~b/report.html", "b/figures/loss.png"]
+)
+def test_a_foreign_page_or_picture_is_never_replaced(layout, place):
+    runs = [write_run(layout, name) for name in "ab"]
+    path = layout.runs / place
+    write_text(path, "<!DOCTYPE html><title>mine</title>")
+    with pytest.raises(ForeignPathError) as caught:
+        report(layout, runs)
+    assert caught.value.path == path
+    assert path.read_text() == "<!DOCTYPE html><title>mine</title>"
+    path.unlink()
+    report(layout, runs)
+    report(layout, runs)  # its own are replaced
+
+
+def test_a_foreign_page_is_refused_before_any_is_written(layout):
+    run = write_run(layout, "one")
+    write_text(layout.runs / "index.html", "mine")
+    with pytest.raises(ForeignPathError):
+        report(layout, [run])
+    assert not (run.folder / "report.html").exists()
+    assert not (run.folder / "figures").exists()
+
+
+def test_a_run_of_a_comparisons_name_is_not_replaced(layout):
+    runs = [write_run(layout, name) for name in ("a", "b", "a-and-b")]
+    report(layout, [runs[2]])
+    before = (runs[2].folder / "report.html").read_bytes()
+    report(layout, runs[:2])
+    assert (runs[2].folder / "report.html").read_bytes() == before
+    links = re.findall(r'href="([^"]+)/report.html"', (layout.runs / "index.html").read_text())
+    assert set(links) == {"a", "b", "a-and-b", "a~b"}
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a-and-b", "c"], ["a" * 150, "b"], ["a"] * 100])
+def test_no_run_can_have_a_comparisons_name(layout, names):
+    with pytest.raises(UserError):
+        named_run(layout, comparison_name(names))
+
+
 # -- all runs
+
+
+def test_the_index_names_a_damaged_file(layout):
+    run, damaged = (write_run(layout, name) for name in ("whole", "damaged"))
+    spoil(damaged, "metrics.json", '{"parameters": "many"}')
+    report(layout, [run])
+    words = words_of(layout.runs / "index.html")
+    assert f"{damaged.metrics_file} is damaged" in words
 
 
 def test_the_index_has_a_line_for_every_run_and_links_to_the_pages(layout):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -130,6 +131,30 @@ def test_files_from_elsewhere_are_never_replaced(tmp_path, name):
     with pytest.raises(UserError, match=f"already holds {name}"):
         sample.draw_sample(tmp_path, 0, 20, 20)
     assert tree(tmp_path) == {name: b"Kaggle's own"}
+
+
+@pytest.mark.parametrize("name", sample.SAMPLE_FILES)
+def test_a_link_that_leads_nowhere_is_never_replaced(tmp_path, name):
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(UserError, match=f"already holds {name}"):
+        sample.draw_sample(tmp_path, 0, 20, 20)
+    assert (tmp_path / name).readlink() == Path("elsewhere")
+
+
+def test_other_files_in_the_folder_stay(tmp_path):
+    for name in (".sample.partial", "notes.txt"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("mine")
+    sample.draw_sample(tmp_path, 0, 20, 20)
+    for name in (".sample.partial", "notes.txt"):
+        assert tree(tmp_path / name) == {"mine": b"mine"}
+
+
+def test_a_link_to_another_folder_is_drawn_into(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    sample.draw_sample(tmp_path / "link", 0, 20, 20)
+    assert tree(tmp_path / "disk").keys() == set(sample.SAMPLE_FILES)
 
 
 class FullDisk:

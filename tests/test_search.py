@@ -5,11 +5,13 @@ import pytest
 from PIL import Image
 from small_data import layout_in, write_training_data
 
-from kaggle_cifar import search, spaces, training
+from kaggle_cifar import search, spaces, training, tuning
 from kaggle_cifar.cluster import Cluster
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.runs import Run, RunOptions, newest_finished_run
+from kaggle_cifar.storage import write_json
 
 SETTINGS = [
     {"batch_size": 50, "epochs": 1, "learning_rate": 0.01, "optimizer": "rmsprop"},
@@ -89,7 +91,29 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(layout, monkeypatch, cap
         newest_finished_run(layout)  # a trial is not what one predicts with by default
 
 
+@pytest.mark.parametrize("file", ["results.csv", "recipe.json", "search.json", "tune/mine.txt"])
+def test_a_folder_that_is_no_search_is_refused(layout, file):
+    path = layout.runs / "search" / file
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(ForeignPathError) as caught:
+        search_in_turn(layout, 1)
+    assert caught.value.path == layout.runs / "search"
+    assert path.read_text() == "{}"
+    assert not (layout.runs / "search-trial1").exists()
+
+
 def test_a_search_with_other_options_is_refused(layout):
     search_in_turn(layout, 1)
     with pytest.raises(UserError, match=r"search\.json"):
         search_in_turn(layout, 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[], {"trial": {}}, {"s-trial1": 3}, {"s-trial1": {"config": {}}}, {"trial1": {"ended": 1}}],
+)
+def test_a_damaged_journal_is_named(tmp_path, content):
+    write_json(tmp_path / "trials.json", content)
+    with pytest.raises(UserError, match=r"trials\.json"):
+        tuning.read_journal(tmp_path / "trials.json")

@@ -11,10 +11,12 @@ from small_data import layout_in, write_training_data
 from small_runs import write_run
 
 from kaggle_cifar import cli, ledger, recipes, sweeps
+from kaggle_cifar.dataset import SplitError
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.runs import RunOptions
 from kaggle_cifar.storage import write_json
-from kaggle_cifar.submission import update_record
+from kaggle_cifar.submission_record import update_record
 from kaggle_cifar.training import train
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=1)
@@ -58,6 +60,23 @@ def test_folds_judge_every_image_by_a_run_that_never_saw_it(layout, capsys):
         assert run.read_metrics()["train_images"] == 50 - len(own)
     accuracy = np.mean(rows["probabilities"].argmax(axis=1) == rows["id"] % 10)
     assert f"out-of-fold accuracy {accuracy:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "limit"), [(51, None), (5000, 20), (21, 20)])
+def test_folds_without_images_are_refused_before_any_is_trained(layout, count, limit):
+    with pytest.raises(SplitError) as caught:
+        sweeps.train_folds(layout, RECIPE, "too-many", RunOptions(limit=limit), count)
+    assert caught.value.images == (limit or 50)
+    assert not list(layout.runs.glob("too-many*"))
+
+
+def test_a_foreign_file_of_the_folds_name_is_refused(layout):
+    path = layout.runs / "mine-2folds.npy"
+    path.write_text("mine")
+    with pytest.raises(UserError):
+        sweeps.train_folds(layout, RECIPE, "mine", RunOptions(), 2)
+    assert path.read_text() == "mine"
+    assert not (layout.runs / "mine-fold1of2").exists()
 
 
 def test_the_table_shows_finished_and_unfinished_runs(layout, seeds):
@@ -153,4 +172,38 @@ def test_submissions_stand_beside_their_validation_accuracy(layout, seeds):
     accuracy = seeds[0].read_metrics()["validation_accuracy"]
     assert [row.split() for row in rows] == [
         ["one", f"{accuracy:.4f}", "0.84620", "0.84100", "complete", "2026-11-23", "09:00:00"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"kaggle-cifar": "submission", "status": "COMPLETE", "submitted_at": 7}',
+        '{"kaggle-cifar": "submission", "runs": ["one',
+        "[]",
+    ],
+)
+def test_a_broken_record_of_a_submission_hides_no_other(tmp_path, content):
+    layout = layout_in(tmp_path)
+    for name in ("broken", "whole"):
+        layout.submissions.mkdir(exist_ok=True)
+        (layout.submissions / f"{name}.csv").write_text("id,label\n")
+    update_record(layout.submissions / "whole.csv", status="COMPLETE", public_score="0.5")
+    (layout.submissions / "broken.json").write_text(content)
+    (layout.submissions / "foreign.json").write_text("{}")  # beside no CSV: of no interest
+    _, row, problem = ledger.describe_submissions(layout).splitlines()
+    assert row.split()[:2] == ["whole", "0.5"]
+    assert str(layout.submissions / "broken.json") in problem
+
+
+def test_what_was_submitted_before_stays_in_the_table(tmp_path):
+    layout = layout_in(tmp_path)
+    csv = layout.submissions / "moved-away.csv"
+    csv.parent.mkdir(exist_ok=True)
+    earlier = [{"status": "COMPLETE", "public_score": "0.1"}]
+    update_record(csv, status="UNKNOWN", earlier=earlier)
+    _, *rows = ledger.describe_submissions(layout).splitlines()
+    assert [row.split() for row in rows] == [
+        ["moved-away", "0.1", "complete"],
+        ["moved-away", "unknown"],
     ]

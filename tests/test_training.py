@@ -18,11 +18,12 @@ from PIL import Image
 from small_data import layout_in, small_airbench, write_training_data
 
 from kaggle_cifar import networks, recipes, training
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.dataset import SplitError, load_training_set
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError, foreign_names
 from kaggle_cifar.runs import Run, RunOptions
+from kaggle_cifar.runtime import dtype_policy
 from kaggle_cifar.storage import write_json
 
 # Every part of the state is at work within four short epochs: the plateau's counter, the decay,
@@ -358,7 +359,7 @@ import dataclasses, json, sys
 from pathlib import Path
 import tensorflow as tf
 from kaggle_cifar import recipes
-from kaggle_cifar.dataset import load_training_set
+from kaggle_cifar.dataset import SplitError, load_training_set
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.storage import Layout
 from kaggle_cifar.training import Training
@@ -553,7 +554,8 @@ def test_smoothed_labels_lower_to_the_formula(layout, smoothing):
     run = training.train(layout, recipe, f"smoothed-{smoothing}", OPTIONS)
     data = load_training_set(layout).take(np.arange(48))
     keras.utils.set_random_seed(OPTIONS.seed)
-    model = networks.build(recipe.network, recipe.network_options)
+    policy = dtype_policy(recipe.precision)
+    model = networks.build(recipe.network, recipe.network_options, policy)
     networks.adapt(recipe.network, model, data.pixels)
     logits = np.asarray(model(data.pixels, training=True)).astype(float)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
@@ -723,6 +725,80 @@ def test_steps_and_evaluations_are_really_timed(layout, monkeypatch):
     run = training.train(layout, small_airbench(epochs=50), "timed", options)
     # One step to compile and three to time leave 80 s: 15 steps of 5 s in 95 % of it.
     assert run.read_recipe()[0].epochs == 15 / 4
+
+
+def count_timed_steps(layout, monkeypatch, seconds, **changes):
+    """Return how many steps are timed for an ample budget where a step takes `seconds`."""
+    monkeypatch.setattr(training, "time", clock := Clock())
+    monkeypatch.setattr(training.Training, "run_epochs", no_epochs)
+    monkeypatch.setattr(training.Training, "finish", lambda self: None)
+    done = []
+
+    def step(batch, totals):
+        clock.now += seconds
+        done.append(clock.now)
+        assert len(done) < 1000, "timed without end"
+        return totals
+
+    monkeypatch.setattr(training.Training, "_compile_train_step", lambda self: step)
+    options = RunOptions(time_budget=1000 * 3600.0)
+    training.train(layout, small_airbench(**changes), f"ample-{seconds}", options)
+    return len(done)
+
+
+def test_the_timing_ends_early_where_the_whole_training_is_short(layout, monkeypatch, capsys):
+    assert count_timed_steps(layout, monkeypatch, 0.01) == 1 + training.TIMED_STEPS  # of 14
+    assert "Timing the first steps of small" in capsys.readouterr().out
+
+
+def test_the_timing_of_a_long_training_takes_half_a_minute(layout, monkeypatch):
+    steps = count_timed_steps(layout, monkeypatch, 1.0, epochs=1000)
+    assert steps == pytest.approx(1 + training.LONGEST_TIMED, abs=1)
+
+
+def test_a_training_has_at_least_one_step(layout):
+    run = training.train(layout, small_airbench(epochs=1e-9), "one-step", OPTIONS)
+    assert run.read_metrics()["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 1.5),
+        ("limit", 0),
+        ("limit", 2.5),
+        ("time_budget", float("nan")),
+        ("time_budget", float("inf")),
+        ("time_budget", -1.0),
+        ("validation", "fold0of3"),
+        ("validation", "fold3of2"),
+        ("validation", "some"),
+    ],
+)
+def test_an_impossible_option_is_refused_by_its_name(key, value):
+    with pytest.raises(recipes.SettingError) as caught:
+        RunOptions(**{key: value})
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize("validation", ["stratified", "fold21of21"])
+def test_a_split_without_images_leaves_no_run(layout, validation):
+    with pytest.raises(SplitError) as caught:
+        training.train(layout, RECIPE, "split", RunOptions(limit=20, validation=validation))
+    assert caught.value.images == 20
+    assert not (layout.runs / "split").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(layout):
+    folder = layout.runs / "mine"
+    folder.mkdir(parents=True)
+    (folder / "history.csv").write_text("mine")
+    with pytest.raises(ForeignPathError) as caught:
+        training.train(layout, RECIPE, "mine", OPTIONS)
+    assert caught.value.path == folder
+    assert [path.name for path in folder.iterdir() if path.name[0] != "."] == ["history.csv"]
 
 
 def test_the_budget_of_a_run_that_began_without_is_refused(fast, layout):

@@ -20,6 +20,7 @@ from kaggle_cifar.remote.sessions import (
     forget,
     read_session,
     remote_run,
+    remote_runs,
     start_anew,
 )
 from kaggle_cifar.runs import Run, RunOptions, named_run
@@ -106,7 +107,7 @@ def refuse_remote(layout: Layout, name: str) -> None:
 
 def remote_sessions(layout: Layout) -> list[tuple[Run, Session]]:
     """Return the runs under way on Kaggle, each with its session, as far as Kaggle tells now."""
-    files = sorted((layout.runs / ".remote").glob("*/session.json"))
+    files = sorted(remote_runs(layout).glob("*/session.json"))
     runs = [Run(file.parent) for file in files]
     sessions = [(run, session) for run in runs if (session := read_session(run))]
     if not any(session.state in UNDER_WAY for _, session in sessions):

@@ -12,17 +12,24 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.inference import read_probabilities
 from kaggle_cifar.kaggle_client import call
 from kaggle_cifar.kernel import LISTING, digest
+from kaggle_cifar.ownership import remove_reserved
 from kaggle_cifar.progress import say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.following import Log, unhidden
-from kaggle_cifar.remote.sessions import Session, brought_run, forget, record, start_anew
+from kaggle_cifar.remote.sessions import (
+    Session,
+    brought_run,
+    forget,
+    output_folder,
+    record,
+    start_anew,
+)
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.runtime import start_tensorflow
 from kaggle_cifar.storage import (
     Layout,
     explain_os_error,
     read_json,
-    remove_folder,
     sync,
     write_json,
 )
@@ -94,15 +101,14 @@ def progress_of(run: Run) -> list[int]:
 
 
 def download(api: Any, remote: Run, session: Session) -> str:
-    """Bring a session's output to the folder `output`, whole; return the state it tells.
+    """Bring a session's output to its folder, whole; return the state it tells.
 
     Raises
     ------
     UserError
         When it does not come whole.
     """
-    folder = remote.folder / "output"
-    remove_folder(folder)
+    folder = emptied_output(remote)
     fetch(api, session.kernel, folder, [LISTING])
     listing = read_listing(folder / LISTING, remote)
     files = listing["files"]
@@ -118,6 +124,16 @@ def download(api: Any, remote: Run, session: Session) -> str:
         f"Nothing of it was put into {remote.name}. The same command downloads it again. "
         f"{start_anew(remote)}"
     )
+
+
+def emptied_output(remote: Run) -> Path:
+    """Remove what an earlier download left; return the folder, which the client makes."""
+    folder = output_folder(remote)
+    try:
+        remove_reserved(folder)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return folder
 
 
 def read_listing(file: Path, remote: Run) -> dict[str, Any]:
@@ -160,8 +176,7 @@ def fetch_matching(api: Any, kernel: str, folder: Path, pattern: str) -> None:
 
 def salvage(api: Any, remote: Run, session: Session) -> None:
     """Download the run of a session that did not end by itself, as far as it is there."""
-    folder = remote.folder / "output"
-    remove_folder(folder)
+    folder = emptied_output(remote)
     try:
         pattern = rf"\A{re.escape(remote.name)}/(?!.*\.\.)"
         fetch_matching(api, session.kernel, folder, pattern)

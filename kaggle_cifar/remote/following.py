@@ -121,7 +121,13 @@ def look(api: Any, kernel: str) -> tuple[str, str]:
                 f"Kaggle does not know the kernel {kernel}, or not as yours: was it deleted?"
             ) from error.__cause__
         raise
-    return STATES[status.status.name], redact(status.failure_message)
+    state = STATES.get(status.status.name)
+    if state is None:
+        raise UserError(
+            f"Kaggle gives the kernel {kernel} the state {status.status.name}, which this program "
+            "does not know. Update this program."
+        )
+    return state, redact(status.failure_message)
 
 
 def is_known(api: Any, kernel: str) -> bool:

@@ -22,7 +22,14 @@ from kaggle_cifar.progress import duration, say
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.following import is_known
 from kaggle_cifar.remote.script import write_kernel
-from kaggle_cifar.remote.sessions import UNDER_WAY, Session, forget, read_session, record
+from kaggle_cifar.remote.sessions import (
+    UNDER_WAY,
+    Session,
+    forget,
+    kernel_folder,
+    read_session,
+    record,
+)
 from kaggle_cifar.runs import Run, RunOptions
 from kaggle_cifar.storage import write_json
 
@@ -60,7 +67,7 @@ def sent_session(
     settings = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options)}
     resume = session.source is not None
     job = Job(remote.name, **settings, predict=predict, resume=resume, seconds=seconds)
-    write_kernel(remote.folder / "kernel", session.kernel, job, accelerator, session.source)
+    write_kernel(kernel_folder(remote), session.kernel, job, accelerator, session.source)
     write_json(remote.recipe_file, settings)
     record(remote, session)  # by it, a session whose answer is lost is found again
     try:
@@ -101,7 +108,7 @@ def new_kernel(api: Any, name: str) -> str:
 
 
 def push(api: Any, remote: Run) -> str:
-    """Send what lies in the run's folder `kernel`, once; return "user/slug" as Kaggle has it.
+    """Send what is in the run's kernel folder, once; return "user/slug" as Kaggle has it.
 
     Raises
     ------
@@ -112,7 +119,7 @@ def push(api: Any, remote: Run) -> str:
     """
     doing = f"Sending {remote.name} to Kaggle"
     try:
-        answer = call(api.kernels_push, str(remote.folder / "kernel"), doing=doing, attempts=1)
+        answer = call(api.kernels_push, str(kernel_folder(remote)), doing=doing, attempts=1)
     except UserError as error:
         cause = error.__cause__ or error
         status = status_of(cause)
@@ -187,8 +194,10 @@ def session_seconds(api: Any) -> float:
     if quota is None:
         return SESSION_SECONDS - STOP_EARLY
     if quota.left < LEAST_SESSION:
-        when = f" Kaggle gives new hours on {quota.refresh:%Y-%m-%d %H:%M} UTC." * bool(
-            quota.refresh
+        when = (
+            f" Kaggle gives new hours on {quota.refresh:%Y-%m-%d %H:%M} UTC."
+            if quota.refresh
+            else ""
         )
         raise UserError(
             f"{duration(quota.left)} of GPU time are left of this week's "

@@ -1,7 +1,7 @@
-"""What is under way on Kaggle, as it lies in `runs/.remote/<name>`.
+"""What is under way on Kaggle: a folder `runs/.kaggle-cifar.remote/<name>` for each run.
 
-recipe.json tells what was asked for, session.json which kernel trains it and how far it is;
-`kernel` holds what was sent, `output` what is being downloaded.
+recipe.json holds what was asked for, session.json which kernel trains it and how far it is. What
+was sent, and what is being downloaded, has folders with reserved names.
 """
 
 import dataclasses
@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
 from kaggle_cifar.runs import Run, named_run
-from kaggle_cifar.storage import LOCK_NAME, Layout, from_json, read_json, remove_folder, write_json
+from kaggle_cifar.storage import Layout, from_json, write_record
 
 UNDER_WAY = ("queued", "running")
+KIND = "session on Kaggle"
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,29 @@ class Session:
         return f"https://www.kaggle.com/code/{self.kernel}"
 
 
+def remote_runs(layout: Layout) -> Path:
+    """Return the folder of the runs that are trained on Kaggle."""
+    return layout.runs / f"{RESERVED}.remote"
+
+
 def remote_run(layout: Layout, name: str) -> Run:
     """Return the folder of a run that is trained on Kaggle; it need not be there."""
-    return named_run(Layout(runs=layout.runs / ".remote"), name)
+    return named_run(Layout(runs=remote_runs(layout)), name)
+
+
+def kernel_folder(remote: Run) -> Path:
+    """Return the folder of what is sent to Kaggle."""
+    return reserved_path(remote.folder / remote.name, "kernel")
+
+
+def output_folder(remote: Run) -> Path:
+    """Return the folder of what is being downloaded."""
+    return reserved_path(remote.folder / remote.name, "output")
 
 
 def brought_run(remote: Run) -> Run:
     """Return the run as it was downloaded."""
-    return Run(remote.folder / "output" / remote.name)
+    return Run(output_folder(remote) / remote.name)
 
 
 def session_file(remote: Run) -> Path:
@@ -51,10 +68,11 @@ def session_file(remote: Run) -> Path:
 def read_session(remote: Run) -> Session | None:
     """Return a run's latest session, or None where there is none."""
     file = session_file(remote)
-    if not file.exists():
+    content = read_record(file, KIND)
+    if not content:
         return None
     try:
-        session: Session = from_json(Session, read_json(file))
+        session: Session = from_json(Session, content)
     except TypeError as error:
         raise UserError(f"{file} does not hold a session ({error}). {start_anew(remote)}") from None
     return session
@@ -62,18 +80,16 @@ def read_session(remote: Run) -> Session | None:
 
 def record(remote: Run, session: Session) -> Session:
     """Write a session down and return it."""
-    write_json(session_file(remote), dataclasses.asdict(session))
+    write_record(session_file(remote), KIND, dataclasses.asdict(session))
     return session
 
 
 def forget(remote: Run) -> None:
-    """Remove all of a remote run but its lock, which is held; first what tells of it."""
+    """Remove what this program wrote for a remote run but its lock; first what tells of it."""
     session_file(remote).unlink(missing_ok=True)
-    for path in remote.folder.iterdir():
-        if path.is_dir():
-            remove_folder(path)
-        elif path.name != LOCK_NAME:
-            path.unlink()
+    remote.recipe_file.unlink(missing_ok=True)
+    remove_reserved(kernel_folder(remote))
+    remove_reserved(output_folder(remote))
 
 
 def start_anew(remote: Run) -> str:

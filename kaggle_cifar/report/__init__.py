@@ -2,17 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from kaggle_cifar.ledger import table
 from kaggle_cifar.progress import say
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.data_view import describe_data
+from kaggle_cifar.report.elements import BETWEEN, require_own_page, write_page
 from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
 from kaggle_cifar.runs import Run, all_runs
-from kaggle_cifar.storage import Layout, lock, write_text
+from kaggle_cifar.storage import Layout, lock
 
 LONGEST_NAME = 120  # characters of a folder's name
 
@@ -24,10 +24,17 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
 
     Raises
     ------
+    ForeignPathError
+        When something that this program did not write is where a page or a figure would be.
     UserError
         When a folder cannot be written, or another report is at work.
     """
+    index = layout.runs / "index.html"
+    folder = layout.runs / comparison_name([run.name for run in runs])
+    pages = [run.folder / "report.html" for run in runs] + [folder / "report.html", index]
     with lock(layout.runs, "report"):
+        for page in pages:
+            require_own_page(page)
         data = describe_data(layout)
         found = [read_run(layout, run) for run in runs]
         for part in found:
@@ -35,26 +42,22 @@ def report(layout: Layout, runs: Sequence[Run]) -> None:
             for sentence in part.missing:
                 say(f"  {sentence}")
         if len(found) > 1:
-            folder = layout.runs / comparison_name([part.name for part in found])
             write_page(folder / "report.html", comparison_page(folder, found))
             say(accuracies_table(found))
         everything = [read_summary(layout, run) for run in all_runs(layout)]
-        write_page(layout.runs / "index.html", index_page(layout, everything, data))
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page and say where it is."""
-    write_text(path, page)
-    say(f"{path}")
+        write_page(index, index_page(layout, everything, data))
 
 
 def comparison_name(names: Sequence[str]) -> str:
-    """Return the folder's name for a comparison of these runs; not too long for a disk."""
-    name = "-and-".join(names)
+    """Return the folder's name for a comparison of these runs; not too long for a disk.
+
+    No run can have that name.
+    """
+    name = BETWEEN.join(names)
     if len(name) <= LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST_NAME - 9]}-{digest}"
+    return f"{name[: LONGEST_NAME - 9]}{BETWEEN}{digest}"
 
 
 def accuracies_table(found: Sequence[Findings]) -> str:

@@ -29,7 +29,7 @@ def describe_data(layout: Layout) -> DataView | None:
         notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
         notes.append(f"{findings['images_in_both']:,} images are in both, pixel for pixel.")
         figure = figures.draw_class_counts([counts[name] for name in CLASS_NAMES])
-    except (UserError, KeyError, TypeError, ValueError):
+    except (UserError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     header = ("images", "read", "shape", "mean (r, g, b)", "deviation (r, g, b)", "copies")
     return DataView(

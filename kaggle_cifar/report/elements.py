@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kaggle_cifar import __version__, figures
+from kaggle_cifar.figures import GENERATOR, begins_with_mark
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.progress import say
+from kaggle_cifar.storage import write_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
+BETWEEN = "~"  # between the names in that of a comparison's folder: no run's name has it
+PAGE_MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 SHOWN = 24  # images of a gallery: three rows of eight
 
 
@@ -131,7 +137,31 @@ def percent(share: float) -> str:
 
 def render(template: str, **content: Any) -> str:
     """Return a page; everything it needs stands in it."""
-    return environment().get_template(template).render(version=__version__, **content)
+    page = environment().get_template(template)
+    text: str = page.render(version=__version__, generator=GENERATOR, **content)
+    return text
+
+
+def is_own_page(path: Path) -> bool:
+    """Return whether the file at `path` is a page that this program wrote."""
+    return begins_with_mark(path, PAGE_MARK)
+
+
+def require_own_page(path: Path) -> None:
+    """Raise a ForeignPathError unless `path` is new or a page that this program wrote."""
+    if path.exists() and not is_own_page(path):
+        raise ForeignPathError(
+            path,
+            f"{path} is a page that this program did not write, so it is left as it is. Move it "
+            "away or rename it, then run this again.",
+        )
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page and say where it is; raises as `require_own_page`."""
+    require_own_page(path)
+    write_text(path, page)
+    say(f"{path}")
 
 
 @functools.cache

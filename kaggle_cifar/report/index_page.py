@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.elements import render
+from kaggle_cifar.report.elements import BETWEEN, is_own_page, render
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.rows import runs_table, submissions_table
 from kaggle_cifar.storage import Layout
@@ -17,7 +17,11 @@ def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None)
         for part in found
         if (part.run.folder / "report.html").exists()
     }
-    records = {record["file"]: record for part in found for record in part.submissions}
+    records = {
+        (record["file"], record.get("submitted_at")): record
+        for part in found
+        for record in part.submissions
+    }
     return render(
         "index.html",
         title="Runs",
@@ -25,10 +29,11 @@ def index_page(layout: Layout, found: Sequence[Findings], data: DataView | None)
         comparisons=comparisons_in(layout),
         submissions=submissions_table(list(records.values())),
         data=data,
+        missing=list(dict.fromkeys(sentence for part in found for sentence in part.missing)),
     )
 
 
 def comparisons_in(layout: Layout) -> list[str]:
     """Return the names of the folders that hold a comparison."""
-    pages = sorted(layout.runs.glob("*/report.html"))
-    return [page.parent.name for page in pages if not (page.parent / "recipe.json").exists()]
+    pages = sorted(layout.runs.glob(f"*{BETWEEN}*/report.html"))
+    return [page.parent.name for page in pages if is_own_page(page)]

@@ -15,7 +15,7 @@ from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.report.analysis import Judged
 from kaggle_cifar.runs import VALIDATION_SPLITS, Run
 from kaggle_cifar.storage import Layout
-from kaggle_cifar.submission import read_record
+from kaggle_cifar.submission_record import all_entries
 from kaggle_cifar.tables import labels_of
 
 
@@ -33,7 +33,12 @@ class Findings(Outline):
 def read_run(layout: Layout, run: Run) -> Findings:
     """Return what is there of a run; nothing is computed anew and nothing raised."""
     found = read_summary(layout, run)
-    found.environment = found.attempt(lambda: read_object(run.folder / "environment.json"), {})
+    if not run.finished:
+        found.missing.append(
+            f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
+            f"epochs are done. `{training_command(found)}` goes on with it."
+        )
+    found.environment = found.attempt(run.read_environment, {})
     if run.finished and not found.history:
         found.missing.append(
             f"{run.history_file} has no epochs, so there are no curves. Only training again under "
@@ -53,12 +58,9 @@ def read_run(layout: Layout, run: Run) -> Findings:
 def read_summary(layout: Layout, run: Run) -> Findings:
     """Return what the small files tell of a run: enough for a line about it."""
     found = Findings(**vars(read_outline(run)))
-    if not run.finished:
-        found.missing.append(
-            f"The run is not finished: {len(found.history)} of {found.planned_epochs} "
-            f"epochs are done. `{training_command(found)}` goes on with it."
-        )
-    found.submissions = found.attempt(lambda: read_submissions(layout, run), [])
+    entries, problems = all_entries(layout.submissions)
+    found.submissions = [entry for entry in entries if run.name in entry.get("runs", [])]
+    found.missing += problems
     return found
 
 
@@ -122,13 +124,6 @@ def read_test(run: Run, views: str) -> np.ndarray | None:
     if weights and run.weights_file.exists() and weights != run.weights_sha256():
         raise UserError(f"{file} was predicted by weights that are no longer there. {again}")
     return np.sort(read_probabilities(file), order="id")
-
-
-def read_submissions(layout: Layout, run: Run) -> list[dict[str, Any]]:
-    """Return the records of the CSV files that the run predicted, alone or with others."""
-    files = sorted(layout.submissions.glob("*.csv"))
-    records = [{"file": file.name, **read_record(file)} for file in files]
-    return [record for record in records if run.name in record.get("runs", [])]
 
 
 # -- how to make it again

@@ -40,7 +40,7 @@ def run_row(found: Findings, link: str | None) -> tuple[Cell, ...]:
         epochs_cell(found),
         Cell(duration(found.seconds), found.seconds),
         Cell(f"{parameters:,}", parameters) if parameters else Cell(""),
-        Cell(str(seed), seed) if isinstance(seed, int) else Cell(""),
+        Cell("") if seed is None else Cell(str(seed), seed),
         best_score(found.submissions),
     )
 
@@ -48,7 +48,8 @@ def run_row(found: Findings, link: str | None) -> tuple[Cell, ...]:
 def accuracy_cells(metrics: dict[str, Any]) -> tuple[Cell, Cell]:
     """Return a run's validation accuracy and its interval."""
     if not has_validation(metrics):
-        return Cell("trained on all" if metrics else ""), Cell("")
+        trained_on_all = metrics.get("validation_images") == 0
+        return Cell("trained on all" if trained_on_all else ""), Cell("")
     accuracy = metrics["validation_accuracy"]
     low, high = analysis.wilson_interval(accuracy, metrics["validation_images"])
     return accuracy_cell(accuracy), Cell(f"{low:.4f} to {high:.4f}", low)

@@ -104,7 +104,7 @@ def time_card(found: Findings) -> Card:
     """Return how long the training took, or has taken so far."""
     done = found.epochs
     planned = found.recipe.get("epochs")
-    whole = isinstance(planned, int | float) and done >= planned
+    whole = planned is not None and done >= planned
     note = f"{found.planned_epochs} epochs" if whole else f"{done} of {found.planned_epochs} epochs"
     if best := found.metrics.get("best_epoch"):
         note += f", the weights of epoch {best}"
@@ -114,7 +114,7 @@ def time_card(found: Findings) -> Card:
 def machine_of(environment: dict[str, Any]) -> tuple[str, str] | None:
     """Return the processor or the GPUs, and the rest of the machine."""
     machine = environment.get("machine")
-    if not isinstance(machine, dict):
+    if not machine:
         return None
     gpus = machine.get("gpus") or []
     processor = str(machine.get("processor", "unknown processor"))
@@ -138,7 +138,8 @@ def draw_curves(album: Album, history: list[dict[str, Any]]) -> list[Picture]:
         pictures.append(album.add(key, figures.draw_lines(lines, key), text))
     rates = column(history, "learning_rate")
     if any(rates):
-        text = f"Learning rate over the epochs, from {rates[0]:.2e} to {rates[-1] or 0:.2e}."
+        known = [rate for rate in rates if rate is not None]
+        text = f"Learning rate over the epochs, from {known[0]:.2e} to {known[-1]:.2e}."
         lines = {"learning rate": rates}
         figure = figures.draw_lines(lines, "learning rate", logarithmic=True)
         pictures.append(album.add("learning_rate", figure, text))

@@ -546,7 +546,12 @@ def test_smoothed_labels_lower_to_the_formula(project, smoothing):
     import keras
 
     recipe = small_airbench(
-        label_smoothing=smoothing, batch_size=48, epochs=1, augmentation=None, lookahead=None
+        label_smoothing=smoothing,
+        batch_size=48,
+        epochs=1,
+        augmentation=None,
+        lookahead=None,
+        mixed_precision=False,
     )
     run = loop.train(project, recipe, f"smoothed-{smoothing}", OPTIONS)
     data = load_training_set(project).take(np.arange(48))

@@ -7,8 +7,8 @@ neither data nor a network. Each step is killed by SIGKILL and started again thr
 line; after each kill, whatever stands under a final name must be whole, and at the end all files
 must equal those of a project in which nothing was killed, byte for byte. Archives with a flipped
 byte or cut off must be refused and leave nothing. A submission whose answer is late or lost, or
-whose process is killed, must reach Kaggle once, though Kaggle's list lags. No credential may be
-printed or written. Ends with status 1 if anything was lost.
+whose process is killed, must reach Kaggle once, though Kaggle's list lags. Commands that are told
+to write where others' files are must leave those alone. No credential may be printed or written. Ends with status 1 if anything was lost.
 """
 
 import argparse
@@ -153,6 +153,7 @@ def main() -> None:
                 if step.arguments == ("extract",):
                     whole.run(*TRAIN)
                     shutil.copytree(whole.folder / "runs", killed.folder / "runs")
+            losses += write_over_foreign_files(whole)
             losses += submit_through_faults(site, whole)
             resumed = sum("bytes=" in request for request in site.requests)
             print(f"downloads that went on in the middle of a file: {resumed}")
@@ -257,6 +258,50 @@ def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[
     if not (killed.folder / result).exists():
         losses += [f"the part {name} was lost" for name in sorted(before - names)]
     return names, losses
+
+
+# Output paths
+
+
+def write_over_foreign_files(project: Project) -> list[str]:
+    """Tell commands to write where others' files are; each of these must stay as it was."""
+    home = project.folder / "home"
+    own_kinds = ("data", "data/train", "runs", f"runs/{RUN}", "submissions")
+    places = ["home", "home/Documents", "link", ".", "..", *own_kinds]
+    commands = [
+        *(("export", RUN, "--output", place) for place in places),
+        *(("predict", RUN, "--output", f"{place}/mine.csv") for place in places),
+        ("predict", RUN, "--output", "home/mine.json"),
+        ("predict", RUN, "--output", "/dev/null"),
+        ("sample", "home"),
+        ("--runs-dir", "home", *TRAIN[:-1], "Documents"),
+        ("--runs-dir", "home", "search", "model1", "--name", "Documents"),
+        ("--data-dir", "home", "extract"),
+        ("--data-dir", "home", "inspect"),
+        ("--runs-dir", "home", "report"),
+    ]
+    (home / "Documents").mkdir(parents=True)
+    (project.folder / "link").symlink_to("home/Documents")
+    for folder in (home, home / "Documents", *(project.folder / kind for kind in own_kinds)):
+        for name in ("mine.csv", "mine.json", "classes.txt", "train.7z", "index.html"):
+            (folder / name).write_text(f"mine: {name}")
+    mine = [path for path in project.folder.rglob("*") if is_mine(path)]
+    for command in commands:
+        project.start(*command).wait()
+    losses = [f"{path} was replaced or deleted" for path in mine if not is_mine(path)]
+    print(
+        f"written   {len(commands)} times where {len(mine)} files of others are; "
+        f"replaced or deleted {len(losses)}",
+        flush=True,
+    )
+    for path in mine:
+        path.unlink(missing_ok=True)
+    return losses
+
+
+def is_mine(path: Path) -> bool:
+    """Whether a file is one of those that the program did not write."""
+    return path.is_file() and path.read_bytes() == f"mine: {path.name}".encode()
 
 
 # Submissions

@@ -8,7 +8,8 @@ line; after each kill, whatever stands under a final name must be whole, and at 
 must equal those of a project in which nothing was killed, byte for byte. Archives with a flipped
 byte or cut off must be refused and leave nothing. A submission whose answer is late or lost, or
 whose process is killed, must reach Kaggle once, though Kaggle's list lags. Commands that are told
-to write where others' files are must leave those alone. No credential may be printed or written. Ends with status 1 if anything was lost.
+to write where others' files are must leave those alone. No credential may be printed or written.
+Ends with status 1 if anything was lost.
 """
 
 import argparse

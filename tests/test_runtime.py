@@ -50,3 +50,18 @@ def test_keras_with_another_backend_is_a_sentence(monkeypatch, use):
     with pytest.raises(BackendError) as caught:
         use()
     assert caught.value.backend == "jax"
+
+
+SETTINGS = """
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+start_tensorflow()
+from keras import config
+print(config.image_data_format(), config.floatx(), config.epsilon(), config.dtype_policy().name)
+"""
+
+
+def test_keras_configuration_changes_no_shapes_and_numbers(tmp_path):
+    shared = '{"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1}'
+    (tmp_path / "keras.json").write_text(shared)
+    output, _ = run(SETTINGS, KERAS_HOME=str(tmp_path))
+    assert output == ["channels_last", "float32", "1e-07", "float32"]

@@ -383,7 +383,9 @@ def verify_table(path: Path, read: Callable[[Path], object]) -> None:
     except UserError as error:
         if isinstance(error.__cause__, OSError):  # it could not be read
             raise
-        raise DamagedDownloadError(str(error)) from error
+        # Neither the staged path, which is removed, nor the advice to download, which goes on.
+        fault = str(error).replace(str(path), path.name).replace(labels.REMEDY, "").strip()
+        raise DamagedDownloadError(fault) from error
 
 
 def was_extracted(path: Path, name: str, extract: Extract) -> bool:

@@ -167,7 +167,7 @@ foreign = st.lists(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     foreign=foreign,
     commands=st.lists(commands, min_size=1, max_size=3),

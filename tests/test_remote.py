@@ -640,10 +640,13 @@ def test_a_package_that_is_missing_there_is_installed_or_named(
 
 
 def test_all_that_training_and_prediction_need_is_looked_for(local):
-    """What other packages the room `kernel` may import, Kaggle's image is not asked for."""
+    """What other packages `worker` may import, Kaggle's image is not asked for."""
     code = (
         "import sys; before = set(sys.modules); sys.argv = ['']\n"
-        "from kaggle_cifar import kernel, training, prediction, extract\n"
+        "from kaggle_cifar.remote import worker\n"
+        "from kaggle_cifar.training import loop\n"
+        "from kaggle_cifar.prediction import predict\n"
+        "from kaggle_cifar.data import extract\n"
         "import kaggle_cifar, importlib.metadata as m\n"
         "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(*found & {'click', 'py7zr', 'kaggle', 'kagglesdk', 'jinja2', 'six', 'requests'})"

@@ -184,12 +184,6 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_folder(path: Path) -> None:
-    """Remove a folder and all in it, if it is there."""
-    if path.exists():
-        shutil.rmtree(path)
-
-
 class BusyError(UserError):
     """Another process holds a folder."""
 

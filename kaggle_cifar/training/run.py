@@ -1,7 +1,6 @@
 """Run folders: what a run was asked for, whether it is finished, its network with weights."""
 
 import csv
-import hashlib
 import io
 import os
 import re
@@ -32,6 +31,7 @@ from kaggle_cifar.ownership import (
     ForeignPathError,
     regular_file,
     require_own_folder,
+    sha256,
 )
 from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
 from kaggle_cifar.tensorflow_setup import dtype_policy
@@ -328,8 +328,7 @@ class Run:
 
     def weights_sha256(self) -> str:
         """Return the digest of the weights' file, by which derived files know them."""
-        with self.weights_file.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(self.weights_file)
 
 
 def named_run(project: ProjectPaths, name: str) -> Run:

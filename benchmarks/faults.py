@@ -37,8 +37,8 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import MARK, RESERVED, reserved_path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import kaggle_server
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.helpers import kaggle_server
 
 TRAIN_COUNT, TEST_COUNT = 1_000, 22_000  # images
 RUN = "small"

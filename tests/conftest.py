@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import kaggle_server
 import pytest
-from archives import random_archive
-from kaggle_server import KaggleSite
-from small_data import IDS, ROWS, text_of
 
 from kaggle_cifar import competition
 from kaggle_cifar.files import ProjectPaths
+from tests.helpers import kaggle_server
+from tests.helpers.archives import random_archive
+from tests.helpers.kaggle_server import KaggleSite
+from tests.helpers.small_data import IDS, ROWS, text_of
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"

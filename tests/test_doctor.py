@@ -3,13 +3,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import kaggle_server as server
 import pytest
-from kaggle_server import KaggleSite
 
 from kaggle_cifar import competition, doctor
 from kaggle_cifar.doctor import Finding
 from kaggle_cifar.files import ProjectPaths
+from tests.helpers import kaggle_server as server
+from tests.helpers.kaggle_server import KaggleSite
 
 
 @pytest.fixture(autouse=True)

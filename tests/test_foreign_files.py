@@ -11,12 +11,12 @@ import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_data import project_in
 
 from kaggle_cifar import cli
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.errors import UserError
+from tests.helpers.small_data import project_in
 
 HANGS = 120  # seconds: a command that waits for a named pipe never ends
 

@@ -1,0 +1,1299 @@
+import builtins
+import contextlib
+import errno
+import io
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from kaggle_cifar import competition, files
+from kaggle_cifar.cli import cli
+from kaggle_cifar.data import download, extract
+from kaggle_cifar.data.archive import UnsupportedMethodError
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.kaggle import client
+from kaggle_cifar.kaggle.client import MalformedCredentialsError
+from kaggle_cifar.ownership import ForeignPathError
+from tests.helpers import kaggle_server as server
+from tests.helpers.archives import images, pack, png, random_archive
+from tests.helpers.kaggle_server import KaggleSite
+from tests.helpers.kills import run_and_kill
+from tests.helpers.no_home import run_without_home
+
+DOWNLOAD = """
+import sys
+from pathlib import Path
+from kaggle_cifar.data.download import download
+from kaggle_cifar.files import ProjectPaths
+download(ProjectPaths(data=Path(sys.argv[1])), sleep=lambda seconds: None)
+"""
+
+
+class Sleeper:
+    """Sleeps nowhere and remembers how long it should have."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def sleeper() -> Sleeper:
+    return Sleeper()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_anywhere(capfd: pytest.CaptureFixture[str], project: ProjectPaths) -> Iterator[None]:
+    """Search all that is printed and written; a test that reads the output asserts on its own."""
+    yield
+    output = "".join(capfd.readouterr())
+    assert not [secret for secret in server.SECRETS if secret in output]
+    written = [path.read_bytes() for path in project.data.rglob("*") if path.is_file()]
+    secrets = [secret.encode() for secret in server.SECRETS]
+    assert not [secret for secret in secrets if any(secret in content for content in written)]
+
+
+def fail(project: ProjectPaths, sleeper: Sleeper) -> str:
+    """Download, expecting an error; return its message, which must hold no secret."""
+    with pytest.raises(UserError) as caught:
+        download.download(project, sleep=sleeper)
+    message = str(caught.value)
+    assert not [secret for secret in server.SECRETS if secret in message]
+    return message
+
+
+def assert_whole(project: ProjectPaths, site: KaggleSite) -> None:
+    for name in competition.FILES:
+        assert (project.raw / name).read_bytes() == site.files[name]
+    assert not list(project.raw.glob(".kaggle-cifar.*.download"))
+
+
+def only_archive(site: KaggleSite, project: ProjectPaths) -> bytes:
+    """Leave only train.7z to be downloaded; return its content."""
+    project.raw.mkdir(parents=True)
+    for name in competition.FILES:
+        if name != "train.7z":
+            (project.raw / name).write_bytes(site.files[name])
+    return site.files["train.7z"]
+
+
+def test_brings_the_four_files(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert "train.7z: downloaded and whole" in capfd.readouterr().out
+
+
+def test_second_download_asks_for_nothing(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    download.download(project, sleep=sleeper)
+    capfd.readouterr()
+    kaggle_site.requests.clear()
+    monkeypatch.setattr(download, "verify", lambda *_: pytest.fail("verified again"))
+    download.download(project, sleep=sleeper)
+    assert kaggle_site.requests == []
+    assert capfd.readouterr().out.count("there already, and whole") == 4
+
+
+def test_finds_files_on_later_pages_of_the_list(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.files |= {f"a{number}.txt": b"x" for number in range(45)}
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("ListDataFiles") == 3
+
+
+@pytest.mark.parametrize("status", [500, 429])
+def test_does_without_a_list_that_kaggle_cannot_give(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, status: int
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * client.ATTEMPTS
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+def listed(site: KaggleSite, sizes: dict[str, Any]) -> server.Fault:
+    files = [{"name": name, "totalBytes": sizes.get(name)} for name in site.files]
+    return server.answer_json({"files": files})
+
+
+def test_sizes_may_be_listed_as_text(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    sizes = {name: str(len(content)) for name, content in kaggle_site.files.items()}
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, sizes)]
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, {"test.7z": str(10**18)})]
+    (project.raw / "test.7z").unlink()
+    assert "disk is too full" in fail(project, sleeper)
+
+
+@pytest.mark.parametrize("size", ["", "many", "-5", -5, 1.5, None, [], {}, True])
+def test_a_listed_size_that_is_none_is_ignored(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, size: Any
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, {"train.7z": size})]
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+@pytest.mark.parametrize("name_of_member", ["trainLabels.csv", "folder/trainLabels.csv"])
+@pytest.mark.parametrize("served_as", ["trainLabels.csv.zip", "trainLabels.csv"])
+def test_unpacks_what_comes_zipped(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    served_as: str,
+    name_of_member: str,
+) -> None:
+    content = kaggle_site.files.pop("trainLabels.csv")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name_of_member, content)
+    kaggle_site.files[served_as] = buffer.getvalue()
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "trainLabels.csv").read_bytes() == content
+
+
+def test_refuses_a_broken_zip(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.files["trainLabels.csv"] = b"PK\x03\x04" + b"x" * 100
+    assert "trainLabels.csv came damaged twice" in fail(project, sleeper)
+    assert not (project.raw / "trainLabels.csv").exists()
+
+
+# -- interruptions
+
+
+def test_goes_on_after_many_cuts(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    content = only_archive(kaggle_site, project)
+    positions = range(20_000, len(content), 12_000)
+    kaggle_site.get_faults = [server.cut_at(positions[0])]
+    kaggle_site.range_faults = [server.cut_at(position) for position in positions[1:]]
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    starts = [int(r.split("=")[1].strip("-")) for r in kaggle_site.requests if "bytes=" in r]
+    assert starts == sorted(starts)
+    assert len(starts) == len(positions)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_goes_on_after_cuts_at_random_bytes(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, seed: int
+) -> None:
+    content = only_archive(kaggle_site, project)
+    rng = random.Random(seed)
+
+    def cut(handler: server.Handler) -> None:
+        start = handler.range_start()
+        handler.answer_file(until=rng.randint(start, min(start + 60_000, len(content))))
+
+    kaggle_site.get_faults = [server.cut_at(rng.randint(20_000, 60_000))]
+    kaggle_site.range_faults = [cut] * (client.ATTEMPTS - 2)
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("GET train.7z bytes=") >= 3
+
+
+@pytest.mark.parametrize("is_size_listed", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        server.cut_without_length(100_000),
+        server.compress,
+        server.redirect_in_a_circle,
+        server.page_instead,
+        server.wrong_bytes,
+        server.drop,
+        server.refuse(403, "link expired"),
+        server.refuse(429, Retry_After="7"),
+        server.refuse(500),
+    ],
+)
+def test_ends_with_the_right_file_whatever_answers_the_first_request(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    fault: server.Fault,
+    is_size_listed: bool,
+) -> None:
+    only_archive(kaggle_site, project)
+    if not is_size_listed:
+        kaggle_site.listed_sizes["train.7z"] = 0
+    kaggle_site.get_faults = [fault]
+    with contextlib.suppress(UserError):
+        download.download(project, sleep=sleeper)
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+@pytest.mark.parametrize("error", [-5, 5])
+def test_an_archive_is_judged_by_its_checksums_not_by_its_listed_size(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, error: int
+) -> None:
+    content = only_archive(kaggle_site, project)
+    kaggle_site.listed_sizes["train.7z"] = len(content) + error
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("GET train.7z") == 1
+
+
+def test_bytes_after_the_end_of_an_archive_are_harmless(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    content = only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.send_more]
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "train.7z").read_bytes() == content + bytes(1_000)
+
+
+def test_links_that_lead_in_a_circle(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.redirect_in_a_circle] * 300
+    assert "train.7z failed" in fail(project, sleeper)
+    assert not (project.raw / "train.7z").exists()
+
+
+def test_goes_on_in_the_next_run(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [server.drop] * client.ATTEMPTS
+    message = fail(project, sleeper)
+    assert "train.7z failed" in message
+    assert "MiB are kept" in message
+    assert not (project.raw / "train.7z").exists()
+    kaggle_site.requests.clear()
+    kaggle_site.range_faults.clear()
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("GET train.7z bytes=98304-") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        server.ignore_range,
+        server.wrong_offset,
+        server.foreign_etag,
+        server.wrong_bytes,
+        server.page_instead,
+        server.error_of_missing_length(500),
+        server.error_of_missing_length(403),
+        server.refuse(416),
+        server.refuse(403, "link expired"),
+        server.refuse(429, Retry_After="7"),
+        server.drop,
+    ],
+)
+def test_ends_with_the_right_file_whatever_answers_a_resumed_request(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    fault: server.Fault,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [fault]
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    # Only the checksums can tell wrong bytes; all else is seen before it is appended.
+    assert ("came damaged" in capfd.readouterr().out) == (fault is server.wrong_bytes)
+
+
+def test_keeps_what_it_has_when_an_error_answers_a_resumed_request(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.cut_at(100_000)]
+    kaggle_site.range_faults = [server.error_of_missing_length(503)]
+    download.download(project, sleep=sleeper)
+    assert kaggle_site.count("GET train.7z bytes=98304-") == 2
+
+
+def test_follows_a_file_that_changes_in_the_middle(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+) -> None:
+    only_archive(kaggle_site, project)
+    changed = random_archive("train", random.Random(1))
+
+    def change(handler: server.Handler) -> None:
+        handler.answer_file(until=100_000)
+        kaggle_site.files["train.7z"] = changed
+
+    kaggle_site.get_faults = [change]
+    kaggle_site.listed_sizes["train.7z"] = len(changed)
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "train.7z").read_bytes() == changed
+
+
+@pytest.mark.parametrize("fault", [server.wrong_bytes, server.page_instead])
+def test_refuses_a_file_that_stays_wrong(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, fault: server.Fault
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [fault] * 20
+    message = fail(project, sleeper)
+    assert "train.7z came damaged twice and was removed" in message
+    assert "Delete it" not in message
+    assert not (project.raw / "train.7z").exists()
+    assert not list(project.raw.glob(".kaggle-cifar.*.download"))
+    kaggle_site.get_faults = []
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+@pytest.mark.parametrize("position", [40, 5_000, 100_000, 199_000, -20])
+def test_refuses_an_archive_with_one_wrong_bit(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, position: int
+) -> None:
+    content = bytearray(only_archive(kaggle_site, project))
+    content[position] ^= 1
+    kaggle_site.files["train.7z"] = bytes(content)
+    assert "train.7z came damaged twice" in fail(project, sleeper)
+    assert not (project.raw / "train.7z").exists()
+
+
+def test_refuses_a_csv_with_missing_rows_by_its_size(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    content = kaggle_site.files["trainLabels.csv"]
+    kaggle_site.listed_sizes["trainLabels.csv"] = len(content)
+    kaggle_site.files["trainLabels.csv"] = content[: content.index(b"20,")]
+    message = fail(project, sleeper)
+    assert f"should have {len(content)} bytes" in message
+
+
+@pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
+def test_refuses_a_page_for_a_csv(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, name: str
+) -> None:
+    kaggle_site.files[name] = b"<html>sorry</html>"
+    assert f"{name} came damaged twice" in fail(project, sleeper)
+
+
+def test_puts_a_damaged_file_aside_and_downloads_afresh(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    content = only_archive(kaggle_site, project)
+    damaged = content[:-1000] + bytes(1000)
+    (project.raw / "train.7z").write_bytes(damaged)
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert (project.raw / "train.7z.damaged").read_bytes() == damaged
+    output = capfd.readouterr().out
+    assert "train.7z is damaged and was put aside" in output
+    assert "Delete it" not in output
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_file_that_is_put_aside_replaces_no_other(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, others: int
+) -> None:
+    only_archive(kaggle_site, project)
+    for number in range(others):
+        (project.raw / "train.7z").write_bytes(b"damaged %d" % number)
+        download.download(project, sleep=sleeper)
+    kept = [path.read_bytes() for path in project.raw.glob("train.7z.damaged*")]
+    assert sorted(kept) == [b"damaged %d" % number for number in range(others)]
+    (project.raw / "train.7z").write_bytes(b"damaged again")
+    (project.raw / f"train.7z.damaged-{others + 1}").symlink_to("nowhere")
+    download.download(project, sleep=sleeper)
+    assert (project.raw / f"train.7z.damaged-{others + 2}").read_bytes() == b"damaged again"
+
+
+# -- what this program did not write stays
+
+
+def test_a_foreign_record_of_verified_files_is_kept(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    project.raw.mkdir(parents=True)
+    (project.raw / "verified.json").write_text('{"mine": 1}')
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(project, sleep=sleeper)
+    assert caught.value.path == project.raw / "verified.json"
+    assert (project.raw / "verified.json").read_text() == '{"mine": 1}'
+    assert kaggle_site.requests == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_under_a_files_name_is_kept(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, make: Any
+) -> None:
+    project.raw.mkdir(parents=True)
+    make(project.raw / "train.7z")
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(project, sleep=sleeper)
+    assert caught.value.path == project.raw / "train.7z"
+    assert kaggle_site.requests == []
+
+
+def test_a_file_that_is_put_there_meanwhile_is_kept(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+
+    def put_there(handler: server.Handler) -> None:
+        (project.raw / "train.7z").write_bytes(b"mine")
+        handler.answer_file()
+
+    kaggle_site.get_faults = [put_there]
+    with pytest.raises(ForeignPathError) as caught:
+        download.download(project, sleep=sleeper)
+    assert caught.value.path == project.raw / "train.7z"
+    assert (project.raw / "train.7z").read_bytes() == b"mine"
+
+
+def test_a_link_to_a_place_for_a_file_is_followed(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    content = only_archive(kaggle_site, project)
+    (tmp_path / "large disk").mkdir()
+    (project.raw / "train.7z").symlink_to(tmp_path / "large disk" / "archive")
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "train.7z").is_symlink()
+    assert (tmp_path / "large disk" / "archive").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["train.7z", "trainLabels.csv"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    only_archive(kaggle_site, project)
+    (project.raw / "train.7z").write_bytes(kaggle_site.files["train.7z"])
+
+    def forbid(function: Any) -> Any:
+        def read(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return function(path, *arguments, **options)
+
+        return read
+
+    with monkeypatch.context() as patch:
+        for function in ("open", "read_bytes"):
+            patch.setattr(Path, function, forbid(getattr(Path, function)))
+        assert "could not be read" in fail(project, sleeper)
+    assert (project.raw / name).read_bytes() == kaggle_site.files[name]
+
+
+def test_kaggles_files_do_not_join_the_public_ones(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    files.write_record(project.raw / "source.json", download.SOURCE_KIND, {"source": "keras"})
+    assert "holds the public CIFAR-10" in fail(project, sleeper)
+    assert kaggle_site.requests == []
+
+
+# -- an archive of a method that cannot be decoded here
+
+
+def change_method(header: Any) -> None:
+    header.main_streams.unpackinfo.folders[0].coders[0]["method"] = b"\x0a"
+
+
+def assert_unsupported(project: ProjectPaths, sleeper: Sleeper, method: str) -> None:
+    with pytest.raises(UnsupportedMethodError) as caught:
+        download.download(project, sleep=sleeper)
+    assert caught.value.method == method
+
+
+def test_an_archive_of_an_unknown_method_is_not_called_damaged(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+    archive = pack(project.raw / "train.7z", {"train/1.png": b"1"}, change_method)
+    content = archive.read_bytes()
+    assert_unsupported(project, sleeper, "ARM64")
+    assert archive.read_bytes() == content
+    assert kaggle_site.requests == []
+
+
+def test_a_download_of_an_unknown_method_is_kept_and_asked_for_once(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    only_archive(kaggle_site, project)
+    archive = pack(tmp_path / "train.7z", {"train/1.png": b"1"}, change_method)
+    kaggle_site.files["train.7z"] = archive.read_bytes()
+    for _ in range(2):
+        assert_unsupported(project, sleeper, "ARM64")
+    staged = download.staged_file(project.raw / "train.7z")
+    assert staged.read_bytes() == kaggle_site.files["train.7z"]
+    assert not (project.raw / "train.7z").exists()
+    assert kaggle_site.count("GET") == 1
+
+
+@pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z")
+def test_the_method_bcj2_is_named(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    only_archive(kaggle_site, project)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "1.png").write_bytes(bytes(5_000))
+    command = ["7z", "a", "-m0=BCJ2", str(project.raw / "train.7z"), "train"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert_unsupported(project, sleeper, "BCJ2")
+
+
+def test_takes_a_staged_file_that_is_complete(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    content = only_archive(kaggle_site, project)
+    staged = download.staged_file(project.raw / "train.7z")
+    staged.parent.mkdir()
+    staged.write_bytes(content)
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("GET") == 0
+
+
+def test_goes_on_after_sigkill(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    content = only_archive(kaggle_site, project)
+    process: subprocess.Popen[bytes]
+
+    def kill(handler: server.Handler) -> None:
+        handler.answer_file(until=150_000)
+        while download.size_of(download.staged_file(project.raw / "train.7z")) < 100_000:
+            pass
+        process.kill()
+
+    kaggle_site.get_faults = [kill]
+    process = subprocess.Popen([sys.executable, "-c", DOWNLOAD, str(project.data)])
+    assert process.wait() == -9
+    assert not (project.raw / "train.7z").exists()
+    kaggle_site.requests.clear()
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "train.7z").read_bytes() == content
+    assert kaggle_site.count("GET train.7z bytes=") == 1
+
+
+def test_a_stalled_connection_times_out(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.stall_at(100_000)]
+    kaggle_site.range_faults = [server.stall]
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.3))
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+def test_the_timeout_that_is_told_is_the_one_that_was_used() -> None:
+    error = client.explain(requests.ReadTimeout(), "Sending", (10.0, 600.0))
+    assert "sent nothing for 600 s" in str(error)
+
+
+def test_stalls_without_end_become_a_sentence(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only_archive(kaggle_site, project)
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.2))
+    kaggle_site.get_faults = [server.stall] * 20
+    assert "storage.kaggle.test sent nothing for" in fail(project, sleeper)
+
+
+# -- answers that are compressed though they were asked for as they are
+
+
+@pytest.mark.parametrize("is_size_listed", [True, False])
+def test_a_server_that_always_compresses_is_decoded(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, is_size_listed: bool
+) -> None:
+    if not is_size_listed:
+        kaggle_site.listed_sizes = dict.fromkeys(competition.FILES, 0)
+    kaggle_site.get_faults = [server.compress] * 20
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert kaggle_site.count("GET") == 4
+    assert sleeper.slept == []
+
+
+@pytest.mark.parametrize("rest", [server.compress, server.compress_part])
+def test_a_download_resumes_although_its_rest_is_compressed(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, rest: server.Fault
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.cut_at(100_000), *[server.compress] * 20]
+    kaggle_site.range_faults = [rest] * 20
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+def test_a_compressed_answer_that_is_cut_is_asked_for_again(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.cut_compressed] * 3
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert len(sleeper.slept) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("rot13", "was sent it as rot13"), ("gzip", "could not be decomp")]
+)
+def test_an_encoding_that_cannot_be_decoded_is_named(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, encoding: str, words: str
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [server.encode_unasked(encoding)] * 20
+    assert words in fail(project, sleeper)
+    assert not (project.raw / "train.7z").exists()
+
+
+# -- what is said of each try
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (server.refuse(429, "slow down"), 'rate of requests (HTTP 429) ("slow down")'),
+        (server.refuse(500, "oops"), 'having problems (HTTP 500) ("oops")'),
+        (server.drop, "the connection to localhost broke off"),
+    ],
+)
+def test_each_failed_try_of_a_call_is_told_with_its_reason(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    fault: server.Fault,
+    reason: str,
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [fault] * 2
+    download.download(project, sleep=sleeper)
+    lines = [line for line in capfd.readouterr().out.splitlines() if "next try" in line]
+    assert [reason in line for line in lines] == [True, True]
+    assert [f"in {seconds:.0f} s" in line for seconds, line in zip((1, 2), lines, strict=True)]
+    assert sleeper.slept == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (server.refuse(429, "slow down", Retry_After="42"), 'HTTP 429) ("slow down")'),
+        (server.refuse(500, "oops"), 'HTTP 500) ("oops")'),
+        (server.cut_at(100_000), "the connection to Kaggle broke off"),
+        (server.encode_unasked("rot13"), "was sent it as rot13"),
+    ],
+)
+def test_an_interrupted_download_tells_the_reason(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+    fault: server.Fault,
+    reason: str,
+) -> None:
+    only_archive(kaggle_site, project)
+    kaggle_site.get_faults = [fault]
+    download.download(project, sleep=sleeper)
+    [line] = [line for line in capfd.readouterr().out.splitlines() if "next try" in line]
+    [seconds] = sleeper.slept
+    assert reason in line
+    assert f"in {seconds:.0f} s" in line
+
+
+# -- refusals
+# -- refusals
+
+
+def test_rules_not_accepted(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.rules_accepted = False
+    message = fail(project, sleeper)
+    assert competition.RULES_PAGE in message
+    assert "HTTP 403" in message
+    assert sleeper.slept == []
+
+
+def test_bad_key(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAGGLE_KEY", "FAKE-BAD-KEY")
+    message = fail(project, sleeper)
+    assert "does not accept the key from the variables KAGGLE_USERNAME and KAGGLE_KEY" in message
+    assert client.SETTINGS_PAGE in message
+    assert "FAKE-BAD-KEY" not in message
+
+
+def test_bad_token_beats_a_good_key_and_is_named(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "FAKE-BAD-TOKEN")
+    message = fail(project, sleeper)
+    assert "access token from the variable KAGGLE_API_TOKEN" in message
+    assert "used before any other key" in message
+    assert "FAKE-BAD-TOKEN" not in message
+
+
+def test_bad_token_alone(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "FAKE-BAD-TOKEN")
+    assert "access token from the variable KAGGLE_API_TOKEN" in fail(project, sleeper)
+
+
+@pytest.mark.parametrize("as_path", [False, True])
+def test_a_token_opens_the_client(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    as_path: bool,
+) -> None:
+    monkeypatch.delenv("KAGGLE_KEY")
+    file = tmp_path / "token"
+    file.write_text(server.TOKEN + "\n")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(file) if as_path else server.TOKEN)
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+def test_wrong_slug(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(competition, "SLUG", "cifar-11")
+    assert "HTTP 404" in fail(project, sleeper)
+
+
+def test_rate_limit_is_waited_for(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(429, Retry_After="42")]
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+    assert sleeper.slept == [42.0]
+
+
+def test_a_long_rate_limit_is_left_to_the_user(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(429, Retry_After="4000")]
+    message = fail(project, sleeper)
+    assert "HTTP 429" in message
+    assert "4000 s" in message
+    assert sleeper.slept == []
+
+
+def test_trouble_at_kaggle_passes(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.refuse(500)] * 2
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(503)] * 3
+    kaggle_site.get_faults = [server.refuse(500)] * 2
+    download.download(project, sleep=sleeper)
+    assert_whole(project, kaggle_site)
+
+
+def test_trouble_at_kaggle_that_stays(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["DownloadDataFile"] = [server.refuse(503)] * 20
+    message = fail(project, sleeper)
+    assert "HTTP 503" in message
+    assert "later" in message
+    assert len(sleeper.slept) == client.ATTEMPTS - 1
+
+
+def test_links_that_are_always_refused(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.get_faults = [server.refuse(403)] * 20
+    message = fail(project, sleeper)
+    assert "storage refused each link" in message
+    assert competition.RULES_PAGE not in message
+
+
+def test_no_network(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:FAKE-PROXY-PASSWORD@127.0.0.1:9")
+    message = fail(project, sleeper)
+    assert "proxy" in message
+    assert "FAKE-PROXY-PASSWORD" not in message
+    monkeypatch.delenv("http_proxy")
+    monkeypatch.setattr("kagglesdk.kaggle_http_client.get_endpoint", lambda _: "http://127.0.0.1:9")
+    assert "127.0.0.1 could not be reached. Check the network" in fail(project, sleeper)
+    assert sleeper.slept == []
+
+
+def test_a_login_page_of_a_network(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.api_faults["ListDataFiles"] = [server.page_instead]
+    assert "the answer was not one of Kaggle's" in fail(project, sleeper)
+
+
+def test_full_disk_is_told_beforehand(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    kaggle_site.listed_sizes["test.7z"] = 10**18
+    assert "disk is too full" in fail(project, sleeper)
+    assert kaggle_site.count("GET") == 0
+
+
+class FullFile:
+    """A file on a disk that has room for some bytes and no more."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self.file, self.room = file, room
+
+    def write(self, content: bytes) -> int:
+        self.room -= len(content)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(self.file.write(content))
+
+    def __enter__(self) -> "FullFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 20_000, 150_000])
+def test_disk_that_fills_up(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+) -> None:
+    content = only_archive(kaggle_site, project)
+    builtin_open = open
+
+    def full_disk(path: Any, mode: str = "r", *options: Any, **more: Any) -> Any:
+        file = builtin_open(path, mode, *options, **more)
+        is_staged = str(path).endswith("train.7z") and mode in ("wb", "ab")
+        return FullFile(file, room) if is_staged else file
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", full_disk)
+        message = fail(project, sleeper)
+    assert "the disk is full" in message
+    assert ("MiB are kept" in message) == (room > download.CHUNK_SIZE)
+    assert sleeper.slept == []
+    assert not (project.raw / "train.7z").exists()
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "train.7z").read_bytes() == content
+
+
+@pytest.mark.parametrize("step", ["unpacking", "sync", "publishing", "remembering"])
+def test_a_disk_full_at_another_step(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    buffer = io.BytesIO()
+    content = kaggle_site.files.pop("trainLabels.csv")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("trainLabels.csv", content)
+    kaggle_site.files["trainLabels.csv.zip"] = buffer.getvalue()
+
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    owner, name = {
+        "unpacking": (shutil, "copyfileobj"),
+        "sync": (files, "sync"),
+        "publishing": (Path, "replace"),
+        "remembering": (Path, "write_bytes"),
+    }[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, full_disk)
+        assert "The disk is full" in fail(project, sleeper)
+    found = [path.name for path in project.raw.iterdir() if not path.name.startswith(".")]
+    assert found == (["trainLabels.csv"] if step == "remembering" else [])
+    download.download(project, sleep=sleeper)
+    assert (project.raw / "trainLabels.csv").read_bytes() == content
+
+
+def test_two_downloads_at_once(
+    kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    with files.lock(project.raw, "download"):
+        assert "Another download is at work" in fail(project, sleeper)
+
+
+def test_of_two_processes_one_downloads(kaggle_site: KaggleSite, project: ProjectPaths) -> None:
+    kaggle_site.pause = 0.1
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", DOWNLOAD, str(project.data)], stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both].count(0) >= 1, errors
+    for process, error in zip(both, errors, strict=True):
+        assert process.returncode == 0 or "Another download is at work" in error
+    assert_whole(project, kaggle_site)
+    for name in competition.FILES:
+        assert kaggle_site.count(f"GET {name}") == 1
+
+
+# -- verified by being extracted
+
+
+@pytest.fixture
+def extractable(kaggle_site: KaggleSite, project: ProjectPaths) -> KaggleSite:
+    """The site with archives that hold just the images that its CSV files name."""
+    for split, count in (("train", 30), ("test", 40)):
+        path = pack(
+            project.data.parent / "packed" / f"{split}.7z", images(split, range(1, count + 1))
+        )
+        kaggle_site.files[f"{split}.7z"] = path.read_bytes()
+    return kaggle_site
+
+
+def download_and_extract(project: ProjectPaths, sleeper: Sleeper) -> None:
+    download.download(project, extract=partial(extract.extract_split, project), sleep=sleeper)
+
+
+def test_an_archive_that_is_extracted_is_not_decoded_twice(
+    extractable: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(download, "verify_archive", lambda *_: pytest.fail("decoded twice"))
+    download_and_extract(project, sleeper)
+    assert_whole(project, extractable)
+    capfd.readouterr()
+    extract.extract(project)
+    assert capfd.readouterr().out.count("extracted already") == 2
+
+
+def test_a_damaged_archive_is_found_by_extracting_it(
+    extractable: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    whole = only_archive(extractable, project)
+    cut = len(whole) // 2
+    damaged = whole[:cut] + bytes(100) + whole[cut + 100 :]
+    extractable.get_faults = [lambda handler: handler.answer_file(content=damaged, start=0)]
+    download_and_extract(project, sleeper)
+    assert "train.7z came damaged and was removed" in capfd.readouterr().out
+    assert_whole(project, extractable)
+    assert len(list(project.images("train").iterdir())) == 30
+
+
+def test_an_intact_archive_with_a_broken_image_is_kept(
+    extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
+) -> None:
+    members = images("train", range(1, 31)) | {"train/7.png": png(7)[:-20]}
+    extractable.files["train.7z"] = pack(tmp_path / "broken.7z", members).read_bytes()
+    download_and_extract(project, sleeper)
+    assert_whole(project, extractable)
+    assert extractable.count("GET train.7z") == 1
+    with pytest.raises(extract.BrokenMemberError) as caught:
+        extract.extract(project)
+    assert caught.value.member == "train/7.png"
+
+
+def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(
+    extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    project.images("train").mkdir(parents=True)
+    (project.images("train") / "1.png").write_bytes(b"mine")
+    download_and_extract(project, sleeper)
+    assert_whole(project, extractable)
+    assert (project.images("train") / "1.png").read_bytes() == b"mine"
+
+
+def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
+    extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    download_and_extract(project, sleeper)
+    whole = (project.raw / "train.7z").read_bytes()
+    (project.raw / "train.7z").write_bytes(whole[:5_000] + bytes(1_000) + whole[6_000:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "is_extracted", lambda *_: True)
+        download_and_extract(project, sleeper)
+    assert_whole(project, extractable)
+    assert (project.raw / "train.7z.damaged").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [
+        *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
+        ("kaggle_cifar.data.download:publish", 4),
+        ("kaggle_cifar.data.extract:write_new_file", 40),
+        ("shutil:rmtree", 1),
+    ],
+)
+def test_a_kill_is_made_good_by_the_next_run(
+    extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper, where: str, calls: int
+) -> None:
+    run_and_kill(where, calls, "--data-dir", str(project.data), "download")
+    for name in competition.FILES:
+        path = project.raw / name
+        assert not path.exists() or path.read_bytes() == extractable.files[name]
+    download_and_extract(project, sleeper)
+    extract.extract(project)
+    assert_whole(project, extractable)
+    for split, count in (("train", 30), ("test", 40)):
+        found = {path.name: path.read_bytes() for path in project.images(split).iterdir()}
+        assert found == {f"{i}.png": png(i) for i in range(1, count + 1)}
+    assert not [path for path in project.data.glob(".*") if path.name != ".kaggle-cifar.lock"]
+
+
+def test_the_command_line_tells_once_what_it_extracted(
+    extractable: KaggleSite, project: ProjectPaths
+) -> None:
+    def output() -> str:
+        done = CliRunner().invoke(cli, ["--data-dir", str(project.data), "download"])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    first, second = output(), output()
+    assert first.count("Extracted") == 2
+    assert "extracted already" not in first
+    assert second.count("there already, and whole") == 4
+    assert second.count("extracted already") == 2
+
+
+# -- credentials
+
+
+def test_no_credentials_names_all_four_kinds(
+    clean_home: Path, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    message = fail(project, sleeper)
+    for words in (
+        "KAGGLE_API_TOKEN",
+        "KAGGLE_USERNAME",
+        "kaggle.json",
+        "kaggle auth login",
+        "make demo",
+        client.SETTINGS_PAGE,
+    ):
+        assert words in message
+
+
+def test_credentials_are_found_in_the_clients_own_order(
+    clean_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> str:
+        credentials = client.find_credentials()
+        return credentials.place if credentials else "nothing"
+
+    assert found() == "nothing"
+    folder = clean_home / ".config" / "kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    if sys.platform.startswith("linux"):
+        assert found() == str(folder / "kaggle.json")
+    home = clean_home / ".kaggle"
+    home.mkdir()
+    (home / "credentials.json").write_text('{"refresh_token": "r"}')
+    assert found() == str(home / "credentials.json")
+    (home / "kaggle.json").write_text("{}")
+    assert found() == str(home / "credentials.json")
+    (home / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    assert found() == str(home / "kaggle.json")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kaggle.json").write_text('{"username": "ada", "key": "k"}')
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(other))
+    assert found() == str(other / "kaggle.json")
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "k")
+    assert found() == "the variables KAGGLE_USERNAME and KAGGLE_KEY"
+    (home / "access_token.txt").write_text("t")
+    assert found() == str(home / "access_token.txt")
+    (home / "access_token").write_text("t")
+    assert found() == str(home / "access_token")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "t")
+    assert found() == "the variable KAGGLE_API_TOKEN"
+
+
+def test_a_kaggle_json_that_is_none_is_named(
+    clean_home: Path, project: ProjectPaths, sleeper: Sleeper
+) -> None:
+    (clean_home / ".kaggle").mkdir()
+    (clean_home / ".kaggle" / "kaggle.json").write_text("username: ada")
+    assert "is there but holds no user name and key" in fail(project, sleeper)
+
+
+def test_an_overlong_token_is_explained(
+    clean_home: Path, project: ProjectPaths, sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN * 20)
+    assert "at most 255 characters" in fail(project, sleeper)
+
+
+NO_SECRETS = ("a\nb", "a b", "a\x7fb", "schlüssel", "k\u202e")
+
+
+@pytest.mark.parametrize("secret", [*NO_SECRETS, "a\x00b", 7])
+def test_a_key_that_no_header_can_carry_is_refused(
+    clean_home: Path, project: ProjectPaths, sleeper: Sleeper, secret: str | int
+) -> None:
+    file = clean_home / ".kaggle" / "kaggle.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"username": "ada", "key": secret}))
+    with pytest.raises(MalformedCredentialsError) as caught:
+        download.download(project, sleep=sleeper)
+    assert caught.value.place == str(file)
+
+
+@pytest.mark.parametrize("secret", NO_SECRETS)
+@pytest.mark.parametrize("variable", ["KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"])
+def test_a_variable_that_no_header_can_carry_is_refused(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    secret: str,
+) -> None:
+    monkeypatch.setenv(variable, secret)
+    with pytest.raises(MalformedCredentialsError) as caught:
+        download.download(project, sleep=sleeper)
+    assert variable in caught.value.place
+    assert secret not in str(caught.value)
+
+
+def test_an_answer_that_the_client_does_not_know_is_no_proxys(kaggle_site: KaggleSite) -> None:
+    answer = server.answer_json({"submissions": [{"ref": 1, "status": "FROZEN"}]})
+    kaggle_site.api_faults["ListSubmissions"] = [answer]
+    api = client.open_client()
+    with pytest.raises(UserError, match=r"FROZEN.* Update the client") as caught:
+        client.call(api.competition_submissions, competition.SLUG, doing="Listing")
+    assert "proxy" not in str(caught.value)
+
+
+def test_without_a_home_the_client_works_by_variables(
+    kaggle_site: KaggleSite, project: ProjectPaths, tmp_path: Path
+) -> None:
+    done = run_without_home(tmp_path, "--data-dir", str(project.data), "download", "--no-extract")
+    assert done.returncode == 0, done.stderr
+    assert_whole(project, kaggle_site)
+
+
+def test_a_fresh_process_logs_in_once(
+    kaggle_site: KaggleSite, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN)
+    subprocess.run([sys.executable, "-c", DOWNLOAD, str(project.data)], check=True)
+    assert kaggle_site.count("IntrospectToken") == 1
+    assert_whole(project, kaggle_site)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_kaggle_json_in_a_fresh_process_warns_when_others_can_read_it(
+    kaggle_site: KaggleSite,
+    clean_home: Path,
+    project: ProjectPaths,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KAGGLE_USERNAME")
+    monkeypatch.delenv("KAGGLE_KEY")
+    path = clean_home / ".kaggle" / "kaggle.json"
+    path.parent.mkdir()
+    path.write_text(f'{{"username": "{server.USERNAME}", "key": "{server.KEY}"}}')
+    path.chmod(0o644)
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD, str(project.data)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"chmod 600 {path}" in done.stdout
+    assert "Your Kaggle API key" not in done.stdout
+    assert_whole(project, kaggle_site)
+    assert not [secret for secret in server.SECRETS if secret in done.stdout + done.stderr]
+
+
+def test_a_login_that_stalls_ends_in_a_sentence(
+    kaggle_site: KaggleSite,
+    project: ProjectPaths,
+    sleeper: Sleeper,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.TOKEN)
+    monkeypatch.setattr(client, "TIMEOUT", (1.0, 0.1))
+    monkeypatch.setattr(client, "retry_delay", lambda *_: None)
+    kaggle_site.api_faults["IntrospectToken"] = [server.stall] * 20
+    assert "Logging in to Kaggle failed: localhost sent nothing" in fail(project, sleeper)

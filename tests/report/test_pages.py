@@ -1,0 +1,187 @@
+"""The pages in a real browser: drawn, quiet, sortable, legible for everyone, on phones too.
+
+They want Chromium. Where there is none the tests are skipped, unless KAGGLE_CIFAR_NEED_BROWSER is
+set, as on the machine that guards what is merged.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from kaggle_cifar.data.inspection import inspect
+from kaggle_cifar.report.report import report
+from kaggle_cifar.submission.record import update_record
+from tests.helpers.small_data import project_in, write_test_data, write_training_data
+from tests.helpers.small_runs import write_run, write_test_probabilities
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PAGES = ("index.html", "good/report.html", "good~bad/report.html")
+NARROW, WIDE = 360, 1400  # pixels
+
+
+def find_browser() -> str:
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    if not found and os.environ.get("KAGGLE_CIFAR_NEED_BROWSER"):
+        pytest.fail("There is no Chromium: apt-get install chromium.")
+    if not found:
+        pytest.skip(f"wants a browser, one of {', '.join(BROWSERS)}")
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = find_browser()
+    with sync_playwright() as playwright:
+        # Without a sandbox: containers, where tests often run, have none to give.
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def runs_folder(tmp_path_factory) -> Path:
+    """Pages of two runs, one with everything, one with gaps, and of a third that never ended."""
+    project = project_in(tmp_path_factory.mktemp("pages"))
+    write_training_data(project, 400)
+    write_test_data(project, range(1, 61))
+    inspect(project)
+    good, bad = write_run(project, "good", 0.5), write_run(project, "bad", 0.4, seed=1)
+    write_run(
+        project, "a-run-with-a-name-longer-than-most,learning_rate=0.003"
+    ).metrics_file.unlink()
+    write_test_probabilities(good, range(1, 61))
+    project.submissions.mkdir()
+    (project.submissions / "good.csv").write_text("id,label\n")
+    update_record(project.submissions / "good.csv", runs=["good"], public_score="0.5")
+    report(project, [good, bad])
+    return project.runs
+
+
+@pytest.fixture
+def open_page(browser, runs_folder):
+    """Open a page; at the test's end it must have asked for nothing and complained of nothing."""
+    complaints, requests, contexts = [], [], []
+
+    def open_page(name, width=WIDE, scheme="light"):
+        viewport = {"width": width, "height": 800}
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((runs_folder / name).as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert len([url for url in requests if url.startswith("file:")]) == len(contexts)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_image_and_figure_is_drawn(open_page, name):
+    page = open_page(name)
+    widths = page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
+    assert all(width > 0 for width in widths)
+    heights = page.eval_on_selector_all(
+        "figure svg", "figures => figures.map(f => f.getBoundingClientRect().height)"
+    )
+    assert heights and all(height > 100 for height in heights)
+    if name == "good/report.html":
+        assert len(widths) > 50 and len(heights) == 8
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_scrolls_sideways(open_page, name, width):
+    page = open_page(name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # What stands in a box that scrolls by itself may be wider; all else must fit.
+    outside = page.evaluate(
+        """width => [...document.querySelectorAll("body *")]
+            .filter(element => !element.closest(".scroll, pre, svg, .hidden"))
+            .filter(element => element.getBoundingClientRect().right > width + 0.5)
+            .map(element => element.outerHTML.slice(0, 80))""",
+        width,
+    )
+    assert outside == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_of_a_figure_is_cut_off(open_page, name):
+    page = open_page(name)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("figure svg text")].filter(text => {
+            const box = text.getBoundingClientRect();
+            const frame = text.closest("svg").getBoundingClientRect();
+            return box.left < frame.left - 1 || box.right > frame.right + 1
+                || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+        }).map(text => text.textContent)"""
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_nobody_is_shut_out(open_page, name, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(open_page(name, scheme=scheme)).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+
+
+def column(page, title, number):
+    return page.eval_on_selector_all(
+        f"[aria-label='{title}'] tbody tr td:nth-child({number})",
+        "cells => cells.map(cell => cell.textContent)",
+    )
+
+
+def test_tables_sort_by_click(open_page):
+    page = open_page("good/report.html")
+    header = page.locator("[aria-label='Each class'] th").nth(3)
+    header.locator("button").click()
+    recalls = [float(text) for text in column(page, "Each class", 4)]
+    assert recalls == sorted(recalls) and len(recalls) == 10
+    assert header.get_attribute("aria-sort") == "ascending"
+    header.locator("button").click()
+    assert [float(text) for text in column(page, "Each class", 4)] == sorted(recalls)[::-1]
+    assert header.get_attribute("aria-sort") == "descending"
+    names = page.locator("[aria-label='Each class'] th").nth(0)
+    names.locator("button").click()
+    assert column(page, "Each class", 1) == sorted(column(page, "Each class", 1))
+    assert header.get_attribute("aria-sort") is None
+
+
+def test_tables_sort_by_keyboard_and_what_is_empty_comes_last(open_page):
+    page = open_page("index.html")
+    score = page.locator("[aria-label='Runs'] th button").nth(9)
+    for order in ("ascending", "descending"):
+        score.focus()
+        page.keyboard.press("Enter")
+        assert score.locator("..").get_attribute("aria-sort") == order
+        assert column(page, "Runs", 10) == ["0.5", "", ""]
+
+
+def test_figures_change_with_the_colours_of_the_page(open_page):
+    colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(text).fill]"
+    script = (
+        f"() => {{ const text = document.querySelector('figure svg text'); return {colours}; }}"
+    )
+    light, dark = (
+        open_page("good/report.html", scheme=scheme).evaluate(script)
+        for scheme in ("light", "dark")
+    )
+    assert light[0] != dark[0] and light[1] != dark[1]
+
+
+def test_a_page_is_small_and_prints(open_page, runs_folder):
+    assert (runs_folder / "good/report.html").stat().st_size < 5_000_000
+    page = open_page("good/report.html")
+    assert page.pdf(format="A4").startswith(b"%PDF")

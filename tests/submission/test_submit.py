@@ -1,0 +1,626 @@
+"""Submitting to the site that stands in for Kaggle: once, recorded, waited for."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import BusyError, ProjectPaths, lock_file
+from kaggle_cifar.ownership import ForeignPathError
+from kaggle_cifar.submission import submit as submit_module
+from kaggle_cifar.submission import validate
+from kaggle_cifar.submission.record import (
+    CsvNameError,
+    InvalidRecordError,
+    State,
+    digest_of,
+    read_record,
+    record_path,
+    start_sending,
+    update_record,
+)
+from kaggle_cifar.submission.submit import (
+    AlreadySubmittedError,
+    FaultyCsvError,
+    RefusedCsvError,
+    UnknownOutcomeError,
+)
+from tests.helpers import ROOT
+from tests.helpers import kaggle_server as server
+from tests.helpers.clocks import Clock
+from tests.helpers.kaggle_server import KaggleSite
+from tests.helpers.small_data import ROWS, text_of
+from tests.submission.test_validate import changed, quoted, write_solution
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture
+def clock(kaggle_site: KaggleSite) -> Clock:
+    """The clock of both this program and the site."""
+    kaggle_site.clock = clock = Clock()
+    return clock
+
+
+@pytest.fixture
+def late_line(kaggle_site: KaggleSite, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line on which late answers take time of the clock only, and time out by it."""
+    kaggle_site.wait = lambda seconds: None
+    send = HTTPAdapter.send
+
+    def send_by_the_clock(adapter: Any, request: Any, **options: Any) -> Any:
+        response = send(adapter, request, **options)
+        delay = float(response.headers.get(server.DELAY_HEADER, 0))
+        _, patience = options["timeout"]
+        clock.now += min(delay, patience)
+        if delay > patience:
+            raise requests.ReadTimeout(request=request)
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", send_by_the_clock)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_output(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    yield
+    output = "".join(capfd.readouterr())
+    assert not [secret for secret in server.SECRETS if secret in output]
+
+
+def submit(
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    wait: float | None = None,
+    message: str = "tuned",
+    **options: Any,
+) -> dict[str, Any]:
+    return submit_module.submit(
+        csv, project, message, wait, sleep=clock.sleep, clock=clock, **options
+    )
+
+
+def test_submits_waits_and_records_the_scores(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    update_record(csv, runs=["model3"], views="tta", sha256=digest_of(csv))
+    record = submit(csv, project, clock, wait=60)
+    solution = write_solution(csv.parent / "solution.csv", kaggle_site)
+    counted = validate.accuracy(csv, solution)
+    assert record["public_score"] == str(counted.public)
+    assert record["private_score"] == str(counted.private)
+    on_disk = json.loads((csv.parent / "model3.json").read_text())
+    assert on_disk == {"kaggle-cifar": "submission", **record}
+    assert (record["runs"], record["views"]) == (["model3"], "tta")
+    assert (record["ref"], record["status"], record["message"]) == (4001, "COMPLETE", "tuned")
+    assert record["sha256"] == digest_of(csv)
+    assert kaggle_site.submissions[0]["content"] == csv.read_bytes()
+    assert kaggle_site.submissions[0]["file_name"] == "model3.csv"
+    printed = capfd.readouterr().out.replace(str(csv), "submissions/model3-tuned.csv")
+    assert numbers_masked(printed) in numbers_masked(README.read_text())
+
+
+def numbers_masked(text: str) -> str:
+    """The text without indents, and with the same in the place of every number."""
+    return re.sub(r"\d+(\.\d+)?", "0", re.sub(r"^ +", "", text, flags=re.MULTILINE))
+
+
+def test_does_without_the_number_of_submissions_left(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.left_today = None
+    assert submit(csv, project, clock)["status"] == "PENDING"
+
+
+def test_default_message_names_the_file(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    submit_module.submit(csv, project)
+    token = read_record(csv)["token"]
+    assert kaggle_site.submissions[0]["description"] == f"model3.csv [{token}]"
+
+
+def test_a_csv_with_faults_is_refused(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    csv.write_text(text_of(ROWS[:-1]))
+    with pytest.raises(FaultyCsvError) as caught:
+        submit(csv, project, clock)
+    assert caught.value.faults[0].startswith("ids missing: 1")
+    assert kaggle_site.requests == []
+
+
+def test_a_missing_csv_leaves_nothing(project: ProjectPaths, csv: Path, clock: Clock) -> None:
+    with pytest.raises(UserError, match="is missing"):
+        submit(csv.parent / "new" / "none.csv", project, clock)
+    assert list(csv.parent.iterdir()) == [csv]
+
+
+@pytest.mark.parametrize(
+    ("content", "is_doubtful"),
+    [
+        (quoted(text_of(ROWS)), False),
+        (text_of(ROWS) + "\n\n", False),
+        (text_of([f"{row},0.9" for row in ROWS], "id,label,confidence"), True),
+        ("\ufeff" + text_of(ROWS), True),
+    ],
+)
+def test_a_doubtful_csv_is_submitted_after_a_warning(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+    content: str,
+    is_doubtful: bool,
+) -> None:
+    csv.write_text(content)
+    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+    assert ("Warning" in capfd.readouterr().out) == is_doubtful
+
+
+def test_a_foreign_json_beside_the_csv_is_refused(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    csv.with_suffix(".json").write_text("[]")
+    with pytest.raises(ForeignPathError):
+        submit(csv, project, clock)
+    with pytest.raises(CsvNameError):
+        submit(csv.with_suffix(".json"), project, clock)
+    assert kaggle_site.submissions == []
+    assert csv.with_suffix(".json").read_text() == "[]"
+
+
+def test_only_the_one_csv_is_locked(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    other = csv.with_name("other.csv")
+    other.write_text(text_of(changed(3, "2,truck")))
+    with lock_file(other, "submission"):
+        with pytest.raises(BusyError):
+            submit(other, project, clock)
+        assert submit(csv, project, clock)["ref"] == 4001
+
+
+def test_the_same_file_is_not_submitted_twice(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    submit(csv, project, clock)
+    record = submit(csv, project, clock, wait=60)
+    assert len(kaggle_site.submissions) == 1
+    assert record["status"] == "COMPLETE"
+    assert "submitted already, with the reference 4001" in capfd.readouterr().out
+
+
+def test_an_edited_file_is_submitted_and_the_old_record_kept(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    update_record(csv, runs=["model3"], sha256=digest_of(csv))
+    first = submit(csv, project, clock, wait=60)
+    content = csv.read_text()
+    csv.write_text(text_of(changed(3, "2,truck")))
+    second = submit(csv, project, clock, wait=60)
+    assert second["ref"] == 4002
+    assert second["earlier"] == [first]
+    assert "runs" not in second  # no run predicted the edited rows
+    csv.write_text(content)
+    with pytest.raises(AlreadySubmittedError) as caught:
+        submit(csv, project, clock)
+    assert (caught.value.file, caught.value.ref) == ("model3.csv", 4001)
+    third = submit(csv, project, clock, again=True)
+    assert [part["ref"] for part in third["earlier"]] == [4001, 4002]
+
+
+@pytest.mark.parametrize("how", ["copied", "moved", "hard link", "copied elsewhere"])
+def test_the_same_content_under_another_name_is_refused(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, how: str
+) -> None:
+    submit(csv, project, clock)
+    other = csv.with_name("other.csv")
+    if how == "copied":
+        shutil.copy(csv, other)
+    elif how == "moved":
+        csv.rename(other)
+    elif how == "hard link":
+        os.link(csv, other)
+    else:
+        other = project.data / "other.csv"
+        shutil.copy(csv, other)
+    with pytest.raises(AlreadySubmittedError) as caught:
+        submit(other, project, clock)
+    assert (caught.value.file, caught.value.ref) == ("model3.csv", 4001)
+    assert len(kaggle_site.submissions) == 1
+    assert submit(other, project, clock, again=True)["ref"] == 4002
+
+
+def test_a_link_leads_to_the_same_submission(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    link = project.data / "link.csv"
+    link.symlink_to(csv)
+    assert submit(link, project, clock)["ref"] == 4001
+    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(link, project, clock)["ref"] == 4001
+    assert len(kaggle_site.submissions) == 1
+    assert not link.with_suffix(".json").exists()
+
+
+def test_two_processes_do_not_send_the_same_content(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = csv.with_name("other.csv")
+    shutil.copy(csv, other)
+    upload = submit_module.upload
+
+    def upload_while_another_starts(api: Any, path: Path) -> str:
+        start_sending(other, digest_of(other), token="another")
+        return upload(api, path)
+
+    monkeypatch.setattr(submit_module, "upload", upload_while_another_starts)
+    with pytest.raises(AlreadySubmittedError) as caught:
+        submit(csv, project, clock)
+    assert (caught.value.file, caught.value.ref) == ("other.csv", None)
+    assert kaggle_site.submissions == []
+    assert read_record(csv)["status"] == State.NOT_SENT
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_not_submitted(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upload = submit_module.upload
+
+    def upload_and_edit(api: Any, path: Path) -> str:
+        token = upload(api, path)
+        path.write_text(text_of(changed(3, "2,truck")))
+        return token
+
+    monkeypatch.setattr(submit_module, "upload", upload_and_edit)
+    with pytest.raises(UserError, match="changed during its upload"):
+        submit(csv, project, clock)
+    assert kaggle_site.submissions == []
+
+
+def test_again_submits_once_more_and_keeps_the_first_record(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    first = submit(csv, project, clock)
+    second = submit(csv, project, clock, again=True)
+    assert second["earlier"] == [first]
+    assert second["token"] != first["token"]
+    assert len(kaggle_site.submissions) == 2
+
+
+@pytest.mark.parametrize("fault", [server.refuse(400), server.refuse(503)])
+def test_a_failed_upload_is_no_success(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, fault: server.Fault
+) -> None:
+    kaggle_site.put_faults = [fault]
+    with pytest.raises(UserError, match="the upload did not reach"):
+        submit(csv, project, clock)
+    assert read_record(csv) == {}
+    assert submit(csv, project, clock)["ref"] == 4001
+
+
+# -- answers that are late or lost
+
+
+AFTER_THE_FACT = (
+    server.lose_answer,
+    *map(server.redirect_afterwards, (301, 302, 303, 307, 308)),
+    *map(server.refuse_afterwards, (404, 408, 425, 499, 500, 502, 503, 504, 520)),
+    server.answer_late(3_000),
+)
+
+
+@pytest.mark.parametrize("method", ["CreateSubmission", "StartSubmissionUpload"])
+def test_an_answer_after_40_seconds_is_waited_for(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    late_line: None,
+    method: str,
+) -> None:
+    kaggle_site.api_faults[method] = [server.answer_late(40)]
+    assert submit(csv, project, clock)["ref"] == 4001
+    assert clock.now == 40
+    assert kaggle_site.count("CreateSubmission") == 1
+    assert kaggle_site.count("ListSubmissions") == 0
+
+
+@pytest.mark.parametrize("fault", AFTER_THE_FACT)
+def test_a_submission_without_a_clear_answer_is_found(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    late_line: None,
+    fault: server.Fault,
+) -> None:
+    kaggle_site.list_lag = 20
+    kaggle_site.listed = {"file_name": "another.csv", "content": b"", "date": None}
+    kaggle_site.api_faults["CreateSubmission"] = [fault]
+    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+    assert len(kaggle_site.submissions) == 1
+
+
+@pytest.mark.parametrize("fault", [*AFTER_THE_FACT, server.drop, server.page_instead])
+def test_a_submission_that_is_not_listed_is_not_sent_again(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    late_line: None,
+    fault: server.Fault,
+) -> None:
+    kaggle_site.list_lag = 100_000
+    kaggle_site.api_faults["CreateSubmission"] = [fault]
+    for _ in range(2):
+        before = clock.now
+        with pytest.raises(UnknownOutcomeError) as caught:
+            submit(csv, project, clock)
+        record = read_record(csv)
+        assert (caught.value.path, caught.value.token) == (csv, record["token"])
+        assert record["status"] == State.UNKNOWN
+        assert clock.now - before > 0.9 * submit_module.LOOK_SECONDS
+    assert kaggle_site.count("CreateSubmission") == 1
+
+
+def test_again_sends_what_is_not_listed(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.drop]
+    with pytest.raises(UnknownOutcomeError):
+        submit(csv, project, clock)
+    before = clock.now
+    record = submit(csv, project, clock, again=True)
+    assert record["ref"] == 4001
+    assert [part["status"] for part in record["earlier"]] == [State.UNKNOWN]
+    assert clock.now == before  # one look was enough
+
+
+def test_again_sends_nothing_if_the_first_is_found(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.list_lag = 1_000
+    kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
+    with pytest.raises(UnknownOutcomeError):
+        submit(csv, project, clock)
+    clock.now += 1_000
+    assert submit(csv, project, clock, again=True)["ref"] == 4001
+    assert len(kaggle_site.submissions) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_after_a_death_looks_for_minutes(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    again: bool,
+) -> None:
+    create = submit_module.create
+
+    def create_and_die(*arguments: Any) -> int:
+        assert read_record(csv)["status"] == State.SENDING  # on the disk before the request
+        create(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(submit_module, "create", create_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            submit(csv, project, clock)
+    kaggle_site.list_lag = 120
+    assert submit(csv, project, clock, again=again)["ref"] == 4001
+    assert len(kaggle_site.submissions) == 1
+
+
+def test_the_same_content_of_an_unknown_outcome_is_not_sent_by_another_name(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.drop]
+    with pytest.raises(UnknownOutcomeError):
+        submit(csv, project, clock)
+    other = csv.with_name("other.csv")
+    shutil.copy(csv, other)
+    with pytest.raises(AlreadySubmittedError) as caught:
+        submit(other, project, clock)
+    assert caught.value.ref is None
+
+
+def test_a_list_that_cannot_be_read_is_tried_again(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
+    kaggle_site.api_faults["ListSubmissions"] = [server.refuse(400), server.drop]
+    assert submit(csv, project, clock)["ref"] == 4001
+    assert len(kaggle_site.submissions) == 1
+
+
+def test_a_list_that_cannot_be_read_at_all_leaves_it_unknown(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
+    kaggle_site.api_faults["ListSubmissions"] = [server.drop] * 1_000
+    with pytest.raises(UnknownOutcomeError, match="list could not be read"):
+        submit(csv, project, clock)
+    assert "It is unknown whether Kaggle has" in capfd.readouterr().out
+    kaggle_site.api_faults.clear()
+    assert submit(csv, project, clock, wait=60)["ref"] == 4001
+    assert len(kaggle_site.submissions) == 1
+
+
+def test_a_connection_that_is_never_made_is_no_submission(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody_there(*_: Any) -> int:
+        raise requests.ConnectTimeout("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(submit_module, "create", nobody_there)
+        with pytest.raises(UserError, match="did not answer"):
+            submit(csv, project, clock)
+    assert read_record(csv)["status"] == State.NOT_SENT
+    assert submit(csv, project, clock)["ref"] == 4001
+
+
+@pytest.mark.parametrize(("status", "key"), [("SENDING", "token"), ("PENDING", "ref")])
+def test_a_record_without_what_it_must_have_is_named(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, status: str, key: str
+) -> None:
+    update_record(csv, sha256=digest_of(csv), status=status)
+    with pytest.raises(InvalidRecordError) as caught:
+        submit(csv, project, clock)
+    assert (caught.value.path, caught.value.key) == (record_path(csv), key)
+    assert kaggle_site.submissions == []
+
+
+# -- refusals and scores
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (server.refuse(403, "accept the rules"), "rules"),
+        (server.refuse(401), "does not accept the key"),
+        (server.refuse(429, "daily limit", Retry_After="90"), "daily limit"),
+        (server.refuse(400, "deadline has passed"), "deadline has passed"),
+    ],
+)
+def test_refusals_are_explained_and_cost_nothing(
+    kaggle_site: KaggleSite,
+    csv: Path,
+    project: ProjectPaths,
+    clock: Clock,
+    fault: server.Fault,
+    words: str,
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [fault]
+    with pytest.raises(UserError, match=words):
+        submit(csv, project, clock)
+    assert submit(csv, project, clock)["ref"] == 4001
+
+
+def test_a_file_that_kaggle_refuses_after_the_upload(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.solution[99] = ("cat", "Public")
+    for _ in range(2):
+        with pytest.raises(RefusedCsvError, match="The ids are not those") as caught:
+            submit(csv, project, clock, wait=60)
+        assert caught.value.ref == 4001
+        assert read_record(csv)["status"] == "ERROR"
+    assert len(kaggle_site.submissions) == 1
+
+
+def test_waiting_ends_after_its_time(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.pending_polls = 10**9
+    with pytest.raises(UserError, match=r"reference 4001\) within 1 min 30 s") as caught:
+        submit(csv, project, clock, wait=90)
+    assert "--wait" in str(caught.value)
+    assert clock.now <= 90
+    assert read_record(csv)["status"] == "PENDING"
+    kaggle_site.pending_polls = 0
+    assert submit(csv, project, clock, wait=90)["status"] == "COMPLETE"
+
+
+def test_waiting_survives_trouble_at_kaggle(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["GetSubmission"] = [server.refuse(502), server.drop]
+    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+
+
+def test_kaggles_own_command_takes_the_csv_unchanged(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths
+) -> None:
+    csv.unlink()
+    validate.write_submission(csv, np.arange(40, 0, -1), np.arange(40) % 10, ["model3"])
+    kaggle = Path(sys.executable).with_name("kaggle")
+    done = subprocess.run(
+        [kaggle, "competitions", "submit", "-c", "cifar-10", "-m", "tuned", "-f", csv],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Successfully submitted" in done.stdout
+    assert kaggle_site.submissions[0]["content"] == csv.read_bytes()
+    server.score(csv.read_bytes(), kaggle_site.solution)
+
+
+@pytest.mark.parametrize("case", ["elsewhere", "below", "moved away", "record lost"])
+def test_a_content_is_known_wherever_its_csv_and_record_are(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, case: str
+) -> None:
+    project.submissions.mkdir(exist_ok=True)
+    other = csv.parent.parent / "other" / "copy.csv"
+    other.parent.mkdir()
+    content = csv.read_bytes()
+    if case == "below":
+        below = project.submissions / "old" / "a.csv"
+        below.parent.mkdir()
+        below.write_bytes(content)
+        submit(below, project, clock)
+    else:
+        submit(csv, project, clock)
+        if case == "elsewhere":
+            other.write_bytes(content)
+            csv = other
+        elif case == "moved away":
+            for path in (csv, csv.with_suffix(".json")):
+                path.rename(other.parent / path.name)
+            csv.write_bytes(content)
+        else:
+            csv.with_suffix(".json").unlink()
+    with pytest.raises(submit_module.AlreadySubmittedError):
+        submit(csv, project, clock)
+    assert len(kaggle_site.submissions) == 1
+    submit(csv, project, clock, again=True)
+    assert len(kaggle_site.submissions) == 2
+
+
+def test_what_was_refused_may_be_sent_once_more(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    kaggle_site.api_faults["CreateSubmission"] = [server.refuse(400)]
+    with pytest.raises(UserError, match="HTTP 400"):
+        submit(csv, project, clock)
+    assert submit(csv, project, clock)["ref"] == 4001

@@ -97,7 +97,7 @@ def at_work(project: ProjectPaths, name: str) -> list[Run]:
     journal = project.runs / name / "trials.json"
     trials = read_json(journal) if journal.exists() else {}
     runs = (Run(project.runs / trial) for trial, state in trials.items() if not state["ended"])
-    return [run for run in runs if run.recipe_file.exists()]
+    return [run for run in runs if run.description_file.exists()]
 
 
 def kill_a_node(project: ProjectPaths) -> None:

@@ -76,7 +76,7 @@ def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
 def copy_result(run: Run, folder: Path) -> Run:
     """Copy what predicting needs of a run, without its predictions."""
     folder.mkdir(parents=True)
-    for file in (run.recipe_file, run.weights_file, run.metrics_file):
+    for file in (run.description_file, run.weights_file, run.metrics_file):
         shutil.copy(file, folder)
     return Run(folder)
 

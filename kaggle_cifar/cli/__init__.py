@@ -307,7 +307,7 @@ def train(
 ) -> None:
     """Train RECIPE to its end as a run, or go on with an unfinished one of the same name.
 
-    RECIPE is a name or a JSON file of your own: a run's recipe.json with another name in it.
+    RECIPE is a name or a JSON file of your own: a run's run.json with another name in it.
     Ctrl-C saves the state and stops; the same command goes on. The result is a folder
     runs/NAME with the weights, the history, the curves and the figures reached.
 

@@ -557,7 +557,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 def find_recipe(name_or_file: str) -> Recipe:
     """Return the recipe of that name, or the one in a JSON file.
 
-    The file is a run's recipe.json, changed, or the part of it under "recipe".
+    The file is a run's run.json, changed, or the part of it under "recipe".
 
     Raises
     ------

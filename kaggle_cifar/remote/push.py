@@ -68,7 +68,7 @@ def sent_session(
     resume = session.source is not None
     job = Job(remote.name, **settings, predict=predict, resume=resume, seconds=seconds)
     write_kernel(kernel_folder(remote), session.kernel, job, accelerator, session.source)
-    write_json(remote.recipe_file, settings)
+    write_json(remote.description_file, settings)
     record(remote, session)  # by it, a session whose answer is lost is found again
     try:
         kernel = push(api, remote)

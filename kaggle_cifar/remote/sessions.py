@@ -1,6 +1,6 @@
 """What is under way on Kaggle: a folder `runs/.kaggle-cifar.remote/<name>` for each run.
 
-recipe.json holds what was asked for, session.json which kernel trains it and how far it is. What
+run.json holds what was asked for, session.json which kernel trains it and how far it is. What
 was sent, and what is being downloaded, has folders with reserved names.
 """
 
@@ -87,7 +87,7 @@ def record(remote: Run, session: Session) -> Session:
 def forget(remote: Run) -> None:
     """Remove what this program wrote for a remote run but its lock; first what tells of it."""
     session_file(remote).unlink(missing_ok=True)
-    remote.recipe_file.unlink(missing_ok=True)
+    remote.description_file.unlink(missing_ok=True)
     remove_reserved(kernel_folder(remote))
     remove_reserved(output_folder(remote))
 

@@ -276,7 +276,7 @@ def mounted_runs(inputs: Path, name: str) -> Iterator[Path]:
     mounted = {str(inputs / place) for place in MOUNTS}  # a run may have the competition's name
     for folder, folders, files in os.walk(inputs, followlinks=True):
         folders[:] = [sub for sub in folders if str(Path(folder, sub)) not in mounted]
-        if Path(folder).name == name and "recipe.json" in files:
+        if Path(folder).name == name and "run.json" in files:
             yield Path(folder)
 
 

@@ -166,7 +166,7 @@ def changed_settings(found: Findings) -> list[str]:
 def recipe_argument(found: Findings) -> str:
     """Return what `train` takes for the run's recipe: its name, or the run's own file."""
     name = found.recipe.get("name", "")
-    return name if name in RECIPES else shlex.quote(str(found.run.recipe_file))
+    return name if name in RECIPES else shlex.quote(str(found.run.description_file))
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, str]:

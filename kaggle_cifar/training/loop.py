@@ -117,7 +117,7 @@ def train_by_epochs(
             return
         training, digest = _prepare(project, run, recipe, options, tensorboard)
         training.check_too_large()
-        if options.time_budget and not run.recipe_file.exists():
+        if options.time_budget and not run.description_file.exists():
             training.fit_into(options.time_budget - (time.monotonic() - started))
         _describe_run(run, training.recipe, options, digest)
         with _stop_on_signals() as stop_signal:
@@ -161,7 +161,7 @@ def check_contradictions(recipe: Recipe, options: RunOptions) -> None:
 
 def fitted_before(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
     """Return the recipe with the epochs that a run's time budget allowed when it was started."""
-    if not (options.time_budget and run.recipe_file.exists()):
+    if not (options.time_budget and run.description_file.exists()):
         return recipe
     return dataclasses.replace(recipe, epochs=run.read_recipe()[0].epochs)
 
@@ -174,7 +174,7 @@ def is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     UserError
         When it was asked for something else.
     """
-    if not run.recipe_file.exists():
+    if not run.description_file.exists():
         return False
     there = run.read_recipe()
     differences = _differences(there[0], recipe) + _differences(there[1], options)
@@ -196,7 +196,10 @@ def _differences(there: Recipe | RunOptions, asked: Recipe | RunOptions) -> list
 
 
 def _check_changed_data(run: Run, digest: str) -> None:
-    if run.recipe_file.exists() and read_json(run.recipe_file).get("data_sha256") != digest:
+    if (
+        run.description_file.exists()
+        and read_json(run.description_file).get("data_sha256") != digest
+    ):
         raise UserError(
             f"The training images or labels have changed since {run.folder} was started. "
             "Restore them, or choose another --name to train on what is there now."
@@ -204,14 +207,14 @@ def _check_changed_data(run: Run, digest: str) -> None:
 
 
 def _describe_run(run: Run, recipe: Recipe, options: RunOptions, digest: str) -> None:
-    """Write recipe.json, by which the folder is this program's own, then environment.json."""
-    if not run.recipe_file.exists():
+    """Write run.json, by which the folder is this program's own, then environment.json."""
+    if not run.description_file.exists():
         content = {
             "recipe": dataclasses.asdict(recipe),
             "options": dataclasses.asdict(options),
             "data_sha256": digest,
         }
-        write_json(run.recipe_file, content)
+        write_json(run.description_file, content)
     if not run.environment_file.exists():
         write_json(run.environment_file, describe_environment())
 

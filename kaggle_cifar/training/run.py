@@ -135,9 +135,9 @@ class Run:
         return self.folder.name
 
     @property
-    def recipe_file(self) -> Path:
+    def description_file(self) -> Path:
         """The recipe and options, written before anything else."""
-        return self.folder / "recipe.json"
+        return self.folder / "run.json"
 
     @property
     def environment_file(self) -> Path:
@@ -172,7 +172,7 @@ class Run:
     @property
     def started(self) -> float:
         """When the training began, in seconds since 1970."""
-        return self.recipe_file.stat().st_mtime
+        return self.description_file.stat().st_mtime
 
     def probabilities_file(self, images: str, views: str) -> Path:
         """Return the place of the probabilities of "validation" or "test" images."""
@@ -186,7 +186,7 @@ class Run:
 
     def require_own_folder(self) -> None:
         """Raise a UserError unless the folder is new, empty, or a run's."""
-        if not self.recipe_file.exists():
+        if not self.description_file.exists():
             require_own_folder(self.folder, "a run")
             return
         self.read_recipe()
@@ -230,33 +230,35 @@ class Run:
         Raises
         ------
         UserError
-            When recipe.json is missing, torn, or holds what no recipe has.
+            When run.json is missing, torn, or holds what no recipe has.
         """
-        content = read_json(self.recipe_file)
+        content = read_json(self.description_file)
         try:
             return (
                 from_json(Recipe, content["recipe"]),
                 from_json(RunOptions, content["options"]),
             )
         except (KeyError, TypeError, UserError) as error:
-            raise UserError(f"{self.recipe_file} does not hold a run's recipe: {error}.") from None
+            raise UserError(
+                f"{self.description_file} does not hold a run's recipe: {error}."
+            ) from None
 
     def is_trial(self) -> bool:
         """Return whether the run is a trial of a search; of runs of other versions, too."""
         try:
-            return bool(read_json(self.recipe_file)["options"].get("search"))
+            return bool(read_json(self.description_file)["options"].get("search"))
         except (UserError, KeyError, TypeError, AttributeError):
             return False
 
     def read_description(self) -> dict[str, Any]:
-        """Return what recipe.json holds, whatever version wrote it.
+        """Return what run.json holds, whatever version wrote it.
 
         Raises
         ------
         DamagedFileError
             When it holds values that no version writes.
         """
-        return _read_values(self.recipe_file, DESCRIPTION, ("recipe", "options"))
+        return _read_values(self.description_file, DESCRIPTION, ("recipe", "options"))
 
     def read_environment(self) -> dict[str, Any]:
         """Return what environment.json says of the machine; raises as `read_description`."""
@@ -353,7 +355,7 @@ def find_run(project: ProjectPaths, name: str) -> Run:
         When there is none; it lists those there are.
     """
     run = named_run(project, name)
-    if not run.recipe_file.exists():
+    if not run.description_file.exists():
         there = ", ".join(run.name for run in all_runs(project)) or "none yet"
         raise UserError(
             f"There is no run {name!r} in {project.runs}. Runs: {there}. "
@@ -378,7 +380,7 @@ def chosen_runs(project: ProjectPaths, names: Sequence[str]) -> list[Run]:
 
 def all_runs(project: ProjectPaths) -> list[Run]:
     """Return all runs, the one that was started first in front."""
-    files = project.runs.glob("*/recipe.json")
+    files = project.runs.glob("*/run.json")
     return [Run(file.parent) for file in sorted(files, key=lambda file: file.lstat().st_mtime_ns)]
 
 

@@ -16,7 +16,7 @@ HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters"
 def describe_standing(runs: Sequence[Run]) -> str:
     """Return the table of runs that are being trained."""
     return table(
-        HEADER, [run_row(read_run_summary(run)) for run in runs if run.recipe_file.exists()]
+        HEADER, [run_row(read_run_summary(run)) for run in runs if run.description_file.exists()]
     )
 
 

@@ -34,7 +34,7 @@ def write_run(
         "recipe": dataclasses.asdict(recipe),
         "options": dataclasses.asdict(RunOptions(seed=seed, **options)),
     }
-    write_json(run.recipe_file, settings)
+    write_json(run.description_file, settings)
     machine = {"processor": "a small one", "cores": 2, "gpus": []}
     write_json(run.folder / "environment.json", {"machine": machine, "python": "3.11"})
     rows = [f"{i},{2 / i},{0.2 * i},{2.1 / i},{0.19 * i},0.001,1.5\n" for i in range(1, EPOCHS + 1)]

@@ -340,7 +340,7 @@ def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkey
     (tmp_path / "perceptron.py").write_text(textwrap.dedent(code))
     monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
     recipe = json.loads(page[page.index("    {") : page.index("and this one")])
-    file = tmp_path / "recipe.json"
+    file = tmp_path / "run.json"
     file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
     project = project_in(tmp_path)
     write_training_data(project, 20)

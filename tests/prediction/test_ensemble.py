@@ -126,7 +126,7 @@ def write_run(project, name, ids, validation="last20", seed=0, recipe=None, like
         "recipe": dataclasses.asdict(recipe or recipes.model1()),
         "options": dataclasses.asdict(options),
     }
-    write_json(run.recipe_file, content)
+    write_json(run.description_file, content)
     ids = np.asarray(ids)
     rng = np.random.default_rng(len(name) + 100 * seed + ids[0])
     noise = rng.dirichlet([1] * 10, len(ids))
@@ -185,10 +185,10 @@ def test_only_runs_that_differ_in_nothing_but_their_fold_are_one_member(project)
 def test_folds_in_a_time_budget_are_one_member_whatever_epochs_it_allowed_them(project):
     folds = write_folds(project, "model1")
     for epochs, run in enumerate(folds, 3):
-        content = read_json(run.recipe_file)
+        content = read_json(run.description_file)
         content["recipe"]["epochs"] = epochs / 2
         content["options"]["time_budget"] = 60.0
-        write_json(run.recipe_file, content)
+        write_json(run.description_file, content)
     assert [member.runs for member in group(folds)] == [tuple(folds)]
 
 

@@ -404,9 +404,9 @@ def test_an_output_that_stays_damaged_is_refused(played, project, local):
 
 
 def change_seed(folder: Path) -> None:
-    content = json.loads((folder / "recipe.json").read_text())
+    content = json.loads((folder / "run.json").read_text())
     content["options"]["seed"] = 4
-    (folder / "recipe.json").write_text(json.dumps(content))
+    (folder / "run.json").write_text(json.dumps(content))
 
 
 def lose_a_row(folder: Path) -> None:
@@ -680,9 +680,9 @@ def test_what_a_session_before_left_must_be_mounted(tmp_path):
 def test_a_run_named_like_the_competition_is_resumed(tmp_path, mount):
     inputs = tmp_path / "input"
     (inputs / mount / SLUG).mkdir(parents=True)
-    (inputs / mount / SLUG / "recipe.json").write_text("of the competition")
+    (inputs / mount / SLUG / "run.json").write_text("of the competition")
     left = inputs / "notebooks" / "ada" / "kaggle-cifar-cifar-10-0123" / SLUG
     left.mkdir(parents=True)
-    (left / "recipe.json").write_text("of the run")
+    (left / "run.json").write_text("of the run")
     worker.resume(tmp_path, SLUG)
-    assert (tmp_path / "working" / SLUG / "recipe.json").read_text() == "of the run"
+    assert (tmp_path / "working" / SLUG / "run.json").read_text() == "of the run"

@@ -157,8 +157,8 @@ def spoil(run, name, content=None):
         ("environment.json", "{", "environment.json is not valid JSON", "judged"),
         ("metrics.json", None, "The run is not finished: 4 of 4 epochs", "history"),
         ("metrics.json", "[]", "it must be an object", "judged"),
-        ("recipe.json", "[1]", "it must be an object", "judged"),
-        ("recipe.json", '{"recipe": 3}', "test_probabilities.npy is missing", "judged"),
+        ("run.json", "[1]", "it must be an object", "judged"),
+        ("run.json", '{"recipe": 3}', "test_probabilities.npy is missing", "judged"),
     ],
 )
 def test_what_is_missing_is_said_and_the_rest_is_read(
@@ -187,7 +187,7 @@ def test_a_page_shows_the_rest(project, name, still_there):
 
 
 def test_a_run_that_has_only_begun_has_a_page(project):
-    write_json(project.runs / "begun" / "recipe.json", {"recipe": {"name": "model3", "epochs": 50}})
+    write_json(project.runs / "begun" / "run.json", {"recipe": {"name": "model3", "epochs": 50}})
     words = page_of(project, Run(project.runs / "begun"))
     assert "0 of 50 epochs" in words
     assert "kaggle-cifar train model3 --name begun" in words
@@ -196,10 +196,10 @@ def test_a_run_that_has_only_begun_has_a_page(project):
 
 def test_a_run_of_another_version_has_its_page(project):
     run = write_run(project, "old")
-    content = json.loads(run.recipe_file.read_text())
+    content = json.loads(run.description_file.read_text())
     content["recipe"] |= {"warmup": {"steps": 7}, "network": "model0"}
     content["options"] = {"seed": 3, "colour": "blue"}
-    write_json(run.recipe_file, content)
+    write_json(run.description_file, content)
     words = page_of(project, run)
     assert "This program's model3 is another than the run's, in network, warmup" in words
     assert "warmup.steps 7" in words and "network model0" in words and "colour blue" in words
@@ -255,9 +255,9 @@ def test_images_that_are_gone_leave_their_place(project, tmp_path):
 def test_names_cannot_break_the_page(project):
     recipe = dataclasses.replace(recipes.model3(), name="mine", epochs=4)
     run = write_run(project, "one", recipe=recipe)
-    content = json.loads(run.recipe_file.read_text())
+    content = json.loads(run.description_file.read_text())
     content["recipe"]["name"] = "<script>alert(1)</script>"
-    write_json(run.recipe_file, content)
+    write_json(run.description_file, content)
     page_of(project, run)
     for path in (run.folder / "report.html", project.runs / "index.html"):
         assert "<script>alert" not in path.read_text()
@@ -283,7 +283,7 @@ def test_the_command_makes_the_same_run_again(project, changes, options, command
     recipe = dataclasses.replace(recipes.model3(), **changes)
     run = write_run(project, "one", recipe=recipe, **{"seed": 0, **options})
     found = training_command(read_summary(project, run))
-    assert found == "kaggle-cifar " + command.format(file=run.recipe_file)
+    assert found == "kaggle-cifar " + command.format(file=run.description_file)
     words = shlex.split(found)[1:]
     parameters = cli.cli.commands[words[0]].params
     given = {word for word in words if word.startswith("--")}

@@ -66,7 +66,7 @@ def until(condition) -> None:
 
 def begun(project) -> set[str]:
     """Return the trials that were begun."""
-    return {file.parent.name for file in project.runs.glob("search-trial*/recipe.json")}
+    return {file.parent.name for file in project.runs.glob("search-trial*/run.json")}
 
 
 def at_work(project) -> set[str]:

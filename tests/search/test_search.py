@@ -92,7 +92,7 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(project, monkeypatch, ca
         newest_finished_run(project)  # a trial is not what one predicts with by default
 
 
-@pytest.mark.parametrize("file", ["results.csv", "recipe.json", "search.json", "tune/mine.txt"])
+@pytest.mark.parametrize("file", ["results.csv", "run.json", "search.json", "tune/mine.txt"])
 def test_a_folder_that_is_no_search_is_refused(project, file):
     path = project.runs / "search" / file
     path.parent.mkdir(parents=True)

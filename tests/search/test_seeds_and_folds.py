@@ -87,7 +87,7 @@ def test_the_table_shows_finished_and_unfinished_runs(project, seeds):
         "recipe": dataclasses.asdict(recipes.model3()),
         "options": dataclasses.asdict(RunOptions()),
     }
-    write_json(unfinished / "recipe.json", content)
+    write_json(unfinished / "run.json", content)
     (unfinished / "history.csv").write_text(
         "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
         "1,2.0,0.2,2.1,0.25,0.001,10.5\n2,1.9,0.3,2.2,0.2,0.001,10.5\n"
@@ -125,12 +125,12 @@ def test_runs_of_another_version_are_shown_with_what_is_known(project, tmp_path)
     project = dataclasses.replace(project, runs=tmp_path / "runs")
     for seed in range(2):
         run = write_run(project, f"old{seed}", seed=seed)
-        content = json.loads(run.recipe_file.read_text())
+        content = json.loads(run.description_file.read_text())
         content["recipe"] |= {"name": "model0", "network": "model0", "warmup": {"steps": 7}}
         content["options"] = {"seed": seed, "colour": "blue"}
-        write_json(run.recipe_file, content)
+        write_json(run.description_file, content)
     begun = {"recipe": {"name": "model0", "epochs": "many"}}
-    write_json(project.runs / "begun" / "recipe.json", begun)
+    write_json(project.runs / "begun" / "run.json", begun)
     lines = lines_of_runs(project)
     accuracy = run.read_metrics()["validation_accuracy"]
     assert lines["old1"].split()[:4] == ["old1", "model0", "4", f"{accuracy:.4f}"]
@@ -141,8 +141,8 @@ def test_runs_of_another_version_are_shown_with_what_is_known(project, tmp_path)
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("recipe.json", "{"),
-        ("recipe.json", "[1]"),
+        ("run.json", "{"),
+        ("run.json", "[1]"),
         ("history.csv", "torn"),
         ("metrics.json", "[]"),
     ],
@@ -154,7 +154,7 @@ def test_a_torn_file_is_named_and_the_other_runs_are_shown(project, tmp_path, fi
     lines = lines_of_runs(project)
     assert "torn" in lines and lines["whole"].endswith("309,290")
     assert str(torn.folder / file) in lines
-    assert ("unreadable" in lines["torn"]) == (file == "recipe.json")
+    assert ("unreadable" in lines["torn"]) == (file == "run.json")
 
 
 def test_submissions_stand_beside_their_validation_accuracy(project, seeds):

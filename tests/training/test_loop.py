@@ -72,7 +72,7 @@ def result_of(run):
 def test_a_run_folder_holds_all_that_the_design_names(undisturbed):
     names = {path.name for path in undisturbed.folder.iterdir() if not path.name.startswith(".")}
     assert names == {
-        "recipe.json",
+        "run.json",
         "environment.json",
         "history.csv",
         "metrics.json",
@@ -240,7 +240,7 @@ def test_a_torn_checkpoint_is_named(project, monkeypatch, content):
 def test_a_torn_or_foreign_recipe_is_named(project, content):
     folder = project.runs / "foreign"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.json").write_text(content)
+    (folder / "run.json").write_text(content)
     with pytest.raises(UserError, match=r"foreign/recipe\.json"):
         loop.train(project, RECIPE, "foreign", OPTIONS)
 
@@ -290,7 +290,7 @@ def test_a_run_is_marked_before_anything_else(project, monkeypatch):
         with pytest.raises(Killed):
             loop.train(project, small_airbench(epochs=1), "marked", OPTIONS)
     folder = project.runs / "marked"
-    assert foreign_names(folder) == ["recipe.json"]
+    assert foreign_names(folder) == ["run.json"]
     loop.train(project, small_airbench(epochs=1), "marked", OPTIONS)
     assert (folder / "environment.json").exists()
 
@@ -812,7 +812,7 @@ def test_a_copied_recipe_makes_no_folder_a_runs(project, tmp_path):
     run = loop.train(project, dataclasses.replace(RECIPE, epochs=1), "first", OPTIONS)
     folder = project.runs / "second"
     folder.mkdir()
-    shutil.copy(run.recipe_file, folder)
+    shutil.copy(run.description_file, folder)
     (tmp_path / "mine.txt").write_text("mine")
     (folder / "summary.txt").symlink_to(tmp_path / "mine.txt")
     with pytest.raises(ForeignPathError) as caught:

@@ -25,7 +25,7 @@ from kaggle_cifar.training.run_summary import read_run_summary
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run
 
-FILES = ("metrics.json", "history.csv", "recipe.json", "environment.json")
+FILES = ("metrics.json", "history.csv", "run.json", "environment.json")
 ODD_JSON = (
     "null", "true", "[]", "[1, [2]]", "{}", '{"a": {}}', '""', '"text"', '"two\\nlines"',
     '"\\ud800"', "NaN", "Infinity", "-Infinity", "-1", "0", "0.5", "1e308", "9" * 400,
@@ -165,14 +165,14 @@ def damaged_copy(project: ProjectPaths, folder: str | Path, damages) -> ProjectP
 @given(damages)
 @settings(max_examples=60)
 @example(OddJson("metrics.json", 8, '"text"'))
-@example(OddJson("recipe.json", 1, '"\\ud800"'))
+@example(OddJson("run.json", 1, '"\\ud800"'))
 @example(OddCell(2, 0, "text"))
 def test_one_damaged_file_hides_no_other_run(described, damage):
     with tempfile.TemporaryDirectory() as folder:
         project = damaged_copy(described, folder, [damage])
         lines = run_command(project, "runs").splitlines()
         assert any(line.startswith("whole ") and line.endswith("309,290") for line in lines)
-        assert (project.runs / "damaged" / "recipe.json").exists() == any(
+        assert (project.runs / "damaged" / "run.json").exists() == any(
             line.startswith("damaged ") for line in lines
         )
 
@@ -188,7 +188,7 @@ def test_every_report_is_written_though_one_run_is_damaged(described, damage):
         project = damaged_copy(described, folder, [damage])
         damaged = project.runs / "damaged"
         (damaged / "validation_probabilities.npy").unlink()  # takes seconds to draw
-        there = (damaged / "recipe.json").exists()
+        there = (damaged / "run.json").exists()
         run_command(project, "report", "damaged" if there else "whole")
         assert "whole" in (project.runs / "index.html").read_text()
         assert (damaged / "report.html").exists() == there
@@ -216,17 +216,17 @@ COMMANDS = (
     ("train", "model1", "--epochs", "1", "--name", "damaged", "--tensorboard"),
 )
 FATAL = (  # to what needs the file
-    OddFile("recipe.json", "gone"),
-    OddFile("recipe.json", "folder"),
-    OddFile("recipe.json", "file", b"[" * 900 + b"]" * 900),
-    OddJson("recipe.json", 0, "null"),
-    OddJson("recipe.json", 1, '"../model1"'),
-    OddJson("recipe.json", 2, "[]"),
-    OddJson("recipe.json", 2, '"model2"'),
-    OddJson("recipe.json", 4, "NaN"),
-    OddJson("recipe.json", 5, "9" * 400),
-    OddJson("recipe.json", 7, '{"widths": [3]}'),
-    OddJson("recipe.json", 9, "{}"),
+    OddFile("run.json", "gone"),
+    OddFile("run.json", "folder"),
+    OddFile("run.json", "file", b"[" * 900 + b"]" * 900),
+    OddJson("run.json", 0, "null"),
+    OddJson("run.json", 1, '"../model1"'),
+    OddJson("run.json", 2, "[]"),
+    OddJson("run.json", 2, '"model2"'),
+    OddJson("run.json", 4, "NaN"),
+    OddJson("run.json", 5, "9" * 400),
+    OddJson("run.json", 7, '{"widths": [3]}'),
+    OddJson("run.json", 9, "{}"),
 )
 HARMLESS = (
     OddFile("metrics.json", "file", b"null"),
@@ -265,7 +265,7 @@ def test_an_unfinished_damaged_run_is_resumed_or_refused(trained, tmp_path):
         project = damaged_copy(trained, tmp_path / str(number), [])
         run = Run(project.runs / "damaged")
         for path in run.folder.iterdir():
-            if path not in (run.recipe_file, run.environment_file):
+            if path not in (run.description_file, run.environment_file):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         damage(run.folder)
         run_command(project, *COMMANDS[3])

@@ -19,9 +19,10 @@ from kaggle_cifar.files import ProjectPaths, write_json
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.remote.sessions import remote_runs
 from kaggle_cifar.report.reading import read_run
-from kaggle_cifar.training.loop import train
-from kaggle_cifar.training.run import METRICS, Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import METRICS, Run
 from kaggle_cifar.training.run_summary import read_run_summary
+from kaggle_cifar.training.train import train
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run
 

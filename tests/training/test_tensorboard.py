@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.training import loop, tensorboard
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.tensorboard import write_events
 from tests.helpers.small_data import project_in, write_training_data
 

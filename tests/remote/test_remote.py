@@ -166,7 +166,7 @@ def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, project, loc
     assert "is here, trained on Kaggle in 3 sessions" in output
     assert second.request.kernel_data_sources == [first.request.slug]
     assert third.request.kernel_data_sources == [second.request.slug]
-    assert "Going on with model1 at epoch" in "".join(e["data"] for e in third.events)
+    assert "Resuming model1 at epoch" in "".join(e["data"] for e in third.events)
     shutil.copytree(local[1].folder, project.runs / "local")
     for file in (project.runs / "local").glob("test_*"):
         file.unlink()

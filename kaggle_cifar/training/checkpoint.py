@@ -94,7 +94,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], Arrays]:
 
 def remove_checkpoint(path: Path) -> None:
     """Remove what `save_checkpoint` wrote to `path`, and its folder if it is empty then."""
-    regular_file(path).unlink(missing_ok=True)
+    regular_file(path)  # a folder is refused
+    path.unlink(missing_ok=True)
     remove_reserved(partial_path(path))
     with contextlib.suppress(OSError):  # not empty, a link, or missing
         path.parent.rmdir()

@@ -54,6 +54,9 @@ def test_removal_keeps_foreign_files(tmp_path):
     (path.parent / "notes.txt").write_text("mine")
     remove_checkpoint(path)
     assert [file.name for file in path.parent.iterdir()] == ["notes.txt"]
+    path.symlink_to(path.parent / "notes.txt")
+    remove_checkpoint(path)
+    assert [file.name for file in path.parent.iterdir()] == ["notes.txt"]
     path.mkdir()
     with pytest.raises(ForeignPathError):
         remove_checkpoint(path)

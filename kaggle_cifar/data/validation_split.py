@@ -8,7 +8,7 @@ VALIDATION_SPLITS = ("last20", "stratified", "none")
 
 @dataclass(frozen=True)
 class Fold:
-    """One of `count` equal stratified parts of the training images; `number` counts from 1."""
+    """One of `count` equal stratified parts; `number` counts from 1."""
 
     number: int
     count: int
@@ -22,7 +22,7 @@ class Fold:
 
 
 def parse_fold(name: str) -> Fold | None:
-    """Return the fold that a name like "fold2of5" stands for, or None for any other name."""
+    """Return the fold of a name like "fold2of5", or None."""
     parts = re.fullmatch(r"fold(\d{1,9})of(\d{1,9})", name, re.ASCII)
     try:
         return Fold(int(parts[1]), int(parts[2])) if parts else None
@@ -31,5 +31,5 @@ def parse_fold(name: str) -> Fold | None:
 
 
 def is_validation_split(name: str) -> bool:
-    """Return whether `name` is a validation split: one of VALIDATION_SPLITS or a fold."""
+    """Return whether `name` is one of VALIDATION_SPLITS or a fold."""
     return name in VALIDATION_SPLITS or parse_fold(name) is not None

@@ -1,4 +1,4 @@
-"""Train a recipe on a training set: batches, optimizers, the loop, its checkpoints.
+"""Train a recipe: batches, optimizers, the loop, its checkpoints.
 
 `train.train` returns a run: a network with weights and metrics. On disk: a folder `runs/<name>`.
 """

@@ -46,11 +46,11 @@ class BatchSource:
         return min(steps * self._batch_size, self._count)
 
     def batches(self, epoch: int, first_step: int, end: int) -> "tf.data.Dataset":
-        """Return the batches `first_step` to `end` (exclusive) of a zero-based epoch.
+        """Return the batches `first_step` to `end` (exclusive) of an epoch.
 
-        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
-        (batch,). A weight is 1 / batch, so the weighted losses sum to the mean of the batch even
-        if several devices share it.
+        `epoch` is zero-based. Each batch is (pixels, labels, weights): uint8 (batch, 32, 32, 3),
+        int32 (batch,) and float32 (batch,). A weight is 1 / batch, so the weighted losses sum to
+        the mean of the batch even if several devices share it.
         """
         import tensorflow as tf
 
@@ -74,7 +74,7 @@ class BatchSource:
     def _draw(
         self, rng: np.random.Generator, epoch: int, order: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        """Return each image's translation, whether it is mirrored, the corner of its cutout."""
+        """Draw each image's translation, mirroring and cutout corner."""
         augmentation = self._augmentation
         if augmentation is None:
             return ()
@@ -105,7 +105,7 @@ class BatchSource:
 def move_and_mirror(
     pixels: "tf.Tensor", translations: "tf.Tensor", mirrored: "tf.Tensor"
 ) -> "tf.Tensor":
-    """Return the images uint8 (n, 32, 32, 3), mirrored if chosen, then translated.
+    """Return images uint8 (n, 32, 32, 3), mirrored, then translated.
 
     `translations` int32 (n, 2) move a window over each image, in pixels down and to the right;
     the image is reflected at its edges. `mirrored` is bool (n,).
@@ -122,7 +122,7 @@ def move_and_mirror(
 
 
 def _reflect(positions: "tf.Tensor") -> "tf.Tensor":
-    """Reflect pixel positions at the edges; they are outside by less than the size."""
+    """Reflect positions outside the image at its edges."""
     import tensorflow as tf
 
     last = IMAGE_SIZE - 1
@@ -130,7 +130,7 @@ def _reflect(positions: "tf.Tensor") -> "tf.Tensor":
 
 
 def cut_out(pixels: "tf.Tensor", corners: "tf.Tensor", size: int, fill: np.ndarray) -> "tf.Tensor":
-    """Return the images uint8 (n, 32, 32, 3), each with a square filled with one colour.
+    """Return images uint8 (n, 32, 32, 3), each with a filled square.
 
     `corners` int32 (n, 2) are the first row and column of each square, `size` is its side.
     After DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with

@@ -1,4 +1,4 @@
-"""The state of an unfinished training in one file, so that it is never half of two states."""
+"""The state of an unfinished training in one file, saved atomically."""
 
 import contextlib
 import json
@@ -93,7 +93,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], Arrays]:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove what `save_checkpoint` wrote to `path`, and its folder if it is empty then."""
+    """Remove a checkpoint, and its folder if it is empty then."""
     regular_file(path)  # a folder is refused
     path.unlink(missing_ok=True)
     remove_reserved(partial_path(path))

@@ -10,7 +10,7 @@ from kaggle_cifar.recipes import Recipe
 
 @dataclass
 class EpochSchedule:
-    """The learning rate of a recipe and its early stopping, with their counters.
+    """The learning rate and early stopping of a recipe, with counters.
 
     The rules are those of Keras' `EarlyStopping`, `ReduceLROnPlateau` and
     `LearningRateScheduler` for the validation loss, which round the learning rate to float32.
@@ -31,7 +31,7 @@ class EpochSchedule:
             self.learning_rate = _float32(self.learning_rate * math.exp(-decay.rate))
 
     def end_epoch(self, recipe: Recipe, epoch: int, validation_loss: float) -> bool:
-        """Record the validation loss of an epoch; return whether it is the lowest so far."""
+        """Record an epoch's validation loss; return whether it is the lowest."""
         self._watch_plateau(recipe, validation_loss)
         if self.best_loss is None or validation_loss < self.best_loss:
             self.best_loss, self.best_epoch, self.epochs_since_best = validation_loss, epoch, 0
@@ -40,7 +40,7 @@ class EpochSchedule:
         return False
 
     def should_stop(self, recipe: Recipe) -> bool:
-        """Return whether the validation loss has not fallen for the recipe's patience."""
+        """Return whether the patience of early stopping is used up."""
         stopping = recipe.early_stopping
         return stopping is not None and self.epochs_since_best >= stopping.patience
 

@@ -33,7 +33,10 @@ class Evaluator:
         self._step: Any = evaluate_step
 
     def evaluate(self, data: TrainingSet) -> tuple[float, np.ndarray]:
-        """Return the mean loss, regularization included, and probabilities float32 (n, 10)."""
+        """Return the mean loss and the probabilities float32 (n, 10).
+
+        The loss includes regularization.
+        """
         losses, probabilities = [], []
         for start in range(0, len(data), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)

@@ -65,7 +65,7 @@ def find_run(project: ProjectPaths, name: str) -> Run:
 
 
 def chosen_runs(project: ProjectPaths, names: Sequence[str]) -> list[Run]:
-    """Return the runs with these names, or the newest finished run if there are no names.
+    """Return the runs with these names, by default the newest finished.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def newest_finished_run(project: ProjectPaths) -> Run:
 
 
 def _is_trial(run: Run) -> bool:
-    """Return whether the run is a trial of a search; a damaged run.json counts as none."""
+    """Return whether the run is a trial; one with a damaged run.json is not."""
     try:
         return bool(read_json(run.description_file)["options"].get("search"))
     except (UserError, KeyError, TypeError, AttributeError):

@@ -88,7 +88,7 @@ def _parse(text: str) -> tuple[list[Row], list[str]]:
 
 
 def _parse_cell(cell: str | None) -> float | str | None:
-    """Return the number in a cell, None for an empty cell, the text of any other."""
+    """Return the number in a cell, None if it is empty, else its text."""
     if not cell:
         return None
     for kind in (int, float):

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, with a checkpoint after each epoch and in between."""
+"""The training loop: epochs of steps, saved after each and in between."""
 
 import math
 import time
@@ -43,7 +43,7 @@ class DivergedError(UserError):
 
 
 class Training:
-    """A run in training: its data, its state, and the functions that work on them."""
+    """A run in training: its data, its state and its compiled functions."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Training:
         self.compile_step()
 
     def compile_step(self) -> None:
-        """Compile the training step for the variables that the current epoch trains."""
+        """Compile the training step for the variables of the current epoch."""
         model, recipe = self.state.model, self.recipe
         variables = variables_to_train(model, recipe, self.state.epoch)
         self.train_step = compile_train_step(
@@ -93,7 +93,7 @@ class Training:
         return self.state.epoch * self.source.images(self.source.steps)
 
     def steps_in(self, epoch: int) -> int:
-        """Return the number of steps of a zero-based epoch; the last one may be shorter."""
+        """Return the number of steps of a zero-based epoch."""
         return min(self.source.steps, self.total_steps - epoch * self.source.steps)
 
     @property
@@ -190,7 +190,7 @@ class Training:
 
 
 def measure_epoch(training: Training) -> dict[str, Any]:
-    """Return the row of the current epoch; keep its weights if early stopping wants them."""
+    """Return the row of the current epoch; keep its weights if best."""
     state = training.state
     started = time.monotonic()
     learning_rate = state.schedule.learning_rate

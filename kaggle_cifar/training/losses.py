@@ -1,4 +1,4 @@
-"""The loss: cross-entropy of each image, and the regularization of the network."""
+"""The loss: cross-entropy of images, regularization of the network."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def image_losses(
     model: "keras.Model", labels: "tf.Tensor", outputs: "tf.Tensor", smoothing: float = 0.0
 ) -> "tf.Tensor":
-    """Return the cross-entropy of each image, float32 (batch,), with smoothed labels."""
+    """Return each image's cross-entropy with smoothed labels, (batch,)."""
     import keras
     import tensorflow as tf
 

@@ -26,9 +26,10 @@ class NotEnoughMemoryError(UserError):
 
 
 def check_memory(model: "keras.Model", recipe: Recipe, images: int) -> None:
-    """Raise a NotEnoughMemoryError if a batch of a training on `images` cannot fit.
+    """Raise a NotEnoughMemoryError if a batch of the recipe cannot fit.
 
-    The free memory of a GPU is unknown before it is used up: see `explain_out_of_memory`.
+    `images` is the number of training images. The free memory of a GPU is unknown before it is used
+    up: see `explain_out_of_memory`.
     """
     import psutil
     import tensorflow as tf
@@ -49,7 +50,7 @@ def check_memory(model: "keras.Model", recipe: Recipe, images: int) -> None:
 
 @contextmanager
 def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
-    """Raise a NotEnoughMemoryError in place of the errors of Python and TensorFlow."""
+    """Replace the errors of Python and TensorFlow by a NotEnoughMemoryError."""
     try:
         yield
     except Exception as error:

@@ -7,7 +7,7 @@ from kaggle_cifar.recipes import Recipe
 
 
 class LegacyRMSprop(keras.optimizers.Optimizer):
-    """RMSprop as Keras 2 computed it, with its `decay` argument, which Keras 3 dropped.
+    """RMSprop of Keras 2 with its argument `decay`, which Keras 3 dropped.
 
     It divides the learning rate by `1 + decay * step`, and a gradient by `sqrt(v) + epsilon`.
     Keras 3 divides by `sqrt(v + epsilon)`, which damps gradients below about 3e-4. As
@@ -42,7 +42,7 @@ class LegacyRMSprop(keras.optimizers.Optimizer):
 
 
 class NesterovSGD(keras.optimizers.Optimizer):
-    """SGD with Nesterov momentum and coupled weight decay, as in PyTorch and airbench.
+    """SGD with Nesterov momentum and coupled decay, as in PyTorch.
 
     Weight decay is added to the gradient, so it also goes into the momentum. The biases of batch
     normalization get `bias_scaler` times the learning rate and 1 / `bias_scaler` of the decay.
@@ -82,7 +82,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
     def _accelerate(
         self, gradient: tf.Tensor, variable: keras.Variable, momentum: float
     ) -> tf.Tensor:
-        """Add the gradient to the variable's momentum; return Nesterov's direction."""
+        """Add the gradient to the momentum; return Nesterov's direction."""
         velocity = self._momenta[self._get_variable_index(variable)]
         moved = momentum * velocity + gradient
         self.assign(velocity, moved)
@@ -90,7 +90,7 @@ class NesterovSGD(keras.optimizers.Optimizer):
 
 
 class Muon(NesterovSGD):
-    """Muon for the kernels of convolutions, `NesterovSGD` for all other variables.
+    """Muon for convolution kernels, `NesterovSGD` for other variables.
 
     A kernel is taken as a matrix (filters, inputs * height * width). Its momentum is made nearly
     orthogonal, and its norm is kept at sqrt(filters). After Keller Jordan's Muon in
@@ -128,7 +128,7 @@ class Muon(NesterovSGD):
 
 
 def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
-    """Return a matrix with the same singular vectors and singular values near 1.
+    """Return the matrix with its singular values moved near 1.
 
     Three steps of Muon's quintic Newton-Schulz iteration, whose coefficients trade exactness for
     speed: the singular values end between about 0.7 and 1.2.
@@ -158,9 +158,10 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
 
 
 class Lookahead:
-    """Slow weights towards which the network's weights are interpolated, after airbench.
+    """Slow weights towards which the network's are interpolated.
 
-    They cover the whole state of the network, including batch normalization statistics.
+    After airbench, they cover the whole state of the network, including batch normalization
+    statistics.
     """
 
     def __init__(self, variables: list[keras.Variable]) -> None:

@@ -1,4 +1,4 @@
-"""What a training prints: a progress bar for each epoch, then a line about it."""
+"""What a training prints: a bar for each epoch, then a line about it."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from kaggle_cifar.console import duration, progress_bar
 
 
 def epoch_bar(epoch: int, epochs: float, images: int, images_seen: int) -> "tqdm[Any]":
-    """Return the progress bar of a zero-based epoch, which vanishes at its end."""
+    """Return the bar of a zero-based epoch, which vanishes at its end."""
     bar = progress_bar(f"Epoch {epoch + 1}/{np.ceil(epochs):.0f}", images, "images", images_seen)
     bar.leave = False
     return bar
 
 
 def show_totals(bar: "tqdm[Any]", totals: np.ndarray) -> None:
-    """Update a bar by the totals of the epoch so far: loss, correct predictions, images."""
+    """Show the totals of an epoch: loss, correct predictions, images."""
     loss, correct, count = totals
     bar.set_postfix(loss=f"{loss / count:.4f}", accuracy=f"{correct / count:.4f}", refresh=False)
     bar.update(int(count) - bar.n)

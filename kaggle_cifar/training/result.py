@@ -1,4 +1,4 @@
-"""The result of a training: weights, metrics, curves, validation probabilities."""
+"""The result of a training: weights, metrics, curves, probabilities."""
 
 from typing import Any
 
@@ -43,12 +43,12 @@ def save_weights(training: Training) -> None:
 
 
 def count_evaluated_images(training: Training) -> int:
-    """Return how many images `measure` evaluates; one with TTA counts six times."""
+    """Return how many images `measure` evaluates; with TTA, one is six."""
     return min(TRAINING_SAMPLE, len(training.data)) + 7 * len(training.validation)
 
 
 def measure(training: Training) -> dict[str, Any]:
-    """Return the metrics of the result, and write its validation probabilities."""
+    """Return the metrics of the result; write its probabilities."""
     history = training.state.history
     count = min(TRAINING_SAMPLE, len(training.data))
     sample = training.data.take(np.linspace(0, len(training.data) - 1, count).astype(int))
@@ -71,7 +71,7 @@ def measure(training: Training) -> dict[str, Any]:
 
 
 def measure_validation(training: Training) -> dict[str, float]:
-    """Return the metrics on the validation images, and write their probabilities."""
+    """Return the validation metrics; write the validation probabilities."""
     data, run = training.validation, training.run
     loss, plain = training.evaluator.evaluate(data)
     with_tta = training.evaluator.predict_with_tta(data)
@@ -95,7 +95,7 @@ def find_best_epoch(training: Training) -> int:
 
 
 def count_petaflop(training: Training) -> float:
-    """Return the operations of all steps, forward and backward, in units of 1e15."""
+    """Return the operations of all steps in units of 1e15."""
     epochs = [row["epoch"] - 1 for row in training.state.history]
     images = sum(training.source.images(training.steps_in(epoch)) for epoch in epochs)
     return round(3 * models.flops(training.state.model) * images / 1e15, 4)

@@ -121,7 +121,7 @@ class Run:
 
     @property
     def metrics_file(self) -> Path:
-        """The metrics of the result, written last: the run is finished once it exists."""
+        """The metrics of the result, written last: then the run is finished."""
         return self.folder / "metrics.json"
 
     @property
@@ -155,7 +155,7 @@ class Run:
         return self.metrics_file.exists()
 
     def require_finished(self) -> None:
-        """Raise a RunUnfinishedError or a WeightsMissingError unless the result can be used."""
+        """Raise a RunUnfinishedError or WeightsMissingError if it applies."""
         if not self.finished:
             raise RunUnfinishedError(self.name)
         if not self.weights_file.exists():
@@ -221,11 +221,11 @@ class Run:
         return read_history(self.history_file)
 
     def load_model(self, policy: str | None = None) -> "keras.Model":
-        """Build the network of the recipe and load its weights; no file is executed.
+        """Build the network of the recipe and load its weights.
 
-        The Keras dtype policy is by default the recipe's precision on this machine, so that all
-        predictions of a run are made in the same precision. Raises as `require_finished` and
-        `load_weights`.
+        No file is executed. The Keras dtype policy is by default the recipe's precision on this
+        machine, so that all predictions of a run are made in the same precision. Raises as
+        `require_finished` and `load_weights`.
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
@@ -235,7 +235,7 @@ class Run:
         return model
 
     def weights_sha256(self) -> str:
-        """Return the digest of the weights' file, which identifies them in derived files."""
+        """Return the digest that identifies the weights in derived files."""
         return sha256(self.weights_file)
 
 

@@ -1,4 +1,4 @@
-"""The settings of a run: written when it starts, checked when it is trained again."""
+"""The settings of a run: written at its start, checked later."""
 
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ class ValidationRequiredError(UserError):
 
 
 class RunExistsError(UserError):
-    """The run in `folder` has other settings; `differences` are sentence parts about them."""
+    """The run in `folder` has other settings, listed in `differences`."""
 
     def __init__(self, folder: Path, differences: Sequence[str]) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ class RunExistsError(UserError):
 
 
 class DataChangedError(UserError):
-    """The training data is not the data with which the run in `folder` was started."""
+    """The training data is not that of the run in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
@@ -52,13 +52,13 @@ class DataChangedError(UserError):
 
 
 def check_recipe_options(recipe: Recipe, options: RunOptions) -> None:
-    """Raise a ValidationRequiredError if the recipe cannot be trained with these options."""
+    """Raise a ValidationRequiredError if the recipe needs validation."""
     if options.validation == "none" and (recipe.early_stopping or recipe.plateau):
         raise ValidationRequiredError(recipe.name)
 
 
 def require_run_folder(run: Run) -> None:
-    """Raise a ForeignPathError unless the folder is new, empty or a run that can be trained."""
+    """Raise a ForeignPathError unless the run can be trained there."""
     if not run.description_file.exists():
         require_own_folder(run.folder, "a run")
         return
@@ -87,7 +87,7 @@ def _result_files(run: Run) -> Iterator[Path]:
 
 
 def with_fitted_epochs(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
-    """Return the recipe with the epochs that were fitted to the time budget at the start."""
+    """Return the recipe with the epochs that fitted its time budget."""
     if not (options.time_budget and run.description_file.exists()):
         return recipe
     return dataclasses.replace(recipe, epochs=run.read_recipe()[0].epochs)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass
 class RunSummary:
-    """A run in short; `missing` has a sentence for each missing or damaged file."""
+    """A run in short; `missing` lists its missing or damaged files."""
 
     run: Run
     recipe: dict[str, Any] = field(default_factory=dict)  # may have unknown keys
@@ -47,7 +47,7 @@ class RunSummary:
 
     @property
     def progress(self) -> str:
-        """The number of epochs done, and the number planned if the run is unfinished."""
+        """The number of epochs done, and planned if the run is unfinished."""
         if self.run.finished:
             return str(self.epochs)
         return f"{self.epochs} of {self.planned_epochs}, unfinished"
@@ -59,7 +59,7 @@ class RunSummary:
         return float(self.metrics.get("seconds", so_far))
 
     def attempt(self, read: Callable[[], T], default: T) -> T:
-        """Return what `read` returns, or the readable part of a damaged file; record its fault."""
+        """Return what `read` returns, or what is readable; record the fault."""
         try:
             return read()
         except DamagedFileError as error:

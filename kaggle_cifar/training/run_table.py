@@ -1,4 +1,4 @@
-"""The table of runs, and the spread of runs that differ in their seed only."""
+"""The table of runs, and the spread of runs that differ in the seed."""
 
 import json
 import statistics
@@ -49,7 +49,7 @@ def _validation_accuracy(metrics: dict[str, Any]) -> str:
 
 
 def seed_statistics(runs: Iterable[RunSummary]) -> list[str]:
-    """Return a line for each group of finished runs that differ in their seed only."""
+    """Return a line for each group of runs that differ in the seed only."""
     groups: dict[str, dict[Any, float]] = {}
     for run in runs:
         if has_validation(run.metrics) and run.recipe:

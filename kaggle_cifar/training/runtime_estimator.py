@@ -16,7 +16,7 @@ class RuntimeEstimator:
         self._printed = False
 
     def update(self, images_seen: float) -> None:
-        """Record the number of images since the first epoch; print the estimate when due."""
+        """Record the images seen so far; print the estimate when it is due."""
         now = time.monotonic()
         if self._start is None:  # the first step includes compilation
             self._start = now, images_seen

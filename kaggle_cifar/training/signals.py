@@ -11,7 +11,7 @@ StopSignal = Callable[[], int | None]  # returns the number of the signal that a
 
 
 class Interrupted(Exception):
-    """A signal stopped the training after its state was saved; `signal_number` is its number."""
+    """The signal `signal_number` stopped a training with its state saved."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -20,7 +20,7 @@ class Interrupted(Exception):
 
 @contextmanager
 def watch_signals() -> Iterator[StopSignal]:
-    """Yield a function that returns the SIGINT or SIGTERM that arrived, or None.
+    """Yield a function that returns the SIGINT or SIGTERM received, or None.
 
     A second one interrupts at once.
     """

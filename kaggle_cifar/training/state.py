@@ -94,7 +94,7 @@ class TrainingState:
 
 
 def build_state(recipe: Recipe, seed: int, pixels: np.ndarray, policy: str) -> TrainingState:
-    """Return the state before the first step; `seed` decides everything random in it.
+    """Return the state before the first step, random by `seed`.
 
     `pixels` uint8 (n, 32, 32, 3) are the training images, `policy` is a Keras dtype policy.
     """

@@ -17,7 +17,7 @@ TrainStep = Callable[[tuple[Any, ...], Any], Any]
 
 
 class WhiteningLayerError(UserError):
-    """A recipe freezes the bias of a layer that its network lacks; `network` is the network."""
+    """The `network` has no whitening layer whose bias could be frozen."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(
@@ -64,9 +64,10 @@ def compile_train_step(
 
 
 def _benefits_from_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> bool:
-    """Return whether to compile by XLA: not on a CPU, where its convolutions are slower.
+    """Return whether XLA makes the step faster.
 
-    With several GPUs, XLA cannot compile the exchange between them.
+    On a CPU, its convolutions are slower. With several GPUs, XLA cannot compile the exchange
+    between them.
     """
     import tensorflow as tf
 

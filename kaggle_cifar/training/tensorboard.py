@@ -20,10 +20,10 @@ class EventFileError(UserError):
 
 
 def write_events(folder: Path, history: list[dict[str, Any]], started: float) -> None:
-    """Write the scalars of each epoch that has no file in `folder` yet; a step is an epoch.
+    """Write the scalars of each epoch that has no file in `folder` yet.
 
-    `started` is when the training started, in seconds since 1970. The time of an epoch is that
-    plus the seconds of training up to its end; interruptions do not count.
+    A step is an epoch. `started` is when the training started, in seconds since 1970. The time of
+    an epoch is that plus the seconds of training up to its end; interruptions do not count.
 
     Each epoch has its own file, so a running TensorBoard never sees a changed or deleted file.
     `tf.summary.scalar` would need the package tensorboard.

@@ -30,9 +30,10 @@ class TimeBudgetError(UserError):
 
 
 def fit_recipe(training: Training, seconds: float) -> Recipe:
-    """Return the recipe with as many epochs as train and evaluate in `seconds`, no more than its.
+    """Return the recipe with as many of its epochs as fit into `seconds`.
 
-    The first steps and an evaluation are timed; the state of the training is restored then.
+    That includes the evaluation of the result. The first steps and an evaluation are timed; the
+    state of the training is restored then.
 
     Raises
     ------
@@ -61,9 +62,9 @@ def fit_recipe(training: Training, seconds: float) -> Recipe:
 
 
 def time_steps(training: Training, enough: float) -> float:
-    """Return the seconds of a step, measured for `enough` seconds after compiling it.
+    """Return the seconds of a compiled step.
 
-    A share of the training's own steps is enough, too. The state changes.
+    `enough` seconds are measured, or a share of the training's steps. The state changes.
     """
     enough_steps = max(TIMED_STEPS, TIMED_SHARE * training.total_steps)
     batches = training.source.batches(0, 0, training.source.steps).repeat()

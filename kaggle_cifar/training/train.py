@@ -33,7 +33,7 @@ from kaggle_cifar.training.time_budget import fit_recipe
 def train(
     project: ProjectPaths, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
 ) -> Run:
-    """Train `recipe` to its end as the run `name`; an unfinished run is resumed.
+    """Train `recipe` as the run `name`; an unfinished run is resumed.
 
     With `tensorboard`, the history is also written as event files, even if the run is finished.
 
@@ -58,10 +58,10 @@ def train(
 def train_by_epochs(
     project: ProjectPaths, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
 ) -> Generator[dict[str, Any]]:
-    """Train as `train` does; yield each epoch's row of the history, the last after the result.
+    """Train as `train` does; yield each epoch's row of the history.
 
-    If the iterator is closed before its end, the run stays unfinished with its state saved. It
-    yields nothing if the run is finished already.
+    The last one is yielded after the result is written. If the iterator is closed before its end,
+    the run stays unfinished with its state saved. It yields nothing if the run is finished already.
     """
     check_recipe_options(recipe, options)
     started = time.monotonic()
@@ -94,7 +94,7 @@ def end_early(project: ProjectPaths, run: Run) -> None:
 def _open(
     project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, tensorboard: bool = False
 ) -> tuple[Training, str]:
-    """Start TensorFlow and read the data; return the training and the hash of its data."""
+    """Start TensorFlow, read the data; return the training and its hash."""
     check_split(project, options.limit, options.validation)
     strategy = start_tensorflow()
     policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
@@ -107,7 +107,7 @@ def _open(
 
 
 def _complete(run: Run, tensorboard: bool) -> None:
-    """Remove the checkpoint that a kill left of a finished run; write its event files."""
+    """Remove the checkpoint of a finished run; write its event files."""
     remove_checkpoint(run.checkpoint_file)
     if tensorboard:
         start_tensorflow()  # before its first import, so that it prints nothing

@@ -238,11 +238,6 @@ def test_signal_saves_the_state_and_stops(project, monkeypatch, number, status):
     assert (values["epoch"], values["step"]) == (0, 2)
 
 
-def test_handlers_are_restored_after_a_training(finished):
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
-
 # Refused or failed
 
 

@@ -16,16 +16,11 @@ from click.core import ParameterSource
 from kaggle_cifar import __version__, recipes
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.console import duration, printable, say
+from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.training.run import (
-    LARGEST_SEED,
-    LONGEST_BUDGET,
-    VALIDATION_SPLITS,
-    RunOptions,
-    is_validation,
-)
+from kaggle_cifar.training.options import LARGEST_SEED, LONGEST_BUDGET, RunOptions
 
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(0, LARGEST_SEED)
@@ -101,7 +96,7 @@ class ValidationSplit(click.ParamType):
 
     def convert(self, value: Any, param: Any, context: Any) -> str:
         """Return the split's name, or end with a usage error."""
-        if not is_validation(value):
+        if not is_validation_split(value):
             splits = ", ".join(VALIDATION_SPLITS)
             self.fail(f"{value!r} is not one of {splits} or a fold like fold1of10.", param, context)
         return str(value)
@@ -323,7 +318,7 @@ def train(
     from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
     from kaggle_cifar.search import seeds_and_folds
     from kaggle_cifar.search.cluster import Cluster
-    from kaggle_cifar.training import loop
+    from kaggle_cifar.training import train as local_training
 
     check_contradictions(context)
     if recipe.name == recipes.DEFAULT:
@@ -351,13 +346,13 @@ def train(
                 train.train_on_kaggle(context.obj, recipe, run_name, options, gpu, predict, detach)
             else:
                 train.check_remote(context.obj, run_name)
-                loop.train(context.obj, recipe, run_name, options, tensorboard)
+                local_training.train(context.obj, recipe, run_name, options, tensorboard)
 
 
 @contextmanager
 def stopping_cleanly() -> Iterator[None]:
     """End with the signal's exit status where a signal stopped a training."""
-    from kaggle_cifar.training.loop import Interrupted
+    from kaggle_cifar.training.signals import Interrupted
 
     try:
         yield
@@ -433,7 +428,7 @@ def predict(
     from kaggle_cifar.prediction.ensemble import describe_gain, weigh
     from kaggle_cifar.prediction.predict import predict
     from kaggle_cifar.submission.validate import choose_output, origin_of, write_submission
-    from kaggle_cifar.training.run import chosen_runs
+    from kaggle_cifar.training.find_runs import chosen_runs
 
     chosen = chosen_runs(project, runs)
     names = [run.name for run in chosen]
@@ -518,7 +513,7 @@ def report(project: ProjectPaths, runs: tuple[str, ...]) -> None:
       kaggle-cifar report model3 model3-tuned
     """  # noqa: D301
     from kaggle_cifar.report.report import report
-    from kaggle_cifar.training.run import chosen_runs
+    from kaggle_cifar.training.find_runs import chosen_runs
 
     report(project, chosen_runs(project, runs))
 
@@ -539,7 +534,7 @@ def classify(
     import json
 
     from kaggle_cifar.prediction import classify
-    from kaggle_cifar.training.run import chosen_runs
+    from kaggle_cifar.training.find_runs import chosen_runs
 
     chosen = chosen_runs(project, [run] if run else [])[0]
     pictures, failures = [], []
@@ -570,7 +565,7 @@ def export(project: ProjectPaths, run: str, output: Path | None) -> None:
     Both take the pixels as they are, 0 to 255, and give the ten classes' probabilities.
     """
     from kaggle_cifar.prediction.export import export
-    from kaggle_cifar.training.run import find_run
+    from kaggle_cifar.training.find_runs import find_run
 
     found = find_run(project, run)
     export(project, found, output or found.folder / "export")

@@ -31,7 +31,8 @@ from kaggle_cifar.remote.sessions import (
     record,
 )
 from kaggle_cifar.remote.worker import Job
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 # Kaggle's limit by the shortest that it names; its documentation has 12 hours.
 SESSION_SECONDS = 9 * 3600.0

@@ -10,9 +10,10 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.remote.train import remote_sessions
 from kaggle_cifar.submission.record import MAYBE_SENT, all_entries, state_of
-from kaggle_cifar.training.run import Run, all_runs
+from kaggle_cifar.training.find_runs import all_runs
+from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import has_validation, read_run_summary
-from kaggle_cifar.training.run_table import HEADER, run_row, seed_sweeps
+from kaggle_cifar.training.run_table import HEADER, run_cells, seed_statistics
 
 
 def describe_runs(project: ProjectPaths) -> str:
@@ -24,11 +25,11 @@ def describe_runs(project: ProjectPaths) -> str:
     except UserError as error:
         remote = []
         missing.append(str(error))
-    rows = [*map(run_row, runs), *(remote_row(*session) for session in remote)]
+    rows = [*map(run_cells, runs), *(remote_row(*session) for session in remote)]
     if not rows:
         none = f"There are no runs in {project.runs} yet. `kaggle-cifar train` makes one."
         return "\n".join([none, *missing])
-    return "\n".join([table(HEADER, rows), *seed_sweeps(runs), *missing])
+    return "\n".join([table(HEADER, rows), *seed_statistics(runs), *missing])
 
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:

@@ -9,13 +9,14 @@ import numpy as np
 
 from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.data.labels import labels_of
+from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.evaluation.analysis import Judged
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.submission.record import all_entries
-from kaggle_cifar.training.run import VALIDATION_SPLITS, Run
+from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import RunSummary, read_object, read_run_summary
 
 

@@ -11,7 +11,8 @@ from kaggle_cifar.report.data_view import describe_data
 from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
-from kaggle_cifar.training.run import Run, all_runs
+from kaggle_cifar.training.find_runs import all_runs
+from kaggle_cifar.training.run import Run
 
 LONGEST_NAME = 120  # characters of a folder's name
 

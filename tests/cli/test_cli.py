@@ -128,10 +128,10 @@ def test_a_fold_that_is_none_is_refused(split):
 )
 def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     from kaggle_cifar.search import seeds_and_folds
-    from kaggle_cifar.training import loop
+    from kaggle_cifar.training import train as local_training
 
     asked = []
-    for module in (loop, seeds_and_folds):
+    for module in (local_training, seeds_and_folds):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments))
     cli.cli.main(["train", "airbench94", *arguments], standalone_mode=False)
     [(_, _, run_name, options, *_)] = asked
@@ -144,9 +144,9 @@ def test_a_runs_name_tells_what_was_asked_for(monkeypatch, arguments, name):
     ("arguments", "told"), [([], True), (["model3-tuned"], True), (["airbench94"], False)]
 )
 def test_the_default_recipe_says_which_does_better(monkeypatch, capsys, arguments, told):
-    from kaggle_cifar.training import loop
+    from kaggle_cifar.training import train as local_training
 
-    monkeypatch.setattr(loop, "train", lambda *arguments: None)
+    monkeypatch.setattr(local_training, "train", lambda *arguments: None)
     cli.cli.main(["train", *arguments], standalone_mode=False)
     assert ("airbench94 reaches 93 %" in capsys.readouterr().out) == told
 
@@ -155,10 +155,10 @@ def test_the_default_recipe_says_which_does_better(monkeypatch, capsys, argument
 def test_tensorboard_reaches_the_training(monkeypatch, sweep):
 
     from kaggle_cifar.search import seeds_and_folds
-    from kaggle_cifar.training import loop
+    from kaggle_cifar.training import train as local_training
 
     asked = []
-    for module in (loop, seeds_and_folds):
+    for module in (local_training, seeds_and_folds):
         monkeypatch.setattr(module, "train", lambda *arguments: asked.append(arguments[-1]))
     for option in ([], ["--tensorboard"]):
         cli.cli.main(["train", *sweep, *option], standalone_mode=False)
@@ -175,10 +175,11 @@ def test_a_users_error_is_a_sentence_and_status_1(tmp_path):
 def test_predict_refuses_an_output_before_any_work(monkeypatch, tmp_path):
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.submission import record
-    from kaggle_cifar.training import run as run_module
+    from kaggle_cifar.training import find_runs
+    from kaggle_cifar.training.run import Run
 
-    run = run_module.Run(tmp_path / "runs" / "model1")
-    monkeypatch.setattr(run_module, "chosen_runs", lambda *_: [run])
+    run = Run(tmp_path / "runs" / "model1")
+    monkeypatch.setattr(find_runs, "chosen_runs", lambda *_: [run])
     monkeypatch.setattr(predict, "predict", lambda *_: pytest.fail("it began to work"))
     arguments = ["--runs-dir", str(tmp_path / "runs"), "predict", "--output"]
     for output in (run.folder / "metrics.csv", tmp_path / "s.json"):

@@ -18,9 +18,10 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.inference import NotProbabilitiesError, compile_forward, read_probabilities
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.prediction.classify import classify, read_picture
-from kaggle_cifar.training import loop
 from kaggle_cifar.training import run as run_module
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train
 from tests.helpers.small_data import (
     project_in,
     small_airbench,
@@ -175,7 +176,7 @@ def project(tmp_path_factory):
     project = project_in(tmp_path_factory.mktemp("classification"))
     write_training_data(project, 40)
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    return project, loop.train(project, recipe, "model1", RunOptions())
+    return project, train(project, recipe, "model1", RunOptions())
 
 
 def invoke(project, *arguments):
@@ -196,7 +197,7 @@ def test_classify_computes_as_predict_does(project, tmp_path, monkeypatch):
     project = dataclasses.replace(project[0], runs=tmp_path)
     recipe = small_airbench(epochs=1)
     monkeypatch.setattr(run_module, "dtype_policy", lambda precision: "mixed_bfloat16")
-    run = loop.train(project, recipe, "sixteen-bits", RunOptions())
+    run = train(project, recipe, "sixteen-bits", RunOptions())
     pixels = write_test_data(project, range(1, 9))
     ids, predicted = predict.predict(project, [run])
     files = [project.images("test") / f"{image_id}.png" for image_id in ids]

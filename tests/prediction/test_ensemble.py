@@ -16,8 +16,9 @@ from kaggle_cifar.files import read_json, write_json
 from kaggle_cifar.models.inference import write_probabilities
 from kaggle_cifar.prediction import ensemble, predict
 from kaggle_cifar.prediction.ensemble import Comparison, compare, describe_gain, group, weigh
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train
 from tests.helpers.small_data import (
     project_in,
     small_airbench,
@@ -261,7 +262,7 @@ def trained(tmp_path_factory):
     write_test_data(trained, TEST_IDS)
     recipe = small_airbench(epochs=1)
     for seed in range(3):
-        loop.train(trained, recipe, f"run{seed}", RunOptions(seed=seed))
+        train(trained, recipe, f"run{seed}", RunOptions(seed=seed))
     return trained
 
 

@@ -21,8 +21,10 @@ from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilit
 from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.submission.validate import origin_of, write_submission
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions, chosen_runs, find_run, newest_finished_run
+from kaggle_cifar.training.find_runs import chosen_runs, find_run, newest_finished_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train
 from tests.helpers.kills import run_and_kill
 from tests.helpers.small_data import (
     project_in,
@@ -46,7 +48,7 @@ def project(tmp_path_factory):
     write_training_data(project, 40)
     pixels = write_test_data(project, IDS)
     recipe = dataclasses.replace(recipes.model3_tuned(), epochs=1)
-    runs = [loop.train(project, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
+    runs = [train(project, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
     return project, runs, dict(zip(IDS, pixels, strict=True))
 
 

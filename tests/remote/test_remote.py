@@ -33,9 +33,10 @@ from kaggle_cifar.remote import train as remote_train
 from kaggle_cifar.report import ledger
 from kaggle_cifar.submission.submit import submit
 from kaggle_cifar.submission.validate import read_solution, write_submission
-from kaggle_cifar.training import loop
 from kaggle_cifar.training.checkpoint import save_checkpoint
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train as train_here
 from tests.helpers import kaggle_server as server
 from tests.helpers.clocks import Clock
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
@@ -54,7 +55,7 @@ def local(tmp_path_factory) -> tuple[ProjectPaths, Run]:
     project = project_in(tmp_path_factory.mktemp("local"))
     draw_sample(project.raw, seed=5, train_count=120, test_count=110)
     extract(project)
-    run = loop.train(project, RECIPE, "model1", OPTIONS)
+    run = train_here(project, RECIPE, "model1", OPTIONS)
     predict(project, [run])
     return project, run
 
@@ -165,7 +166,7 @@ def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, project, loc
     assert "is here, trained on Kaggle in 3 sessions" in output
     assert second.request.kernel_data_sources == [first.request.slug]
     assert third.request.kernel_data_sources == [second.request.slug]
-    assert "Going on with model1 at epoch" in "".join(e["data"] for e in third.events)
+    assert "Resuming model1 at epoch" in "".join(e["data"] for e in third.events)
     shutil.copytree(local[1].folder, project.runs / "local")
     for file in (project.runs / "local").glob("test_*"):
         file.unlink()
@@ -644,7 +645,7 @@ def test_all_that_training_and_prediction_need_is_looked_for(local):
     code = (
         "import sys; before = set(sys.modules); sys.argv = ['']\n"
         "from kaggle_cifar.remote import worker\n"
-        "from kaggle_cifar.training import loop\n"
+        "from kaggle_cifar.training import train\n"
         "from kaggle_cifar.prediction import predict\n"
         "from kaggle_cifar.data import extract\n"
         "import kaggle_cifar, importlib.metadata as m\n"

@@ -20,8 +20,10 @@ from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_run, read_summary, training_command
 from kaggle_cifar.report.report import comparison_name, report
 from kaggle_cifar.submission.record import update_record
-from kaggle_cifar.training.loop import train
-from kaggle_cifar.training.run import Run, RunOptions, named_run
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run, write_test_probabilities
 

@@ -1100,7 +1100,7 @@ def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
     [
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
         ("kaggle_cifar.data.download:publish", 4),
-        ("kaggle_cifar.data.extract:write_new_file", 40),
+        ("kaggle_cifar.data.image_folder:write_new_file", 40),
         ("shutil:rmtree", 1),
     ],
 )

@@ -812,7 +812,7 @@ def test_a_disk_full_at_the_manifest_leaves_the_older_images(
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
-        *(("kaggle_cifar.data.extract:write_new_file", calls) for calls in (1, 17)),
+        *(("kaggle_cifar.data.image_folder:write_new_file", calls) for calls in (1, 17)),
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 3, 4, 6, 8)),
     ],
 )

@@ -117,9 +117,9 @@ def decoded_block(block: Any, size: int, file: IO[bytes]) -> Iterator[bytes]:
     """Yield the content of a block, whose `size` packed bytes start where `file` is."""
     decoder, remaining = block.get_decompressor(size), block.get_unpack_size()
     while remaining:
-        position = file.tell()
+        position = file.tell()  # words: allow
         chunk = decoder.decompress(file, min(remaining, CHUNK_BYTES))
-        if not chunk and file.tell() == position:
+        if not chunk and file.tell() == position:  # words: allow
             raise EOFError("the packed content ends early")
         remaining -= len(chunk)
         yield chunk

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +18,9 @@ from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.data.parallel import read_ahead
 from kaggle_cifar.data.sevenzip import (
     MAGIC,
-    MAX_HEADER_BYTES,
     SIGNATURE,
     EncryptedError,
     decoded_chunks,
-    garbage_collector_off,
     open_sevenzip,
     unsupported_method,
 )
@@ -116,15 +114,14 @@ def open_images(archive: Path, split: str) -> Iterator[tuple[dict[int, ArchiveMe
         If its compression is not supported.
     """
     with open_file(archive) as file, ThreadPoolExecutor(1) as pool:
-        check_signature(file, archive)
-        with garbage_collector_off():
-            opened = open_archive(file, archive)
-            chunks = read_ahead(decoded_chunks(opened, file), pool, DECODED_AHEAD)
-            members = read_members(opened, archive, split)
+        check_length(file, archive)
+        opened = open_archive(file, archive)
+        chunks = read_ahead(decoded_chunks(opened, file), pool, DECODED_AHEAD)
+        members = read_members(opened, archive, split)
         yield members, verified_contents(chunks, members, archive, split)
 
 
-def check_signature(file: IO[bytes], archive: Path) -> None:
+def check_length(file: IO[bytes], archive: Path) -> None:
     """Raise a DamagedArchiveError if the first bytes are not those of a whole 7z archive."""
     start = file.read(SIGNATURE.size)
     length = file.seek(0, os.SEEK_END)
@@ -133,16 +130,9 @@ def check_signature(file: IO[bytes], archive: Path) -> None:
         raise DamagedArchiveError(
             f"{archive} is not a 7z archive: it starts with {start[:6]!r}, expected {MAGIC!r}."
         )
-    if len(start) < SIGNATURE.size:
-        raise DamagedArchiveError(f"{archive} is cut off after {length} bytes.")
-    _, crc, header_offset, header_bytes, _ = SIGNATURE.unpack(start)
+    _, crc, header_offset, header_bytes, _ = SIGNATURE.unpack(start.ljust(SIGNATURE.size, b"\0"))
     if crc != zlib.crc32(start[12:]):
         raise DamagedArchiveError(f"{archive} is corrupt: its first 32 bytes fail their checksum.")
-    if header_bytes > MAX_HEADER_BYTES:
-        raise DamagedArchiveError(
-            f"{archive} declares a header of {header_bytes:,} bytes, expected at most "
-            f"{MAX_HEADER_BYTES:,}."
-        )
     expected = SIGNATURE.size + header_offset + header_bytes
     if expected > length:
         raise DamagedArchiveError(
@@ -232,7 +222,7 @@ def check_total_size(members: dict[int, ArchiveMember], archive: Path) -> None:
 def verified_contents(
     chunks: Iterator[bytes | None], members: dict[int, ArchiveMember], archive: Path, split: str
 ) -> Contents:
-    """Yield the id and the content of each member, cut from the archive's stream.
+    """Yield the id and the content of each member, cut from chunks that end with None.
 
     Raises
     ------
@@ -241,24 +231,16 @@ def verified_contents(
     UnexpectedMemberError
         If a content does not match its checksum.
     """
-    contents = cut(chunks, [member.size for member in members.values()])
-    for image_id, member in members.items():
-        name = f"{split}/{image_id}.png"
-        with corruption_explained(archive, f" at {name} or soon after it"):
-            content = next(contents)
-        if zlib.crc32(content) != member.crc32:
-            raise UnexpectedMemberError(archive, name, "which does not match its checksum")
-        yield image_id, content
-
-
-def cut(chunks: Iterator[bytes | None], sizes: Iterable[int]) -> Iterator[bytes]:
-    """Cut a stream that comes in chunks, with None at its end, into pieces of the given sizes."""
     buffer, start = b"", 0
-    for size in sizes:
+    for image_id, (size, crc32) in members.items():
         while start + size > len(buffer):
-            chunk = next(chunks)
-            if chunk is None:
-                raise EOFError("the content ends early")
+            with corruption_explained(archive, f" at {split}/{image_id}.png or soon after it"):
+                chunk = next(chunks)
+                if chunk is None:
+                    raise EOFError("the content ends early")
             buffer, start = buffer[start:] + chunk, 0
-        yield buffer[start : start + size]
-        start += size
+        content, start = buffer[start : start + size], start + size
+        if zlib.crc32(content) != crc32:
+            fault = "which does not match its checksum"
+            raise UnexpectedMemberError(archive, f"{split}/{image_id}.png", fault)
+        yield image_id, content

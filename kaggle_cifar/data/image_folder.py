@@ -32,6 +32,7 @@ from kaggle_cifar.ownership import (
 )
 
 RECORD = "extraction"  # the kind of record next to a manifest
+REPLACED = "old"  # the purpose of the reserved path of a folder that was replaced
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 # What changes with a file's content, by the file's name.
@@ -66,9 +67,9 @@ def staged_images(folder: Path, manifest: Path) -> Iterator["StagedImages"]:
     UserError
         If `folder` cannot be replaced, the disk is full or it cannot be written.
     """
-    replaceable = require_own_images(folder, manifest)
-    remove_leftovers(folder)
     try:
+        replaceable = require_own_images(folder, manifest)
+        remove_leftovers(folder)
         yield StagedImages(folder, manifest, replaceable)
     except OSError as error:
         raise explain_os_error(error, real_folder(folder)) from error
@@ -87,8 +88,14 @@ class StagedImages:
         self.prefix = f"{self.staging}{os.sep}"
 
     def write(self, image_id: int, content: bytes) -> None:
-        """Write one image."""
-        write_new_file(f"{self.prefix}{image_id}.png", content)
+        """Write one image, several times faster than `Path.write_bytes`."""
+        descriptor = os.open(f"{self.prefix}{image_id}.png", CREATE, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
 
     def replace_folder(self, members: dict[int, ArchiveMember], made_from: dict[str, Any]) -> None:
         """Move the images into place and write their manifest and record.
@@ -101,9 +108,9 @@ class StagedImages:
         Raises
         ------
         ForeignPathError
-            If a file in the old folder is new or was changed since the images were staged.
+            If something that this program did not write appeared since the images were staged.
         """
-        require_unchanged(self.folder, self.replaceable)
+        require_unchanged(self.folder, self.manifest, self.replaceable)
         text = manifest_csv(members)
         digest = hashlib.sha256(text.encode()).hexdigest()
         record = record_of(RECORD, {"archive": made_from, "manifest_sha256": digest})
@@ -114,20 +121,9 @@ class StagedImages:
             new_manifest.write_text(text, encoding="ascii", newline="\n")
             new_record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             if self.real.exists():
-                self.real.replace(replaced_path(self.real))
+                self.real.replace(reserved_path(self.real, REPLACED))
             regular_file(self.manifest).unlink(missing_ok=True)
         self.staging.replace(self.real)
-
-
-def write_new_file(path: str, content: bytes) -> None:
-    """Write a file that must not exist, several times faster than `Path.write_bytes`."""
-    descriptor = os.open(path, CREATE, 0o666)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    finally:
-        os.close(descriptor)
 
 
 # Places
@@ -136,11 +132,6 @@ def write_new_file(path: str, content: bytes) -> None:
 def real_folder(folder: Path) -> Path:
     """Return the folder that `folder` is or links to."""
     return Path(os.path.realpath(folder))
-
-
-def replaced_path(real: Path) -> Path:
-    """Return the reserved path of the old folder until it is deleted."""
-    return reserved_path(real, "old")
 
 
 def record_path(manifest: Path) -> Path:
@@ -153,7 +144,7 @@ def remove_leftovers(folder: Path) -> None:
     real = real_folder(folder)
     try:
         remove_reserved(partial_path(real))
-        remove_reserved(replaced_path(real))
+        remove_reserved(reserved_path(real, REPLACED))
     except OSError as error:
         raise explain_os_error(error, real) from error
 
@@ -221,9 +212,15 @@ def require_own_images(folder: Path, manifest: Path) -> FileStates:
     return found
 
 
-def require_unchanged(folder: Path, before: FileStates) -> None:
-    """Raise a ForeignPathError if a file in `folder` is new or was changed since `before`."""
-    now = file_states(real_folder(folder))
+def require_unchanged(folder: Path, manifest: Path, before: FileStates) -> None:
+    """Raise what `require_own_images` raises for what appeared or changed since `before`.
+
+    It reads no image again: a change of its content changes its size or times.
+    """
+    own_manifest(manifest)
+    real = real_folder(folder)
+    check_place(folder, real)
+    now = file_states(real)
     check_foreign(folder, {name for name in now if now[name] != before.get(name)})
 
 

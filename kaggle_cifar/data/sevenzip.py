@@ -7,7 +7,6 @@ py7zr's decoders and leaves it to the caller to cut them. The blocks and the lim
 are not public in py7zr, so `pyproject.toml` bounds its version.
 """
 
-import gc
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +42,7 @@ def open_sevenzip(file: IO[bytes]) -> "SevenZipFile":
     """
     import py7zr
 
-    with header_limits(), garbage_collector_off():
+    with header_limits():
         try:
             opened = py7zr.SevenZipFile(file)
         except py7zr.PasswordRequired:
@@ -68,18 +67,6 @@ def header_limits() -> Iterator[None]:
         yield
     finally:
         archiveinfo.MAX_NUMFILES, archiveinfo.MAX_HEADER_SIZE = before
-
-
-@contextmanager
-def garbage_collector_off() -> Iterator[None]:
-    """Stop the garbage collector, which would visit a header's million objects many times."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def unsupported_method(opened: "SevenZipFile") -> str | None:

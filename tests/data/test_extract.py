@@ -263,7 +263,7 @@ def test_extract_to_a_full_disk_keeps_older_images(project, archive, monkeypatch
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
-        ("kaggle_cifar.data.image_folder:write_new_file", 17),
+        ("kaggle_cifar.data.image_folder:StagedImages.write", 17),
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 3, 4, 6, 8)),
     ],
 )

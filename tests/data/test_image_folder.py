@@ -140,6 +140,28 @@ def test_file_written_during_an_extraction_is_kept(project, folder, name):
     assert tree(folder) == OLD | {name: b"mine"}
 
 
+@pytest.mark.parametrize("name", ["train", "train.manifest.csv", "train.manifest.json"])
+def test_file_written_next_to_the_images_is_kept(project, name):
+    path = project.data / name
+    with pytest.raises(ForeignPathError) as caught:
+        write_folder(project, meanwhile=lambda: path.write_text("mine"))
+    assert caught.value.path == path
+    assert tree(project.data) == {name: b"mine"}
+
+
+def test_unreadable_image_is_an_error(project, monkeypatch):
+    write_folder(project)
+    before = tree(project.data)
+
+    def deny(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(image_folder, "read_file", deny)
+    with pytest.raises(UserError, match="permission"):
+        write_folder(project)
+    assert tree(project.data) == before
+
+
 @pytest.mark.parametrize("name", ["train.manifest.csv", "train.manifest.json"])
 @pytest.mark.parametrize("content", ["mine", "id,size,crc32\n1,2,3\n", "{}"])
 @pytest.mark.parametrize("written_before", [False, True])

@@ -209,7 +209,7 @@ def download(project: ProjectPaths, extract: bool, source: str) -> None:
         return is_new
 
     download(project, extract=extract_and_note)
-    extract_archives(project, told=extracted)
+    extract_archives(project, just_extracted=extracted)
 
 
 @cli.command()

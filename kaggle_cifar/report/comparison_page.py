@@ -128,7 +128,7 @@ def pairs_table(names: Sequence[str], common: Sequence[Predictions]) -> Table:
         "gain over the better run",
     )
     pairs = itertools.combinations(zip(names, common, strict=True), 2)
-    return Table("Each two runs", header, [pair_row(*one, *other) for one, other in pairs])
+    return Table("Pairs of runs", header, [pair_row(*one, *other) for one, other in pairs])
 
 
 def pair_row(name: str, one: Predictions, other_name: str, other: Predictions) -> tuple[Cell, ...]:
@@ -167,7 +167,7 @@ def ensemble_sentence(names: Sequence[str], common: Sequence[Predictions]) -> st
     if gain.certain:
         result = "a significant gain" if gain.mean > 0 else "a significant loss"
     return (
-        f"The ensemble of all {len(names)} runs has an accuracy of {mean.accuracy:.4f} "
+        f"The ensemble of {len(names)} runs has an accuracy of {mean.accuracy:.4f} "
         f"(95 %: {low:.4f} to {high:.4f}). Compared with {names[best]}, the best run, that is "
         f"{difference_cell(gain).text}: {result}."
     )
@@ -178,7 +178,7 @@ def test_agreement(found: Sequence[Findings]) -> str:
     tests = [part.test for part in found if part.test is not None]
     if len(tests) < 2 or any(not np.array_equal(tests[0]["id"], test["id"]) for test in tests):
         return ""
-    names = [part.name for part in found if part.test is not None]
+    names = ", ".join(part.name for part in found if part.test is not None)
     classes = np.array([test["probabilities"].argmax(axis=1) for test in tests])
     share = float((classes == classes[0]).all(axis=0).mean())
-    return f"{', '.join(names)} agree on {percent(share)} of the {len(tests[0]):,} test images."
+    return f"The runs {names} agree on {percent(share)} of the {len(tests[0]):,} test images."

@@ -34,7 +34,7 @@ def view_findings(project: ProjectPaths, findings: dict[str, Any]) -> DataView:
     counts = [findings["class_counts"][name] for name in CLASS_NAMES]
     rows = [split_row(name, findings[name]) for name in ("train", "test")]
     notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
-    notes.append(f"{findings['images_in_both']:,} images are in both, pixel for pixel.")
+    notes.append(f"{findings['images_in_both']:,} images are in both splits, pixel for pixel.")
     header = (
         "split",
         "readable images",

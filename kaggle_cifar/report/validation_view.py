@@ -142,7 +142,7 @@ def confusions_table(confusion: np.ndarray, frequent: list[tuple[int, int, int]]
         )
         for label, predicted, images in frequent
     ]
-    header = ("label", "prediction", "images", "share of the label")
+    header = ("label", "prediction", "images", "share of label")
     return Table("Most frequent mistakes", header, rows)
 
 

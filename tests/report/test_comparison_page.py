@@ -22,11 +22,11 @@ def test_comparison_uses_common_images(project):
     runs = [write_run(project, name, 0.6 + 0.1 * i, seed=i) for i, name in enumerate("abc")]
     words = words_of_comparison(project, runs)
     assert "All runs were validated on the same 80 images." in words
-    assert "The ensemble of all 3 runs" in words
+    assert "The ensemble of 3 runs" in words
     names = {"validation_accuracy", "validation_loss", "learning_rate", "agreement"}
     figures = project.runs / "comparison" / "figures"
     assert {path.stem for path in figures.iterdir()} == names
-    table = words.partition("Each two runs")[2]
+    table = words.partition("Pairs of runs")[2]
     for pair in ("a b", "a c", "b c"):
         assert re.search(rf"\b{pair} \d+\.\d\s%", table)
 
@@ -37,7 +37,7 @@ def test_comparison_averages_as_predict_does(project, no_figures):
     mean = np.mean([row["probabilities"] for row in rows], axis=0, dtype=float)
     accuracy = np.mean(mean.argmax(axis=1) == rows[0]["id"] % 10)
     words = words_of_comparison(project, runs)
-    assert f"The ensemble of all 2 runs has an accuracy of {accuracy:.4f}" in words
+    assert f"The ensemble of 2 runs has an accuracy of {accuracy:.4f}" in words
 
 
 def test_comparison_names_different_validation_images(project, no_figures):

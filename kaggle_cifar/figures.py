@@ -65,7 +65,6 @@ MARKED = 200  # bytes of a file, in which its mark stands
 DPI = 160
 SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
 SQUARE = (5.4, 5)
-GALLERY_COLUMNS = 8
 LONGEST_LABEL = 24  # characters
 LEGEND_ROWS = 12
 

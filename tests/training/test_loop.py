@@ -190,7 +190,7 @@ def test_a_signal_saves_the_state_and_stops(project, number, status):
     process.send_signal(number)
     output, errors = process.communicate()
     assert process.returncode == status, errors
-    assert "The same command goes on with it" in output
+    assert "run the same command to resume" in output
     assert "Traceback" not in errors
     assert (project.runs / name / "checkpoint" / "state.npz").exists()
 

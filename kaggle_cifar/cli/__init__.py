@@ -110,15 +110,15 @@ def report_error(error: BaseException) -> int:
         say_error("Stopped. Run the same command to resume.")
         return 130
     if isinstance(error, OSError):
-        if error.filename is None:  # standard output, not a file
+        what = f"{error.filename}: " if error.filename else ""
+        if error.errno and not error.filename:  # standard output, not a file
             discard_output()
-        error = UserError(
-            f"{error.filename or 'cannot print the output'}: {error.strerror or error}."
-        )
+            what = "cannot print the output: "
+        error = UserError(f"{what}{error.strerror or error}.")
     say_error(f"Error: {error}")
     return 1
 
 
 def discard_output() -> None:
-    """Send Python's last flush to the null device if standard output is full or closed."""
+    """Send Python's last flush to the null device if standard output fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,7 +31,7 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import VALIDATION_SPLITS, RunOptions
 
-ON_KAGGLE = Requirement(["on"], "it applies to training on Kaggle")
+ON_KAGGLE = Requirement(["on"], "add --on kaggle")
 SEVERAL_RUNS = Requirement(
     ["seeds", "folds"], "a cluster trains many runs, each on one machine with all its GPUs"
 )

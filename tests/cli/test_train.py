@@ -62,7 +62,7 @@ def test_usage_error_exits_with_2(run, trained, arguments, words):
             "--mixed-precision cannot be used with --set mixed_precision",
         ),
         ("--accelerator NvidiaL4", "--accelerator requires --on"),
-        ("--predict", "--predict requires --on"),
+        ("--predict", "--predict requires --on: add --on kaggle"),
         ("--detach", "--detach requires --on"),
         ("--address local", "--address requires --seeds or --folds"),
         ("--cpus 2", "--cpus requires --seeds or --folds"),

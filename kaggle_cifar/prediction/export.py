@@ -233,7 +233,7 @@ def with_probabilities(model: "keras.Model") -> "keras.Model":
 
     if not gives_logits(model):
         return model
-    outputs = keras.layers.Softmax(name="probabilities")(model.output)
+    outputs = keras.layers.Softmax(name="probabilities", dtype="float32")(model.output)
     return keras.Model(model.input, outputs)
 
 

@@ -57,10 +57,10 @@ def runs_table(found: Iterable[Findings], links: Mapping[str, str]) -> Table:
         "seed",
         "public score",
     )
-    return Table("Runs", header, [run_cells(part, links.get(part.name)) for part in found])
+    return Table("Runs", header, [page_row(part, links.get(part.name)) for part in found])
 
 
-def run_cells(found: Findings, link: str | None) -> tuple[Cell, ...]:
+def page_row(found: Findings, link: str | None) -> tuple[Cell, ...]:
     """Return the row of a run for a page: its row for the terminal, and more columns."""
     name, recipe, epochs, _, time, parameters = run_cells(found)
     seed = found.options.get("seed")

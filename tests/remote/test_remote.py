@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slugify import slugify
 
-from kaggle_cifar import cli, recipes
+from kaggle_cifar import recipes
 from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
@@ -560,32 +560,6 @@ def test_a_run_that_was_begun_here_is_left_alone(played, project, local):
     with pytest.raises(UserError, match="was begun on this machine"):
         train(project)
     assert not played.requests
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--predict"], "--predict belongs to a training with --on kaggle"),
-        (["--detach"], "--on kaggle"),
-        (["--accelerator", "NvidiaL4"], "--on kaggle"),
-        (["--on", "kaggle", "--seeds", "2"], "--on and --seeds exclude each other"),
-        (["--on", "kaggle", "--tensorboard"], "--on and --tensorboard exclude each other"),
-        (["--on", "kaggle", "--folds", "2"], "--on and --folds exclude each other"),
-    ],
-)
-def test_options_that_contradict_each_other_are_usage_errors(arguments, words):
-    with pytest.raises(cli.click.UsageError, match=words):
-        cli.cli.main(["train", *arguments], standalone_mode=False)
-
-
-def test_the_command_passes_on_what_was_asked_for(monkeypatch):
-    asked = []
-    monkeypatch.setattr(remote_train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
-    command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
-    cli.cli.main(command, standalone_mode=False)
-    [(_, recipe, name, options, accelerator, predict, detach)] = asked
-    assert (recipe, name, options) == (recipes.model1(), "model1-seed3", OPTIONS)
-    assert (accelerator, predict, detach) == ("NvidiaTeslaT4", True, True)
 
 
 # The script, and what it meets there

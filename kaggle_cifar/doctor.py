@@ -21,7 +21,7 @@ from kaggle_cifar.kaggle.credentials import (
     readable_by_others,
     require_credentials,
 )
-from kaggle_cifar.kaggle.transfer import signed_link
+from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.

@@ -23,7 +23,7 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import ATTEMPTS, call, open_client
 from kaggle_cifar.kaggle.explanations import explain, reason_in_short
 from kaggle_cifar.kaggle.failures import LONGEST_BACKOFF, WrongRangeError, retry_delay, status_of
-from kaggle_cifar.kaggle.transfer import download_link, signed_link
+from kaggle_cifar.kaggle.signed_links import download_link, signed_link
 from kaggle_cifar.ownership import (
     ForeignPathError,
     read_record,

@@ -1,5 +1,5 @@
-"""Calls of Kaggle's API through the kaggle client: credentials, timeouts, retries, plain errors.
+"""Calls of Kaggle's API through the kaggle client, with timeouts, retries and plain errors.
 
-`client.open_client` returns the client and `client.call` calls it. `transfer` moves files by signed
-links. Nothing is left on disk but what the caller asked for.
+`client.open_client` returns the client, `client.call` calls it, and `signed_links` downloads and
+uploads files. On disk it leaves only the files that the caller asked for.
 """

@@ -9,10 +9,10 @@ from kaggle.api.kaggle_api_extended import KaggleApi
 from kagglesdk.kernels.types.kernels_api_service import ApiListKernelSessionOutputRequest
 
 from kaggle_cifar.kaggle.session import mount_timeouts
-from kaggle_cifar.kaggle.transfer import download_link
+from kaggle_cifar.kaggle.signed_links import download_link
 
 
-class Api(KaggleApi):  # type: ignore[misc]
+class Api(KaggleApi):  # type: ignore[misc, unused-ignore]
     """A `KaggleApi` whose requests all have a timeout."""
 
     def build_kaggle_client(self, follow_redirects: bool = True) -> Any:

@@ -21,7 +21,7 @@ from kaggle_cifar.data import download, extract
 from kaggle_cifar.data.archive import UnsupportedMethodError
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle import client, session, transfer
+from kaggle_cifar.kaggle import client, session, signed_links
 from kaggle_cifar.ownership import ForeignPathError
 from tests.helpers import kaggle_server as server
 from tests.helpers.archives import images, pack, png, random_archive
@@ -813,7 +813,7 @@ def test_disk_that_fills_up(
         patch.setattr(Path, "open", full_disk)
         message = fail(project, sleeper)
     assert "the disk is full" in message
-    assert ("MiB are kept" in message) == (room > transfer.CHUNK_SIZE)
+    assert ("MiB are kept" in message) == (room > signed_links.CHUNK_SIZE)
     assert sleeper.slept == []
     assert not (project.raw / "train.7z").exists()
     download.download(project, sleep=sleeper)

@@ -15,7 +15,7 @@ from kaggle_cifar.kaggle import client, session
 from kaggle_cifar.kaggle.credentials import SETTINGS_PAGE
 from kaggle_cifar.kaggle.explanations import KaggleError
 from kaggle_cifar.kaggle.failures import retry_after
-from kaggle_cifar.kaggle.transfer import signed_link
+from kaggle_cifar.kaggle.signed_links import signed_link
 from tests.helpers import kaggle_server as server
 from tests.helpers.clocks import Sleeper
 from tests.helpers.kaggle_server import KaggleSite

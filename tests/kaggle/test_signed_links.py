@@ -7,7 +7,7 @@ import requests
 
 from kaggle_cifar.kaggle import client, session
 from kaggle_cifar.kaggle.failures import NotKaggleError, WrongRangeError
-from kaggle_cifar.kaggle.transfer import CHUNK_SIZE, download_link, signed_link, upload_file
+from kaggle_cifar.kaggle.signed_links import CHUNK_SIZE, download_link, signed_link, upload_file
 from tests.helpers import kaggle_server as server
 from tests.helpers.kaggle_kernels import Kernel
 from tests.helpers.kaggle_server import KaggleSite

@@ -432,7 +432,7 @@ def predict(
     """  # noqa: D301
     from kaggle_cifar.prediction.ensemble import describe_gain, weigh
     from kaggle_cifar.prediction.predict import predict
-    from kaggle_cifar.submission.validate import choose_output, origin_of, write_submission
+    from kaggle_cifar.submission.write import choose_output, origin_of, write_submission
     from kaggle_cifar.training.run import chosen_runs
 
     chosen = chosen_runs(project, runs)
@@ -458,17 +458,13 @@ def check(project: ProjectPaths, csv: Path, solution: Path | None) -> None:
     which Kaggle may refuse it.
     """
     from kaggle_cifar.data import labels
-    from kaggle_cifar.submission import validate
+    from kaggle_cifar.submission.score import accuracy
+    from kaggle_cifar.submission.validate import require_valid
 
-    result = validate.check(csv, labels.expected_ids(project))
-    for warning in result.warnings:
-        say(f"Warning: {warning}")
-    if result.faults:
-        faults = "\n".join(f"  {fault}" for fault in result.faults)
-        raise UserError(f"Kaggle would refuse {csv}:\n{faults}")
+    result = require_valid(csv, labels.expected_ids(project))
     say(f"{csv} is a valid submission of {result.rows:,} rows.")
     if solution:
-        accuracies = validate.accuracy(csv, solution)
+        accuracies = accuracy(csv, solution)
         for field in dataclasses.fields(accuracies):
             part = getattr(accuracies, field.name)
             if part.count:

@@ -20,7 +20,7 @@ from kaggle_cifar.files import lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.submission.validate import origin_of, write_submission
+from kaggle_cifar.submission.write import origin_of, write_submission
 from kaggle_cifar.training import loop
 from kaggle_cifar.training.run import Run, RunOptions, chosen_runs, find_run, newest_finished_run
 from tests.helpers.kills import run_and_kill

@@ -1,0 +1,53 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaggle_cifar import files
+from kaggle_cifar.submission.record import (
+    InvalidRecordError,
+    State,
+    change_state,
+    read_record,
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("submitted_at", 7),
+        ("submitted_at", "yesterday"),
+        ("submitted_at", "2026-11-23"),
+        ("status", "LOST"),
+        ("status", None),
+        ("status", ["PENDING"]),
+        ("ref", "4001"),
+        ("ref", True),
+        ("runs", "model3"),
+        ("runs", ["../model3"]),
+        ("runs", ["x" * 5000]),
+        ("public_score", 0.8),
+        ("sha256", None),
+        ("token", 5),
+        ("earlier", {}),
+        ("earlier", [7]),
+        ("earlier", [{"ref": []}]),
+    ],
+)
+def test_an_invalid_value_of_a_record_is_named(tmp_path: Path, key: str, value: Any) -> None:
+    path = tmp_path / "s.csv"
+    files.write_record(tmp_path / "s.json", "submission", {"sha256": "", key: value})
+    with pytest.raises(InvalidRecordError) as caught:
+        read_record(path)
+    assert caught.value.path == tmp_path / "s.json"
+    assert caught.value.key == ("ref" if value == [{"ref": []}] else key)
+
+
+def test_a_state_follows_only_some_states(tmp_path: Path) -> None:
+    path = tmp_path / "s.csv"
+    with pytest.raises(ValueError, match="COMPLETE cannot follow WRITTEN"):
+        change_state(path, State.COMPLETE)
+    for state in (State.SENDING, State.UNKNOWN, State.PENDING, State.COMPLETE):
+        change_state(path, state)
+    with pytest.raises(ValueError, match="SENDING cannot follow COMPLETE"):
+        change_state(path, State.SENDING)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from kaggle_cifar import files, ownership
@@ -150,16 +151,8 @@ def entries_of(record: dict[str, Any], path: Path | None = None) -> list[dict[st
     return [*earlier, {key: value for key, value in record.items() if key != "earlier"}]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_reference(value: Any) -> bool:
-    return value is None or type(value) is int
+def _is_type(*types: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in types
 
 
 def _is_state(value: Any) -> bool:
@@ -183,14 +176,14 @@ def _is_list_of_names(value: Any) -> bool:
 
 VALID: dict[str, Callable[[Any], bool]] = {
     "runs": _is_list_of_names,
-    "sha256": _is_text,
+    "sha256": _is_type(str),
     "status": _is_state,
-    "token": _is_text,
+    "token": _is_type(str),
     "submitted_at": _is_time,
-    "ref": _is_reference,
-    "public_score": _is_text_or_none,
-    "private_score": _is_text_or_none,
-    "error_description": _is_text_or_none,
+    "ref": _is_type(int, NoneType),
+    "public_score": _is_type(str, NoneType),
+    "private_score": _is_type(str, NoneType),
+    "error_description": _is_type(str, NoneType),
 }
 
 

@@ -201,7 +201,7 @@ def test_an_unknown_competition_is_not_found(
     assert error_of_listing().status == 404
 
 
-def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
+def test_a_refused_proxy_is_named_without_its_password(
     kaggle_site: KaggleSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://user:FAKE-PROXY-PASSWORD@127.0.0.1:9")

@@ -7,9 +7,11 @@ from kaggle_cifar import files
 from kaggle_cifar.submission.record import (
     InvalidRecordError,
     State,
+    all_entries,
     change_state,
     read_record,
 )
+from kaggle_cifar.submission.sent import forget_sent, note_sent, read_sent, sent_file
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,24 @@ def test_a_state_follows_only_some_states(tmp_path: Path) -> None:
         change_state(path, state)
     with pytest.raises(ValueError, match="SENDING cannot follow COMPLETE"):
         change_state(path, State.SENDING)
+
+
+def test_all_entries_name_their_csv_and_unreadable_records(tmp_path: Path) -> None:
+    files.write_record(tmp_path / "a.json", "submission", {"ref": 2, "earlier": [{"ref": 1}]})
+    files.write_record(tmp_path / "b.json", "submission", {"ref": "none"})
+    (tmp_path / "c.csv").write_text("foreign")
+    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "d.json").write_text("{}")
+    entries, problems = all_entries(tmp_path)
+    assert entries == [{"file": "a.csv", "ref": 1}, {"file": "a.csv", "ref": 2}]
+    assert ["b.json" in problems[0], "c.json" in problems[1]] == [True, True]
+    assert len(problems) == 2
+
+
+def test_a_damaged_note_still_shows_that_a_content_was_sent(tmp_path: Path) -> None:
+    note_sent(tmp_path, "digest", tmp_path / "a.csv", "token")
+    forget_sent(tmp_path, "digest", "another")
+    assert read_sent(tmp_path, "digest") == {"file": "a.csv", "token": "token"}
+    path = sent_file(tmp_path, "digest")
+    path.write_text("{}")
+    assert read_sent(tmp_path, "digest") == {"file": str(path)}

@@ -430,6 +430,20 @@ def test_a_submission_that_is_not_listed_is_not_sent_again(
     assert kaggle_site.count("CreateSubmission") == 1
 
 
+def test_an_answer_without_a_reference_is_looked_up(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    def create_and_answer_nothing(handler: server.Handler) -> None:
+        handler.mute = True
+        handler.dispatch_api()
+        handler.mute = False
+        server.answer_json({"message": "Successfully submitted"})(handler)
+
+    kaggle_site.api_faults["CreateSubmission"] = [create_and_answer_nothing]
+    assert submit(csv, project, clock)["ref"] == 4001
+    assert kaggle_site.count("CreateSubmission") == 1
+
+
 def test_again_sends_what_is_not_listed(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:

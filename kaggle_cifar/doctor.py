@@ -14,14 +14,14 @@ from typing import Any, Literal
 from kaggle_cifar import competition, files
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle.client import (
+from kaggle_cifar.kaggle.client import call, open_client
+from kaggle_cifar.kaggle.credentials import (
     SETTINGS_PAGE,
     Credentials,
-    call,
-    open_client,
     readable_by_others,
     require_credentials,
 )
+from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
@@ -85,7 +85,12 @@ def examine_credentials(credentials: Credentials) -> Finding:
 def examine_rules(api: Any) -> Finding:
     """Check that Kaggle serves a file, which it does once the rules are accepted."""
     try:
-        call(ask_for_file, api, doing=f"Asking for {competition.SAMPLE_SUBMISSION}")
+        call(
+            signed_link,
+            api,
+            competition.SAMPLE_SUBMISSION,
+            doing=f"Asking for {competition.SAMPLE_SUBMISSION}",
+        )
     except UserError as error:
         return Finding("rules", "problem", str(error))
     return Finding("rules", "ok", f"accepted for {competition.SLUG}.")
@@ -116,17 +121,6 @@ def examine_gpu_quota(api: Any) -> Finding:
             name, "ok", f"{hours}, never used. They need a phone verified at {SETTINGS_PAGE}."
         )
     return Finding(name, "ok", f"{hours}.")
-
-
-def ask_for_file(api: Any) -> None:
-    """Request a small file and close the response without reading it."""
-    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
-
-    request = ApiDownloadDataFileRequest()
-    request.competition_name = competition.SLUG
-    request.file_name = competition.SAMPLE_SUBMISSION
-    with api.build_kaggle_client() as kaggle:
-        kaggle.competitions.competition_api_client.download_data_file(request).close()
 
 
 def examine_disk(project: ProjectPaths) -> Finding:

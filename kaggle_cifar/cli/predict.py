@@ -32,7 +32,7 @@ def predict(
     """  # noqa: D301
     from kaggle_cifar.prediction.ensemble import describe_gain, weigh
     from kaggle_cifar.prediction.predict import predict
-    from kaggle_cifar.submission.validate import choose_output, origin_of, write_submission
+    from kaggle_cifar.submission.write import choose_output, origin_of, write_submission
     from kaggle_cifar.training.find_runs import chosen_runs
 
     chosen = chosen_runs(project, runs)

@@ -7,7 +7,6 @@ import click
 
 from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say
-from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 
 WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
@@ -29,17 +28,13 @@ def check(project: ProjectPaths, csv: Path, solution: Path | None) -> None:
       kaggle-cifar check submissions/model3-tuned.csv
     """  # noqa: D301
     from kaggle_cifar.data import labels
-    from kaggle_cifar.submission import validate
+    from kaggle_cifar.submission.score import accuracy
+    from kaggle_cifar.submission.validate import require_valid
 
-    result = validate.check(csv, labels.expected_ids(project))
-    for warning in result.warnings:
-        say(f"Warning: {warning}")
-    if result.faults:
-        faults = "\n".join(f"  {fault}" for fault in result.faults)
-        raise UserError(f"Kaggle would reject {csv}:\n{faults}")
+    result = require_valid(csv, labels.expected_ids(project))
     say(f"{csv} is a valid submission of {result.rows:,} rows.")
     if solution:
-        accuracies = validate.accuracy(csv, solution)
+        accuracies = accuracy(csv, solution)
         for field in dataclasses.fields(accuracies):
             part = getattr(accuracies, field.name)
             if part.count:

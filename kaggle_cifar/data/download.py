@@ -20,18 +20,10 @@ from kaggle_cifar.data import labels
 from kaggle_cifar.data.archive import DamagedArchiveError, open_images
 from kaggle_cifar.errors import DamagedDownloadError, UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle.client import (
-    ATTEMPTS,
-    LONGEST_WAIT,
-    WrongRangeError,
-    call,
-    explain,
-    guard,
-    open_client,
-    reason_in_short,
-    retry_delay,
-    status_of,
-)
+from kaggle_cifar.kaggle.client import ATTEMPTS, call, open_client
+from kaggle_cifar.kaggle.explanations import explain, reason_in_short
+from kaggle_cifar.kaggle.failures import LONGEST_BACKOFF, WrongRangeError, retry_delay, status_of
+from kaggle_cifar.kaggle.signed_links import download_link, signed_link
 from kaggle_cifar.ownership import (
     ForeignPathError,
     read_record,
@@ -43,9 +35,6 @@ from kaggle_cifar.ownership import (
 Sleep = Callable[[float], None]
 # Extracts the archive of a split, "train" or "test"; False when it was extracted before.
 Extract = Callable[[Path, str], bool]
-
-# What a broken connection loses, and the least that counts as progress.
-CHUNK_SIZE = 16 * 1024  # bytes
 
 ZIP_SIGNATURE = b"PK\x03\x04"
 
@@ -228,8 +217,8 @@ def receive(api: Any, staged: Path, size: int | None, sleep: Sleep) -> None:
     with closing(progress_bar(staged.name, size or 0, "B", initial=furthest)) as bar:
         while True:
             try:
-                with guard(partial(move_to, bar)):
-                    receive_once(api, staged)
+                # A new link each time: links expire.
+                download_link(signed_link(api, staged.name), staged, partial(move_to, bar))
                 return
             except (Exception, SystemExit) as error:
                 attempt = 1 if size_of(staged) > furthest else attempt + 1
@@ -249,37 +238,10 @@ def move_to(bar: tqdm, position: int) -> None:
     bar.update(position - bar.n)
 
 
-def receive_once(api: Any, staged: Path) -> None:
-    """Ask Kaggle for a link and let the client download from it, once.
-
-    The client's own retries stay with the first link, which expires, and ignore what a server
-    asks for; a new link each time, on which the client goes on by its marker, does neither.
-    """
-    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
-
-    request = ApiDownloadDataFileRequest()
-    request.competition_name = competition.SLUG
-    request.file_name = staged.name
-    with api.build_kaggle_client() as kaggle:
-        response = kaggle.competitions.competition_api_client.download_data_file(request)
-        try:
-            api.download_file(
-                response,
-                str(staged),
-                kaggle.http_client(),
-                quiet=True,
-                resume=True,
-                chunk_size=CHUNK_SIZE,
-                max_retries=0,
-            )
-        except ValueError as error:  # the client's word for a wrong size
-            raise WrongRangeError(str(error)) from error
-
-
 def delay_before_next(error: BaseException, attempt: int) -> float | None:
     """Return the seconds before a download is tried again, or None when that is no use."""
     if isinstance(error, WrongRangeError) or refused_by_storage(error):
-        return min(2.0 ** (attempt - 1), LONGEST_WAIT)
+        return min(2.0 ** (attempt - 1), LONGEST_BACKOFF)
     return retry_delay(error, attempt)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kaggle_cifar.competition import FILES
 from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
-from kaggle_cifar.submission.validate import read_solution
+from kaggle_cifar.submission.score import read_solution
 from tests.helpers.kaggle_server import SECRETS
 from tests.helpers.processes import run_command
 

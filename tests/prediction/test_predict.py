@@ -23,7 +23,7 @@ from kaggle_cifar.files import BusyError, lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
 from kaggle_cifar.ownership import ForeignPathError, remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.submission.validate import origin_of, write_submission
+from kaggle_cifar.submission.write import origin_of, write_submission
 from kaggle_cifar.training.run import Run
 from tests.helpers.small_data import (
     project_in,

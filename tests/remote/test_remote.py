@@ -31,8 +31,9 @@ from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.remote import fetch, monitor, push, script, sessions, worker
 from kaggle_cifar.remote import train as remote_train
 from kaggle_cifar.report import ledger
+from kaggle_cifar.submission.score import read_solution
 from kaggle_cifar.submission.submit import submit
-from kaggle_cifar.submission.validate import read_solution, write_submission
+from kaggle_cifar.submission.write import write_submission
 from kaggle_cifar.training.checkpoint import save_checkpoint
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run

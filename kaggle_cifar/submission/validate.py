@@ -46,7 +46,7 @@ class FaultyCsvError(UserError):
 
     def __init__(self, path: Path, faults: list[str]) -> None:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        super().__init__(f"Kaggle would refuse {path}:\n{listed}")
+        super().__init__(f"Kaggle would reject {path}:\n{listed}")
         self.path, self.faults = path, faults
 
 

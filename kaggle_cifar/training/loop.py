@@ -38,7 +38,7 @@ from kaggle_cifar.models.inference import (
     to_probabilities,
     write_probabilities,
 )
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes import Recipe, check_same_network
 from kaggle_cifar.tensorflow_setup import describe_environment, dtype_policy, start_tensorflow
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
@@ -177,6 +177,7 @@ def is_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     if not run.description_file.exists():
         return False
     there = run.read_recipe()
+    check_same_network(there[0], recipe, run.description_file)
     differences = _differences(there[0], recipe) + _differences(there[1], options)
     if differences:
         raise UserError(
@@ -191,7 +192,7 @@ def _differences(there: Recipe | RunOptions, asked: Recipe | RunOptions) -> list
     return [
         f"{'recipe' if key == 'name' else key}: {before[key]}, now {value}"
         for key, value in now.items()
-        if value != before[key]
+        if value != before[key] and key != "network_source"
     ]
 
 
@@ -249,8 +250,9 @@ class Training:
         self.data, self.validation = data.take(rows), data.take(validation_rows)
         self.source = BatchSource(self.data, recipe, options.seed)
         keras.utils.set_random_seed(options.seed)
-        self.model = models.build(recipe.network, recipe.network_options, policy)
-        models.adapt(recipe.network, self.model, self.data.pixels)
+        source = recipe.network_source
+        self.model = models.build(recipe.network, recipe.network_options, policy, source)
+        models.adapt(recipe.network, self.model, self.data.pixels, source)
         self.optimizer = optimizers.build(recipe)
         if keras.DTypePolicy(policy).compute_dtype == "float16":
             self.optimizer = optimizers.LossScale(self.optimizer)

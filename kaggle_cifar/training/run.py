@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from kaggle_cifar.fields import (
     optional,
 )
 from kaggle_cifar.files import ProjectPaths, from_json, read_json
+from kaggle_cifar.models.own_network import require_allowed
 from kaggle_cifar.models.weights import load_weights
 from kaggle_cifar.ownership import (
     ForeignPathError,
@@ -33,7 +35,7 @@ from kaggle_cifar.ownership import (
     require_own_folder,
     sha256,
 )
-from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
+from kaggle_cifar.recipes import Recipe, number, require_name, validate, whole_number
 from kaggle_cifar.tensorflow_setup import dtype_policy
 
 if TYPE_CHECKING:
@@ -112,15 +114,14 @@ class RunOptions:
     search: str | None = None  # the search that the run is a trial of
 
     def __post_init__(self) -> None:
-        require_number("seed", self.seed, 0, LARGEST_SEED, whole=True)
-        if self.limit is not None:
-            require_number("limit", self.limit, 1, whole=True)
-        if self.time_budget is not None:
-            require_number("time_budget", self.time_budget, 0, LONGEST_BUDGET)
-        if not is_validation(self.validation):
-            splits = ", ".join(VALIDATION_SPLITS)
-            words = f"one of {splits} or a fold like fold1of10"
-            raise SettingError("validation", words, self.validation)
+        splits = ", ".join(VALIDATION_SPLITS)
+        validate(
+            self,
+            seed=whole_number(0, LARGEST_SEED),
+            limit=optional(whole_number(1)),
+            time_budget=optional(number(0, LONGEST_BUDGET)),
+            validation=Kind(f"one of {splits} or a fold like fold1of10", is_validation),
+        )
 
 
 @dataclass(frozen=True)
@@ -323,8 +324,11 @@ class Run:
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
+        if recipe.network_source:
+            require_allowed(recipe.network, recipe.network_source, self.description_file)
+            print(f"{self.name} uses its copy of {recipe.network}.", file=sys.stderr, flush=True)
         policy = policy or dtype_policy(recipe.precision)
-        model = models.build(recipe.network, recipe.network_options, policy)
+        model = models.build(recipe.network, recipe.network_options, policy, recipe.network_source)
         load_weights(model, self.weights_file)
         return model
 

@@ -72,7 +72,7 @@ def adapt(
         ) from error
 
 
-def parameters_of(function: Callable) -> str:
+def parameters_of(function: Callable[..., Any]) -> str:
     """Return the parameters of a function as its definition has them."""
     try:
         return str(inspect.signature(function))

@@ -45,7 +45,7 @@ class UnknownNameError(UserError):
         self.name = name
         self.suggestion = next(iter(difflib.get_close_matches(name, names, n=1)), None)
         near = f" Did you mean {self.suggestion}?" if self.suggestion else ""
-        super().__init__(f"Unknown {kind} {name!r}.{near} Choose from {', '.join(names)}.")
+        super().__init__(f"There is no {kind} {name!r}.{near} Choose from {', '.join(names)}.")
 
 
 def number(low: float, high: float = LARGEST_NUMBER) -> Kind:

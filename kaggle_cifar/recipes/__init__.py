@@ -5,27 +5,23 @@ never changes once it has results. A changed recipe gets another name.
 """
 
 from kaggle_cifar.recipes.airbench import airbench84, airbench94, airbench95, airbench96
-from kaggle_cifar.recipes.changes import ChangeError, change_recipe
+from kaggle_cifar.recipes.changes import change_recipe
 from kaggle_cifar.recipes.lookup import (
     BETTER_THAN_DEFAULT,
     DEFAULT,
     RECIPES,
-    RecipeFileError,
     find_recipe,
 )
 from kaggle_cifar.recipes.schema import (
     MOST_EPOCHS,
-    RENAMED,
     SGD,
     Augmentation,
-    ConflictingSettingsError,
     EarlyStopping,
     ExponentialDecay,
     Lookahead,
     Muon,
     Recipe,
     ReduceLROnPlateau,
-    RenamedKeyError,
     TriangularSchedule,
     check_same_network,
 )
@@ -38,9 +34,7 @@ from kaggle_cifar.recipes.student import (
 )
 from kaggle_cifar.recipes.validation import (
     NAME,
-    InvalidNameError,
     SettingError,
-    UnknownNameError,
     number,
     require_name,
     require_one_of,
@@ -54,23 +48,16 @@ __all__ = [
     "MOST_EPOCHS",
     "NAME",
     "RECIPES",
-    "RENAMED",
     "SGD",
     "Augmentation",
-    "ChangeError",
-    "ConflictingSettingsError",
     "EarlyStopping",
     "ExponentialDecay",
-    "InvalidNameError",
     "Lookahead",
     "Muon",
     "Recipe",
-    "RecipeFileError",
     "ReduceLROnPlateau",
-    "RenamedKeyError",
     "SettingError",
     "TriangularSchedule",
-    "UnknownNameError",
     "airbench84",
     "airbench94",
     "airbench95",

@@ -47,6 +47,15 @@ NETWORK_OPTIONS: dict[str, dict[str, Kind]] = {
     },
 }
 
+SOURCE = Kind(
+    "a list of lines",
+    lambda value: isinstance(value, list) and all(isinstance(line, str) for line in value),
+)
+OWN_NETWORK = Kind(
+    "a file like my_net.py or a module like my_package.my_net with network_source",
+    lambda value: models.is_own(value) and TEXT.accepts(value),
+)
+
 
 class ConflictingSettingsError(UserError):
     """Two settings of a recipe exclude each other; `key` names one of them."""
@@ -275,16 +284,6 @@ class Recipe:
     def precision(self) -> MixedPrecision:
         """When to use 16-bit activations, as `tensorflow_setup.dtype_policy` takes it."""
         return "where faster" if self.mixed_precision else "never"
-
-
-SOURCE = Kind(
-    "a list of lines",
-    lambda value: isinstance(value, list) and all(isinstance(line, str) for line in value),
-)
-OWN_NETWORK = Kind(
-    "a file like my_net.py or a module like my_package.my_net with network_source",
-    lambda value: models.is_own(value) and TEXT.accepts(value),
-)
 
 
 def check_network_options(network: str, options: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from kaggle_cifar.models.own_network import (
 )
 from kaggle_cifar.models.registry import digest_of
 from kaggle_cifar.ownership import ForeignPathError
-from kaggle_cifar.recipes import RecipeFileError, change_recipe, find_recipe
+from kaggle_cifar.recipes import change_recipe, find_recipe
+from kaggle_cifar.recipes.lookup import RecipeFileError
 from tests.helpers.own_network import CODE, LINES, write_network
 
 MODEL1 = recipes.model1()
@@ -130,9 +130,8 @@ def test_null_byte_in_a_file_is_an_error(tmp_path):
         read_source("my_net.py", path)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_path_that_is_no_regular_file_is_an_error(tmp_path, make):
-    make(tmp_path / "my_net.py")
+def test_folder_in_place_of_a_network_is_an_error(tmp_path):
+    (tmp_path / "my_net.py").mkdir()
     with pytest.raises(ForeignPathError) as caught:
         with_own_network({"network": "my_net.py"}, [tmp_path])
     assert caught.value.path == tmp_path / "my_net.py"

@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 
 from kaggle_cifar import recipes
-from kaggle_cifar.recipes import ChangeError, SettingError, UnknownNameError, change_recipe
+from kaggle_cifar.recipes import SettingError, change_recipe
+from kaggle_cifar.recipes.changes import ChangeError
+from kaggle_cifar.recipes.validation import UnknownNameError
 
 TUNED, FAST = recipes.model3_tuned(), recipes.airbench94()
 

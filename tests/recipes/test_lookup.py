@@ -7,15 +7,10 @@ import pytest
 
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import (
-    ConflictingSettingsError,
-    InvalidNameError,
-    RecipeFileError,
-    RenamedKeyError,
-    UnknownNameError,
-    change_recipe,
-    find_recipe,
-)
+from kaggle_cifar.recipes import change_recipe, find_recipe
+from kaggle_cifar.recipes.lookup import RecipeFileError
+from kaggle_cifar.recipes.schema import RENAMED, ConflictingSettingsError, RenamedKeyError
+from kaggle_cifar.recipes.validation import InvalidNameError, UnknownNameError
 
 TUNED, FAST = recipes.model3_tuned(), recipes.airbench94()
 
@@ -92,7 +87,7 @@ def test_file_names_the_keys_that_are_missing(tmp_path):
         find_recipe(str(tmp_path / "r.json"))
 
 
-@pytest.mark.parametrize(("key", "new_key"), recipes.RENAMED.items())
+@pytest.mark.parametrize(("key", "new_key"), RENAMED.items())
 def test_old_key_is_an_error_with_the_new_name(tmp_path, key, new_key):
     content = dataclasses.asdict(FAST) | {"name": "mine"}
     for part in (content, content["sgd"], content["augmentation"], content["network_options"]):

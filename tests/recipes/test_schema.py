@@ -5,13 +5,9 @@ import dataclasses
 import pytest
 
 from kaggle_cifar import recipes
-from kaggle_cifar.recipes import (
-    ConflictingSettingsError,
-    SettingError,
-    TriangularSchedule,
-    UnknownNameError,
-    change_recipe,
-)
+from kaggle_cifar.recipes import SettingError, TriangularSchedule, change_recipe
+from kaggle_cifar.recipes.schema import ConflictingSettingsError
+from kaggle_cifar.recipes.validation import UnknownNameError
 
 TUNED, FAST = recipes.model3_tuned(), recipes.airbench94()
 

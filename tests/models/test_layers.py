@@ -45,3 +45,11 @@ def test_gelu_and_its_gradient_equal_tensorflow(dtype, fused):
         results.append([tf.cast(value, "float32") for value in (outputs, gradient)])
     rounding = 2e-2 if dtype == "bfloat16" else 1e-5
     np.testing.assert_allclose(*results, rtol=rounding, atol=rounding)
+
+
+def test_gelu_is_plain_if_xla_does_not_compile(monkeypatch):
+    def fail(inputs):
+        raise tf.errors.InvalidArgumentError(None, None, "XLA is not built in")
+
+    monkeypatch.setattr(layers, "_gelu", fail)
+    assert not layers._xla_works.__wrapped__()

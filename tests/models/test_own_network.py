@@ -95,6 +95,14 @@ def test_missing_network_is_an_error(tmp_path, network):
     assert (caught.value.network, caught.value.fault) == (network, "missing")
 
 
+def test_folder_named_as_a_module_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "site" / "my_space" / "inner").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(NetworkError) as caught:
+        with_own_network({"network": "my_space.inner"}, [])
+    assert caught.value.fault == "missing"
+
+
 def test_package_that_fails_on_import_is_an_error(tmp_path, monkeypatch):
     write_network(tmp_path / "site" / "broken_package", "raise SystemExit", "__init__.py")
     monkeypatch.syspath_prepend(tmp_path / "site")

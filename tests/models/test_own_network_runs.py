@@ -15,6 +15,8 @@ from kaggle_cifar.prediction.classify import classify, read_picture
 from kaggle_cifar.prediction.export import export
 from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.recipes import find_recipe, model1
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.search.search import search
 from kaggle_cifar.search.search_space import Space
 from kaggle_cifar.training import loop
 from kaggle_cifar.training.run import Run, RunOptions
@@ -103,6 +105,18 @@ def test_search_space_keeps_an_own_network(recipe_file):
     space = Space(recipe, {"network_options.units": [4, 8]}, "space")
     trial = space.apply({"network_options.units": 4}, "trial1")
     assert (trial.network_source, trial.network_options) == (LINES, {"units": 4})
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_own_network_is_searched_in_other_processes(project, recipe_file, tmp_path):
+    recipe = dataclasses.replace(find_recipe(recipe_file), epochs=1)
+    (tmp_path / "my_net.py").unlink()  # each trial has the code in its recipe
+    space = Space(recipe, {"learning_rate": [0.001, 0.01]}, "space")
+    best = search(project, "search", space, "random", 1, OPTIONS, Cluster(cpus=1))
+    assert best.load_model().count_params() == PARAMETERS
+    best_recipe = project.runs / "search" / "best_recipe.json"
+    assert find_recipe(str(best_recipe)).network_source == LINES
 
 
 @pytest.mark.slow

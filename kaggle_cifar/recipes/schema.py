@@ -270,8 +270,8 @@ class Recipe:
             if (getattr(self, key) is not None) != (self.optimizer in optimizers):
                 raise ConflictingSettingsError(
                     key,
-                    f"The optimizer {' or '.join(optimizers)} needs the settings {key!r}, and no "
-                    f"other optimizer takes them; the optimizer is {self.optimizer}.",
+                    f"The settings {key!r} are for the optimizer {' or '.join(optimizers)}, which "
+                    f"needs them. The optimizer is {self.optimizer}.",
                 )
         if self.schedule and (self.plateau or self.exponential_decay or self.early_stopping):
             raise ConflictingSettingsError(

@@ -13,14 +13,14 @@ from keras import layers
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.models.layers import GELU, BatchNormalization
 
-# Of the channels of CIFAR-10's training images, scaled to 0..1.
+# Statistics of the channels of CIFAR-10's training images, scaled to 0..1.
 MEAN = np.array([0.4914, 0.4822, 0.4465])
 DEVIATION = np.array([0.2470, 0.2435, 0.2616])
 
-PATCH = 2  # pixels, a side of what is whitened
+PATCH = 2  # pixels, the side of a whitened patch
 WHITENING_IMAGES = 5000
 WHITENING_EPSILON = 5e-4
-EPSILON = 1.001e-5  # of the batch normalisation: the lowest that cuDNN takes
+EPSILON = 1.001e-5  # of batch normalization; cuDNN rejects lower values
 LOGIT_SCALE = 1 / 9
 
 
@@ -33,12 +33,13 @@ def build(
 ) -> keras.Model:
     """Return the network: uint8 (batch, 32, 32, 3) in, logits (batch, 10) out.
 
-    A 2 x 2 convolution with frozen whitening filters and a bias, then a block for each of
-    `widths`: 3 x 3 convolution, 2 x 2 max pooling, batch normalisation without scale, GELU, then
-    convolution, normalisation, GELU; with three `convs_per_block` the last adds the block's first
-    activation before its GELU. Global max pooling and a linear layer end it. `adapt` sets the
-    whitening filters; without `whitening` they are random and trained. Without `dirac_init`
-    all kernels start at random. 1,973,944 parameters as it stands.
+    The first layer is a 2 x 2 convolution with frozen whitening filters and a trained bias. Each
+    of `widths` makes a block: 3 x 3 convolution, 2 x 2 max pooling, batch normalization without
+    scale, GELU, then convolution, normalization and GELU again. With three `convs_per_block`, the
+    third adds the block's first activation before its GELU. The last layers are global max
+    pooling and a linear layer. `adapt` sets the whitening filters. Without `whitening`, they
+    start at random and are trained. Without `dirac_init`, all kernels start at random. The
+    defaults make 1,973,944 parameters.
     """
     start = DiracInitializer() if dirac_init else uniform_initializer()
 
@@ -76,10 +77,11 @@ def adapt(model: keras.Model, pixels: np.ndarray) -> None:
 
 
 def whitening_filters(pixels: np.ndarray) -> np.ndarray:
-    """Return filters float32 (2, 2, 3, 24) that whiten the images' normalised patches.
+    """Return filters float32 (2, 2, 3, 24) that whiten the images' normalized patches.
 
-    They are the eigenvectors of the uncentred covariance of all 2 x 2 patches, each over the
-    root of its eigenvalue, and their negatives, so that no sign is lost in the activation.
+    The filters are the eigenvectors of the uncentered covariance of all 2 x 2 patches, each
+    divided by the root of its eigenvalue, and their negatives. With both signs, the activation
+    loses nothing.
     """
     images = ((pixels / 255 - MEAN) / DEVIATION).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(images, (PATCH, PATCH), axis=(1, 2))
@@ -92,7 +94,7 @@ def whitening_filters(pixels: np.ndarray) -> np.ndarray:
 
 
 class WhiteningConv2D(layers.Conv2D):
-    """A valid convolution whose filters are given, not trained; its bias is trained."""
+    """A valid convolution with frozen filters and a trained bias."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the filters and the bias."""
@@ -101,7 +103,7 @@ class WhiteningConv2D(layers.Conv2D):
 
 
 class DiracInitializer(keras.initializers.VarianceScaling):
-    """Kernels that pass their input on in the first filters and are uniform in the others.
+    """Dirac initialization: the first filters copy their input, the others are uniform.
 
     The bound of the uniform distribution is 1 / sqrt(inputs of a filter).
     """
@@ -113,12 +115,12 @@ class DiracInitializer(keras.initializers.VarianceScaling):
         """Return a kernel of the shape (height, width, inputs, filters)."""
         kernel = np.array(super().__call__(shape, dtype))
         height, width, inputs, filters = shape
-        passed = min(inputs, filters)
-        kernel[..., :passed] = 0
-        kernel[height // 2, width // 2, range(passed), range(passed)] = 1
+        copies = min(inputs, filters)
+        kernel[..., :copies] = 0
+        kernel[height // 2, width // 2, range(copies), range(copies)] = 1
         return tf.constant(kernel)
 
 
 def uniform_initializer() -> keras.initializers.Initializer:
-    """Return the initialiser of kernels uniform within 1 / sqrt(inputs of a filter)."""
+    """Return the initializer of kernels uniform within 1 / sqrt(inputs of a filter)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")

@@ -1,10 +1,10 @@
-"""A network's forward pass, and probabilities on disk."""
+"""A network's forward pass with test-time augmentation, and probabilities on disk."""
 
 import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -18,19 +18,41 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 PROBABILITIES = np.dtype([("id", np.int64), ("probabilities", np.float32, (len(CLASS_NAMES),))])
-
-
-# How an image is shown to the network: as it is, or in six views whose logits are averaged.
-VIEWS = ("plain", "tta")
+VIEWS = ("plain", "tta")  # the image itself, or test-time augmentation
 SMALLEST = 1e-30  # probability: its logarithm is finite in float32
 
+Forward = Callable[["np.ndarray"], "tf.Tensor"]
 
-def compile_forward(model: "keras.Model", views: str = "plain") -> Callable:
+
+class NotProbabilitiesError(UserError):
+    """Rows are not probabilities; `path` is their file, `count` the number of such rows."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        super().__init__(
+            f"{count:,} rows of {path} are not probabilities. Restore the file, or delete it and "
+            "run the command that writes it again."
+        )
+        self.path, self.count = path, count
+
+
+class UnreadableProbabilitiesError(UserError):
+    """A file is corrupt or holds something else than probabilities; `path` is the file."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(
+            f"{path} does not hold probabilities ({reason}). Restore it. If they are of the test "
+            "images, delete it and run `kaggle-cifar predict` again."
+        )
+        self.path = path
+
+
+def compile_forward(model: "keras.Model", views: str = "plain") -> Forward:
     """Return the compiled function from pixels to probabilities.
 
-    It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10). The views "tta" are those
-    of airbench (arXiv 2404.00498): the image, moved by a pixel to the upper left and to the lower
-    right, and the mirrored image of each.
+    It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10). The views "tta" are
+    airbench's test-time augmentation (arXiv 2404.00498): the image, the image translated by a
+    pixel to the upper left and to the lower right, and the mirror image of each. Their logits are
+    averaged.
     """
     import tensorflow as tf
 
@@ -39,16 +61,16 @@ def compile_forward(model: "keras.Model", views: str = "plain") -> Callable:
         if views == "plain":
             return to_probabilities(model, model(pixels, training=False))
         logits = [
-            weight * _log_probabilities(model, model(view, training=False))
-            for weight, view in _six_views(pixels)
+            weight * log_probabilities(model, model(view, training=False))
+            for weight, view in augmented_views(pixels)
         ]
         return tf.nn.softmax(tf.add_n(logits))
 
-    return forward
+    return cast(Forward, forward)
 
 
-def _six_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
-    """Yield each view of the images, with its weight."""
+def augmented_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
+    """Yield each view of test-time augmentation with its weight."""
     import tensorflow as tf
 
     padded = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
@@ -57,8 +79,8 @@ def _six_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
         yield weight, tf.reverse(view, axis=[2])
 
 
-def _log_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
-    """Return logits up to a constant an image, which a softmax does not see."""
+def log_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
+    """Return the logarithms of the probabilities that a network's outputs mean."""
     import tensorflow as tf
 
     if gives_logits(model):
@@ -73,21 +95,10 @@ def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
     return tf.nn.softmax(outputs) if gives_logits(model) else outputs
 
 
-class NotProbabilitiesError(UserError):
-    """Rows are no probabilities; `path` is the file that they come from."""
-
-    def __init__(self, path: Path, count: int) -> None:
-        super().__init__(
-            f"{path} gives {count:,} images numbers that are no probabilities. Restore it, or "
-            "delete it and make it again."
-        )
-        self.path, self.count = path, count
-
-
 def require_probabilities(probabilities: np.ndarray, path: Path) -> None:
     """Raise a NotProbabilitiesError that names `path` unless all rows, float32 (n, 10), are."""
     sums = probabilities.sum(axis=-1)
-    wrong = ~(np.abs(sums - 1) < 0.01) | (probabilities < 0).any(axis=-1)  # a NaN is no less
+    wrong = ~(np.abs(sums - 1) < 0.01) | (probabilities < 0).any(axis=-1)  # true for a NaN, too
     if wrong.any():
         raise NotProbabilitiesError(path, int(wrong.sum()))
 
@@ -101,7 +112,7 @@ def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) 
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write an array to `path` in NumPy's format, atomically."""
-    buffer = io.BytesIO()  # NumPy's own writing to a file does not tell a full disk
+    buffer = io.BytesIO()  # np.save to a file does not report a full disk
     np.save(buffer, array)
     write_bytes(path, buffer.getvalue())
 
@@ -112,22 +123,23 @@ def standard_error(accuracy: float, count: int) -> float:
 
 
 def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> tuple[float, float]:
-    """Return by how much the first guesses, bool (n,), are right more often; its standard error.
+    """Return the first accuracy minus the other, and its standard error, from bool (n,) each.
 
-    Image by image: what is hard for both cancels out, so that less is left to chance.
+    Comparing image by image cancels out what is hard for both.
     """
     gains = correct.astype(float) - other_correct
     return float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
 
 
 def read_probabilities(path: Path) -> np.ndarray:
-    """Return the structured array (n,) of `id` and `probabilities` that is kept at `path`.
+    """Return the structured array (n,) of `id` and `probabilities` at `path`, executing nothing.
 
     Raises
     ------
-    UserError
-        When the file is damaged, holds something else, or a probability that is not a number.
-        Nothing in it is executed.
+    UnreadableProbabilitiesError
+        When the file is corrupt or holds something else.
+    NotProbabilitiesError
+        When a row is not probabilities.
     """
     rows = read_array(path, PROBABILITIES)
     require_probabilities(rows["probabilities"], path)
@@ -135,21 +147,18 @@ def read_probabilities(path: Path) -> np.ndarray:
 
 
 def read_array(path: Path, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Return the array (n, *shape) of that type that is kept at `path`.
+    """Return the array (n, *shape) of that type at `path`, executing nothing.
 
     Raises
     ------
-    UserError
-        When the file is damaged or holds something else. Nothing in it is executed.
+    UnreadableProbabilitiesError
+        When the file is corrupt or holds something else.
     """
     try:
         with path.open("rb") as file:
             rows = np.lib.format.read_array(file, allow_pickle=False)
         if rows.dtype != dtype or not rows.ndim or rows.shape[1:] != shape:
             raise ValueError(f"it is {rows.dtype} {rows.shape}")
-    except Exception as error:  # damaged files make NumPy raise nearly everything
-        raise UserError(
-            f"{path} does not hold probabilities ({error}). Restore it. If they are of the test "
-            "images, delete it and run `kaggle-cifar predict` again."
-        ) from None
+    except Exception as error:  # NumPy may raise nearly anything for a corrupt file
+        raise UnreadableProbabilitiesError(path, error) from None
     return rows

@@ -9,15 +9,15 @@ import tensorflow as tf
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Normalise (batch, height, width, channels) with TensorFlow's fused operation.
+    """Normalize (batch, height, width, channels) with TensorFlow's fused operation.
 
-    Mathematically Keras' own layer with the same weights and defaults, which on TensorFlow
-    computes the moments, the normalisation and their gradients in separate passes over the
-    activations. One fused operation a direction takes about half of Model 3's step away on a CPU.
+    The mathematics, weights and defaults are those of Keras' own layer. On TensorFlow, that layer
+    computes moments, normalization and gradients in separate passes over the activations. One
+    fused operation in each direction halves the time of a training step of Model 3 on a CPU.
     """
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the normalised inputs; in training, update the moving moments."""
+        """Return the normalized inputs; in training, update the moving moments."""
         weights = {"scale": self._scale(), "offset": self.beta, "epsilon": self.epsilon}
         if not (training and self.trainable):
             outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
@@ -30,7 +30,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return outputs
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, **weights)
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), variance.dtype)
-        # The operation reports the unbiased variance, Keras keeps the biased one.
+        # The operation returns the unbiased variance; Keras keeps the biased one.
         self._update(self.moving_mean, mean)
         self._update(self.moving_variance, variance * (count - 1) / count)
         return outputs
@@ -45,9 +45,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class GELU(keras.layers.Layer):
     """Gaussian error linear units, compiled to one pass over the activations each way.
 
-    TensorFlow computes them and their gradient in some fifteen passes, which cost a small network
-    on a CPU as much as a third of its convolutions. With `fused` set to false, the layer is made
-    of operations that ONNX has too. TensorFlow's own are not: they use Erfc.
+    TensorFlow needs about fifteen passes for them and their gradient. In a small network on a
+    CPU, these cost as much as a third of the convolutions. If `fused` is false, the layer uses
+    only operations that ONNX has; TensorFlow's own GELU uses Erfc, which ONNX lacks.
     """
 
     fused = True
@@ -63,7 +63,7 @@ def _plain_gelu(inputs: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _fused_gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+def _fused_gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     return _gelu(inputs), lambda upstream: _gelu_gradient(inputs, upstream)
 
 
@@ -86,7 +86,7 @@ def _normal_cdf(x: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def _xla_works() -> bool:
-    """Return whether this TensorFlow compiles with XLA, as that for Windows does not."""
+    """Return whether this TensorFlow compiles with XLA; builds for Windows do not."""
     try:
         with tf.init_scope():
             _gelu(tf.zeros(1))

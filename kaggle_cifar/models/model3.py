@@ -1,4 +1,4 @@
-"""The student project's third network: six convolutions with batch normalisation."""
+"""The student project's third network: six convolutions with batch normalization."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ L2 = 1e-4
 def build(widths: Sequence[int] = WIDTHS, dropouts: Sequence[float] = DROPOUTS) -> keras.Model:
     """Return Model 3: uint8 (batch, 32, 32, 3) in, softmax (batch, 10) out, 309,290 parameters.
 
-    A block for each of `widths` of twice (3 x 3 convolution with L2, ELU, batch normalisation),
-    2 x 2 max pooling and dropout, then one dense layer, after the student project's text.
+    Each of `widths` makes a block: twice a 3 x 3 convolution with L2, ELU and batch
+    normalization, then 2 x 2 max pooling and dropout. One dense layer follows the blocks.
 
     Raises
     ------
     ValueError
-        When there is not a dropout for each width.
+        When `widths` and `dropouts` differ in length.
     """
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
     x = layers.Rescaling(1 / 255)(inputs)

@@ -1,4 +1,4 @@
-"""A file of weights, which comes from anywhere, into a network."""
+"""Load weights from an HDF5 file that may come from anywhere."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,45 +14,53 @@ if TYPE_CHECKING:
 
 
 class LinkedWeightsError(UserError):
-    """A file of weights refers to something else; `path` is the file, `name` the part of it."""
+    """A file of weights refers to other data; `path` is the file, `name` the part of it."""
 
     def __init__(self, path: Path, name: str, kind: str) -> None:
         super().__init__(
-            f"{path} is refused: {name} in it is {kind}, which could read other files. This "
-            "program never writes one. Delete the file, and restore it or train the run again."
+            f"Refusing to load {path}: its part {name} is {kind}, which could read other files. "
+            "This program never writes one. Restore the file, or delete it and train again."
         )
         self.path, self.name = path, name
 
 
+class WeightsError(UserError):
+    """A file is corrupt or does not fit the network; `path` is the file."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} does not hold weights of this network ({reason}). Restore it, or delete the "
+            f"run {path.parent} and train it again."
+        )
+        self.path = path
+
+
 def load_weights(model: "keras.Model", path: Path) -> None:
-    """Load an HDF5 file of weights into a network. Nothing but the file itself is read.
+    """Load an HDF5 file of weights into a network, reading no other file.
 
     Raises
     ------
     LinkedWeightsError
-        When a part of the file is a link, or its data is kept elsewhere.
-    UserError
-        When the file is damaged, holds something else, or does not fit the network.
+        When a part of the file is a link, or its data is in another file.
+    WeightsError
+        When the file is corrupt, holds something else, or does not fit the network.
     """
     regular_file(path)
     try:
         check_links(path)
-        with warnings.catch_warnings(action="ignore"):  # what is missing raises an error, too
+        with warnings.catch_warnings(action="ignore"):  # missing weights raise an error as well
             model.load_weights(path)
     except UserError:
         raise
-    except Exception as error:  # damaged files make HDF5 and Keras raise nearly everything
+    except Exception as error:  # HDF5 and Keras may raise nearly anything for a corrupt file
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"{path} does not hold weights of this network ({reason}). Restore it, or delete the "
-            f"run {path.parent} and train it again."
-        ) from error
+        raise WeightsError(path, reason) from error
 
 
 def check_links(path: Path) -> None:
     """Raise a LinkedWeightsError unless all data of an HDF5 file is in the file itself.
 
-    Not every version of Keras refuses them itself.
+    Some versions of Keras follow links.
     """
     import h5py
 
@@ -62,7 +70,7 @@ def check_links(path: Path) -> None:
 
 
 def references(file: "h5py.File") -> Iterator[tuple[str, str]]:
-    """Yield the name and the kind of each part of an HDF5 file that could be elsewhere."""
+    """Yield the name and the kind of each part of an HDF5 file that refers to other data."""
     import h5py
 
     groups, seen = [file["/"]], set()
@@ -70,7 +78,7 @@ def references(file: "h5py.File") -> Iterator[tuple[str, str]]:
         group = groups.pop()
         for key in group:
             name = f"{group.name.rstrip('/')}/{key}"
-            # The type of the link, without following it; h5py knows no class for some types.
+            # Read the link's type without following it. h5py has no class for some types.
             kind = group.id.links.get_info(key.encode("utf-8", "surrogateescape")).type
             if kind == h5py.h5l.TYPE_EXTERNAL:
                 yield name, "a link to another file"

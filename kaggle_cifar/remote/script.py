@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kaggle_cifar import __version__, competition, models
+from kaggle_cifar import __version__, competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_json, write_text
 from kaggle_cifar.recipes import Recipe, require_one_of
@@ -120,7 +120,7 @@ def check_accelerator(name: str) -> None:
 def check_local_files(recipe: Recipe) -> None:
     """Raise a UserError when a recipe needs a file of this machine that Kaggle would not have.
 
-    The package itself goes along, with all its networks.
+    The code of an own network is a part of the recipe.
     """
     for key, value in strings_of(recipe.network_options, "network_options"):
         if "/" in value or "\\" in value or Path(value).is_file():
@@ -128,11 +128,10 @@ def check_local_files(recipe: Recipe) -> None:
                 f"{recipe.name} was not sent to Kaggle: its {key} is the local file {value!r}, "
                 "which is not there. Put what it holds into the recipe or the network's file."
             )
-    for name in foreign_modules(PACKAGE / "models" / f"{recipe.network}.py"):
+    for name in foreign_modules("\n".join(recipe.network_source or [])):
         raise UserError(
             f"{recipe.name} was not sent to Kaggle: its network {recipe.network} imports {name}, "
-            f"a local module, which is not there. Put it into {Path(models.__file__).parent} or "
-            "into the network's file."
+            "a local module, which is not there. Put what it needs into the network's file."
         )
 
 
@@ -148,11 +147,13 @@ def strings_of(value: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from strings_of(part, key)
 
 
-def foreign_modules(file: Path) -> Iterator[str]:
-    """Yield the modules that a file imports and that were not installed, but lie somewhere here."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def foreign_modules(code: str) -> Iterator[str]:
+    """Yield the modules that code imports and that no package manager installed here."""
+    for node in ast.walk(ast.parse(code)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield "." * node.level + (node.module or "")
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module]
         for name in (name.partition(".")[0] for name in names):
             if name not in (*sys.stdlib_module_names, PACKAGE.name) and not is_installed(name):

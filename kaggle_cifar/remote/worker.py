@@ -159,6 +159,7 @@ def session(job: Job) -> int:
 def train_there(job: Job, root: Path, temporary: Path) -> None:
     """Train on what lies in `root`/input; all but the run itself goes to the temporary disk."""
     from kaggle_cifar.files import ProjectPaths, from_json
+    from kaggle_cifar.models.own_network import allow
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.recipes import Recipe
     from kaggle_cifar.training.options import RunOptions
@@ -169,6 +170,8 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
     if job.resume:
         resume(root, job.name)
     recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
+    if recipe.network_source:  # the user named it before sending it here
+        allow(recipe.network_source)
     run = train(project, recipe, job.name, options)
     if job.predict:
         predict.predict(project, [run])

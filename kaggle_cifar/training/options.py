@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
-from kaggle_cifar.recipes import SettingError, require_number
+from kaggle_cifar.fields import Kind, optional
+from kaggle_cifar.recipes import number, validate, whole_number
 
 LARGEST_SEED = 2**32 - 1  # accepted by NumPy's global generator
 LONGEST_BUDGET = 1000 * 3600.0  # seconds
@@ -27,11 +28,11 @@ class RunOptions:
     search: str | None = None  # the name of the search if the run is a trial
 
     def __post_init__(self) -> None:
-        require_number("seed", self.seed, 0, LARGEST_SEED, whole=True)
-        if self.limit is not None:
-            require_number("limit", self.limit, 1, whole=True)
-        if self.time_budget is not None:
-            require_number("time_budget", self.time_budget, 0, LONGEST_BUDGET)
-        if not is_validation_split(self.validation):
-            expected = f"one of {', '.join(VALIDATION_SPLITS)} or a fold like fold1of10"
-            raise SettingError("validation", expected, self.validation)
+        splits = ", ".join(VALIDATION_SPLITS)
+        validate(
+            self,
+            seed=whole_number(0, LARGEST_SEED),
+            limit=optional(whole_number(1)),
+            time_budget=optional(number(0, LONGEST_BUDGET)),
+            validation=Kind(f"one of {splits} or a fold like fold1of10", is_validation_split),
+        )

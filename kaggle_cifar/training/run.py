@@ -1,5 +1,6 @@
 """A run folder: its files, their content, its trained network."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from kaggle_cifar.fields import (
     optional,
 )
 from kaggle_cifar.files import from_json, read_json
+from kaggle_cifar.models.own_network import require_allowed
 from kaggle_cifar.models.weights import load_weights
 from kaggle_cifar.ownership import sha256
 from kaggle_cifar.recipes import Recipe
@@ -223,14 +225,18 @@ class Run:
     def load_model(self, policy: str | None = None) -> "keras.Model":
         """Build the network of the recipe and load its weights.
 
-        No file is executed. The Keras dtype policy is by default the recipe's precision on this
+        Only a network of the user's own is executed, from the run's copy, if the user allowed it
+        on this machine. The Keras dtype policy is by default the recipe's precision on this
         machine, so that all predictions of a run are made in the same precision. Raises as
         `require_finished` and `load_weights`.
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
+        if recipe.network_source:
+            require_allowed(recipe.network, recipe.network_source, self.description_file)
+            print(f"{self.name} uses its copy of {recipe.network}.", file=sys.stderr, flush=True)
         policy = policy or dtype_policy(recipe.precision)
-        model = models.build(recipe.network, recipe.network_options, policy)
+        model = models.build(recipe.network, recipe.network_options, policy, recipe.network_source)
         load_weights(model, self.weights_file)
         return model
 

@@ -12,7 +12,7 @@ from kaggle_cifar.data.dataset import TrainingSet
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import read_json, write_json
 from kaggle_cifar.ownership import ForeignPathError, require_own_folder
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes import Recipe, check_same_network
 from kaggle_cifar.tensorflow_setup import describe_environment
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
@@ -100,10 +100,13 @@ def check_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     ------
     RunExistsError
         If it exists with another recipe or other options.
+    ChangedNetworkError
+        If the file of its network has changed.
     """
     if not run.description_file.exists():
         return False
     old_recipe, old_options = run.read_recipe()
+    check_same_network(old_recipe, recipe, run.description_file)
     differences = _differences(old_recipe, recipe) + _differences(old_options, options)
     if differences:
         raise RunExistsError(run.folder, differences)
@@ -115,7 +118,7 @@ def _differences(old: Recipe | RunOptions, new: Recipe | RunOptions) -> list[str
     return [
         f"{'recipe' if key == 'name' else key}: {before[key]}, now {value}"
         for key, value in now.items()
-        if value != before[key]
+        if value != before[key] and key != "network_source"
     ]
 
 

@@ -103,8 +103,9 @@ def build_state(recipe: Recipe, seed: int, pixels: np.ndarray, policy: str) -> T
     from kaggle_cifar.training.optimizers import Lookahead, LossScale, build_optimizer
 
     keras.utils.set_random_seed(seed)
-    model = models.build(recipe.network, recipe.network_options, policy)
-    models.adapt(recipe.network, model, pixels)
+    source = recipe.network_source
+    model = models.build(recipe.network, recipe.network_options, policy, source)
+    models.adapt(recipe.network, model, pixels, source)
     optimizer = build_optimizer(recipe)
     if keras.DTypePolicy(policy).compute_dtype == "float16":
         optimizer = LossScale(optimizer)

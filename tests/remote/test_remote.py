@@ -28,6 +28,7 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.prediction.predict import predict
+from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote import fetch, monitor, push, script, sessions, worker
 from kaggle_cifar.remote import train as remote_train
 from kaggle_cifar.report import ledger
@@ -42,6 +43,7 @@ from tests.helpers import kaggle_server as server
 from tests.helpers.clocks import Clock
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
 from tests.helpers.kaggle_server import KaggleSite
+from tests.helpers.own_network import CODE, LINES, write_network
 from tests.helpers.small_data import project_in
 
 RECIPE = dataclasses.replace(recipes.model1(), epochs=4)
@@ -536,12 +538,21 @@ def test_a_recipe_that_names_a_local_file_is_refused(played, project, tmp_path):
     assert not played.requests
 
 
-def test_a_network_that_imports_a_local_module_is_refused(tmp_path, monkeypatch):
+def own_recipe(folder: Path, code: str = CODE) -> Recipe:
+    """Return a recipe with a network of the user's own, named by its file."""
+    path = write_network(folder, code)
+    return recipes.change_recipe(dataclasses.replace(RECIPE, epochs=2), [f"network={path}"])
+
+
+@pytest.mark.parametrize("statement", ["import my_layers.a", "from .my_layers import a"])
+def test_own_network_that_imports_local_modules_is_refused(
+    played, project, tmp_path, monkeypatch, statement
+):
     (tmp_path / "my_layers.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    network = tmp_path / "mine.py"
-    network.write_text("import math, keras\nfrom kaggle_cifar import layers\nimport my_layers.a\n")
-    assert list(script.foreign_modules(network)) == ["my_layers"]
+    with pytest.raises(UserError, match="my_layers, a local module"):
+        train(project, own_recipe(tmp_path, f"import math, keras\n{statement}\n{CODE}"))
+    assert not played.requests
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -637,6 +648,27 @@ def test_without_7z_the_images_are_unpacked_all_the_same(project, local, monkeyp
     monkeypatch.setattr(worker.shutil, "which", lambda name: None)
     worker.place_data(tmp_path / "input", project, ["train"])
     assert project.manifest("train").read_bytes() == local[0].manifest("train").read_bytes()
+
+
+@pytest.mark.slow
+def test_own_network_trains_and_predicts_on_kaggle(site, project, local, tmp_path):
+    def mount(inputs: Path) -> None:
+        (inputs / SLUG).mkdir()
+        for split in ("train", "test"):
+            (inputs / SLUG / split).symlink_to(local[0].images(split))
+        for name in (TRAIN_LABELS, SAMPLE_SUBMISSION):
+            (inputs / SLUG / name).symlink_to(local[0].raw / name)
+
+    site.kernels.mount = mount
+    project.raw.mkdir(parents=True)
+    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
+    recipe = own_recipe(tmp_path / "networks")
+    run = train(project, recipe, predict=True)
+    assert run.read_recipe()[0] == recipe
+    assert run.read_recipe()[0].network_source == LINES
+    assert run.load_model().count_params() == 48 * 8 + 8 + 8 * 10 + 10
+    ids, _ = predict(project, [run])
+    assert list(ids) == list(range(1, 111))
 
 
 @needs_7z

@@ -1,0 +1,319 @@
+"""The settings of a training, as frozen dataclasses that reject impossible values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kaggle_cifar import models
+from kaggle_cifar.competition import IMAGE_SIZE, TRAIN_COUNT
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.fields import FROM_0, TEXT, Kind, optional
+from kaggle_cifar.models.own_network import ChangedNetworkError
+from kaggle_cifar.recipes.validation import (
+    FRACTION,
+    LARGEST_INTEGER,
+    PROPER_FRACTION,
+    check_setting,
+    list_of,
+    number,
+    positive,
+    require_name,
+    require_one_of,
+    validate,
+    whole_number,
+)
+from kaggle_cifar.tensorflow_setup import MixedPrecision
+
+OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
+OPTIMIZERS_OF = {"sgd": ("sgd", "muon"), "muon": ("muon",)}  # by the key of their settings
+FLIPS = ("none", "random", "alternating")
+MOST_EPOCHS = 1_000_000
+RENAMED = {  # old keys of recipes, and their names now
+    "bias_factor": "bias_scaler",
+    "convolutions": "convs_per_block",
+    "identity_start": "dirac_init",
+    "l2": "weight_decay",
+    "shift": "translate",
+    "whole_batches": "drop_last",
+}
+
+# Importing the networks imports TensorFlow. Here, a recipe is checked without it.
+NETWORK_OPTIONS: dict[str, dict[str, Kind]] = {
+    "model3": {"widths": list_of(whole_number(1)), "dropouts": list_of(FRACTION)},
+    "airbench": {
+        "widths": list_of(whole_number(1)),
+        "convs_per_block": whole_number(1),
+        "bn_momentum": FRACTION,
+    },
+}
+
+SOURCE = Kind(
+    "a list of lines",
+    lambda value: isinstance(value, list) and all(isinstance(line, str) for line in value),
+)
+OWN_NETWORK = Kind(
+    "a file like my_net.py or a module like my_package.my_net with network_source",
+    lambda value: models.is_own(value) and TEXT.accepts(value),
+)
+
+
+class ConflictingSettingsError(UserError):
+    """Two settings of a recipe exclude each other; `key` names one of them."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class RenamedKeyError(UserError):
+    """A recipe uses an old key; `key` is the old name, `new_key` the current one."""
+
+    def __init__(self, key: str) -> None:
+        self.key, self.new_key = key, RENAMED[key]
+        super().__init__(f"The key {key} is now called {self.new_key}. Rename it in the recipe.")
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop after `patience` epochs without a new lowest validation loss; keep its weights."""
+
+    patience: int
+
+    def __post_init__(self) -> None:
+        validate(self, "early_stopping.", patience=whole_number(1))
+
+
+@dataclass(frozen=True)
+class ReduceLROnPlateau:
+    """Multiply the learning rate by `factor` after `patience` epochs without improvement.
+
+    An epoch improves if its validation loss is lower than the best by more than `min_delta`.
+    """
+
+    factor: float
+    patience: int = 2
+    min_delta: float = 1e-4
+
+    def __post_init__(self) -> None:
+        kinds = {"factor": PROPER_FRACTION, "patience": whole_number(1), "min_delta": FROM_0}
+        validate(self, "plateau.", **kinds)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """Multiply the learning rate by e^-`rate` at the start of each epoch from `start` on.
+
+    Epochs count from zero.
+    """
+
+    start: int
+    rate: float
+
+    def __post_init__(self) -> None:
+        validate(self, "exponential_decay.", start=whole_number(0), rate=FROM_0)
+
+
+@dataclass(frozen=True)
+class TriangularSchedule:
+    """Raise the learning rate from `start` times its value to all of it, then lower it to `end`.
+
+    Both are linear in the steps; the rise takes the fraction `peak` of all steps.
+    """
+
+    start: float
+    peak: float
+    end: float
+
+    def __post_init__(self) -> None:
+        validate(self, "schedule.", start=FROM_0, peak=FRACTION, end=FROM_0)
+
+    def factor(self, progress: float) -> float:
+        """Return the factor of the learning rate after the fraction `progress` of all steps."""
+        if progress < self.peak:
+            return self.start + (1 - self.start) * progress / self.peak
+        return 1 + (self.end - 1) * (progress - self.peak) / (1 - self.peak)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with Nesterov momentum and coupled weight decay.
+
+    The weight decay is for a mean loss. The biases of batch normalization get `bias_scaler` times
+    the learning rate and the weight decay divided by it.
+    """
+
+    momentum: float
+    weight_decay: float
+    bias_scaler: float
+
+    def __post_init__(self) -> None:
+        kinds = {"momentum": FRACTION, "weight_decay": FROM_0, "bias_scaler": positive()}
+        validate(self, "sgd.", **kinds)
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Learning rate and momentum of the convolution kernels, whose steps are orthogonalized."""
+
+    learning_rate: float
+    momentum: float
+
+    def __post_init__(self) -> None:
+        validate(self, "muon.", learning_rate=positive(), momentum=FRACTION)
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Interpolate the weights towards a slow copy every few steps, more so towards the end.
+
+    The slow weights become d * slow + (1 - d) * fast with d = decay^every * progress^3. They are
+    the result.
+    """
+
+    every: int = 5
+    decay: float = 0.95
+
+    def __post_init__(self) -> None:
+        validate(self, "lookahead.", every=whole_number(1), decay=FRACTION)
+
+    def weight(self, progress: float) -> float:
+        """Return d after the fraction `progress` of all steps."""
+        return float(self.decay**self.every * progress**3)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the training images: flips, translations and cutout, in pixels.
+
+    An "alternating" flip mirrors a random half of the images in the first epoch and the other
+    half in the next, in turn. Two epochs show each image both ways.
+    """
+
+    flip: str = "none"
+    translate: int = 0
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        require_one_of("flip", self.flip, FLIPS)
+        pixels = whole_number(0, IMAGE_SIZE - 1)
+        validate(self, "augmentation.", translate=pixels, cutout=pixels)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training besides the data and the seed.
+
+    Raises
+    ------
+    SettingError
+        When a value cannot be trained with.
+    UnknownNameError
+        When there is no such network, optimizer or flip.
+    InvalidNameError
+        When its name cannot name a folder.
+    ConflictingSettingsError
+        When settings exclude each other.
+    """
+
+    name: str
+    network: str  # built in, or the name of an own network's file or module
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    epochs: float  # the last one may be a part of an epoch
+    network_source: list[str] | None = None  # the lines of an own network's code
+    network_options: dict[str, Any] = field(default_factory=dict)  # arguments of its `build`
+    decay: float = 0.0  # per step, for legacy-rmsprop
+    sgd: SGD | None = None  # for sgd and muon
+    muon: Muon | None = None
+    early_stopping: EarlyStopping | None = None
+    plateau: ReduceLROnPlateau | None = None
+    exponential_decay: ExponentialDecay | None = None
+    schedule: TriangularSchedule | None = None
+    lookahead: Lookahead | None = None
+    label_smoothing: float = 0.0
+    augmentation: Augmentation | None = None
+    drop_last: bool = False  # drop the last images of an epoch if they do not fill a batch
+    whitening_bias_epochs: int | None = None  # then the bias of the layer "whitening" is frozen
+    mixed_precision: bool = False  # if the hardware is faster with it
+    xla: bool = False  # on a GPU
+
+    def __post_init__(self) -> None:
+        require_name("recipe", self.name)
+        self._check_network()
+        require_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        validate(
+            self,
+            label_smoothing=FRACTION,
+            learning_rate=positive(),
+            epochs=positive(MOST_EPOCHS),
+            batch_size=whole_number(1, TRAIN_COUNT),
+            decay=FROM_0,
+            whitening_bias_epochs=optional(whole_number(0)),
+        )
+        self._check_conflicts()
+
+    def _check_network(self) -> None:
+        if self.network_source is None:
+            require_one_of("network", self.network, models.names())
+        else:
+            check_setting("network_source", self.network_source, SOURCE)
+            check_setting("network", self.network, OWN_NETWORK)
+        check_network_options(self.network, self.network_options)
+
+    def _check_conflicts(self) -> None:
+        if self.decay and self.optimizer != "legacy-rmsprop":
+            raise ConflictingSettingsError(
+                "decay", f"decay is for the optimizer legacy-rmsprop, not {self.optimizer}."
+            )
+        for key, optimizers in OPTIMIZERS_OF.items():
+            if (getattr(self, key) is not None) != (self.optimizer in optimizers):
+                raise ConflictingSettingsError(
+                    key,
+                    f"The settings {key!r} are for the optimizer {' or '.join(optimizers)}, which "
+                    f"needs them. The optimizer is {self.optimizer}.",
+                )
+        if self.schedule and (self.plateau or self.exponential_decay or self.early_stopping):
+            raise ConflictingSettingsError(
+                "schedule",
+                "A schedule sets the learning rate of every step: it excludes plateau, "
+                "exponential_decay and early_stopping.",
+            )
+
+    @property
+    def precision(self) -> MixedPrecision:
+        """When to use 16-bit activations, as `tensorflow_setup.dtype_policy` takes it."""
+        return "where faster" if self.mixed_precision else "never"
+
+
+def check_network_options(network: str, options: dict[str, Any]) -> None:
+    """Raise a SettingError if an option's value is one that no network can be built with.
+
+    Building the network shows whether it has the option.
+    """
+    finite = number(-LARGEST_INTEGER, LARGEST_INTEGER)
+    of_network = NETWORK_OPTIONS.get(network, {})
+    for key, value in options.items():
+        path = f"network_options.{key}"
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, int | float) and not isinstance(part, bool):
+                check_setting(path, part, finite)
+        if key in of_network:
+            check_setting(path, value, of_network[key])
+
+
+def check_renamed_keys(content: Any) -> None:
+    """Raise a RenamedKeyError if the JSON of a recipe uses an old key."""
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key in RENAMED:
+            raise RenamedKeyError(key)
+        check_renamed_keys(value)
+
+
+def check_same_network(kept: Recipe, asked: Recipe, path: Path) -> None:
+    """Raise a ChangedNetworkError if an own network has changed since `path` kept it."""
+    if kept.network == asked.network and kept.network_source != asked.network_source:
+        remedy = "Restore the file, or choose another --name to train the changed network."
+        raise ChangedNetworkError(kept.network, path, remedy)

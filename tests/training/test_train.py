@@ -193,7 +193,7 @@ def test_settings_are_written_before_anything_else(project, monkeypatch):
 @pytest.mark.kill
 def test_sigkill_changes_nothing(project):
     recipe = dataclasses.replace(
-        recipes.model3(), epochs=60, early_stopping=recipes.EarlyStopping(60), name="sixty"
+        recipes.model3(), epochs=30, early_stopping=recipes.EarlyStopping(30), name="thirty"
     )
     whole = train(project, recipe, "whole", OPTIONS)
     folders = ("--data-dir", str(project.data), "--runs-dir", str(project.runs))
@@ -206,7 +206,7 @@ def test_sigkill_changes_nothing(project):
         with subprocess.Popen(command, env=environment, **pipes) as process:
             process.stdout.readline()  # an epoch is done
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=moments.uniform(0, 1))
+                process.wait(timeout=moments.uniform(0, 0.5))
             process.kill()
         assert not Run(project.runs / "sigkill").finished
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -294,8 +294,8 @@ def test_mixed_precision_trains_and_resumes(project, train_and_kill):
 )
 def test_run_resumes_in_another_precision(project, monkeypatch, train_and_kill, before, after):
     """As on a machine with another GPU."""
-    recipe = small_airbench(epochs=3)
+    recipe = small_airbench(epochs=2)
     monkeypatch.setattr(train_module, "dtype_policy", lambda _: before)
     train_and_kill(recipe, f"from-{before}")
     monkeypatch.setattr(train_module, "dtype_policy", lambda _: after)
-    assert train(project, recipe, f"from-{before}", OPTIONS).read_metrics()["epochs"] == 3
+    assert train(project, recipe, f"from-{before}", OPTIONS).read_metrics()["epochs"] == 2

@@ -66,6 +66,7 @@ def no_epochs(monkeypatch):
     monkeypatch.setattr(train_module, "write_result", lambda training: None)
 
 
+@pytest.mark.slow
 def test_time_budget_sets_the_epochs_and_nothing_else(
     project, monkeypatch, fixed_speed, train_and_kill
 ):

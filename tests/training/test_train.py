@@ -144,6 +144,7 @@ def test_epochs_are_yielded_and_can_end_early(project):
 # Killed and resumed
 
 
+@pytest.mark.slow
 def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     for interval, owner, name, count in [
@@ -163,6 +164,7 @@ def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypat
     assert result_of(train(project, RECIPE, "killed", OPTIONS)) == result_of(stopped_early)
 
 
+@pytest.mark.slow
 def test_killed_fast_run_ends_as_an_undisturbed_one(finished, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(checkpoint, "INTERVAL", 0)
@@ -279,6 +281,7 @@ def test_unknown_network_option_leaves_no_run(project):
 # Precision
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     import keras
 
@@ -289,6 +292,7 @@ def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
 )

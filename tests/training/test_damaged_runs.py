@@ -177,6 +177,7 @@ def test_damaged_file_hides_no_other_run(described, damage):
         )
 
 
+@pytest.mark.slow
 @given(damages)
 @settings(max_examples=6)
 @example(OddJson("metrics.json", 8, '"text"'))
@@ -249,6 +250,7 @@ def test_damaged_run_causes_no_traceback(trained, tmp_path, command, damage):
     run_command(project, *(word.format(image=image) for word in command))
 
 
+@pytest.mark.slow
 @given(damages)
 @settings(max_examples=5)
 def test_random_damage_causes_no_traceback(trained, damage):
@@ -259,6 +261,7 @@ def test_random_damage_causes_no_traceback(trained, damage):
             run_command(project, *(word.format(image=image) for word in command))
 
 
+@pytest.mark.slow
 def test_unfinished_damaged_run_is_resumed_or_refused(trained, tmp_path):
     """The run was killed before its first checkpoint. Training reads no environment.json."""
     for number, damage in enumerate([*FATAL, *RESUMABLE]):

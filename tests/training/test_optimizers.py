@@ -275,6 +275,7 @@ print(variable.numpy(), optimizer.step_counter.numpy())
 """
 
 
+@pytest.mark.slow
 def test_overflow_on_any_device_skips_the_step():
     printed = subprocess.run(
         [sys.executable, "-c", OVERFLOW], check=True, capture_output=True, text=True

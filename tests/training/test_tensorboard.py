@@ -69,6 +69,7 @@ def test_nothing_is_written_without_the_option(project):
     assert not run.events_folder.exists()
 
 
+@pytest.mark.slow
 def test_killed_run_has_each_epoch_once(project, monkeypatch):
     for owner, name, count in [
         (checkpoint, "save_checkpoint", 2),  # before the second epoch is saved

@@ -8,7 +8,6 @@ from kaggle_cifar.training import time_budget
 from kaggle_cifar.training import train as train_module
 from kaggle_cifar.training.loop import Training
 from kaggle_cifar.training.options import RunOptions
-from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_settings import RunExistsError
 from kaggle_cifar.training.time_budget import TIMED_STEPS, TimeBudgetError
 from kaggle_cifar.training.train import train
@@ -67,6 +66,7 @@ def no_epochs(monkeypatch):
     monkeypatch.setattr(train_module, "write_result", lambda training: None)
 
 
+@pytest.mark.slow
 def test_time_budget_sets_the_epochs_and_nothing_else(
     project, monkeypatch, fixed_speed, train_and_kill
 ):
@@ -76,13 +76,11 @@ def test_time_budget_sets_the_epochs_and_nothing_else(
     assert steps == 19
     recipe, options = small_airbench(epochs=50), RunOptions(seed=3, time_budget=BUDGET)
     fitted = dataclasses.replace(recipe, epochs=steps / 4)
-    budgeted = train(project, recipe, "budgeted", options)
-    assert budgeted.read_recipe() == (fitted, options)
-    assert result_of(train(project, fitted, "plain", OPTIONS)) == result_of(budgeted)
-
-    train_and_kill(recipe, "budgeted-killed", time_budget=BUDGET)
+    run = train_and_kill(recipe, "budgeted", time_budget=BUDGET)
+    assert run.read_recipe() == (fitted, options)
     monkeypatch.setattr(time_budget, "time_steps", lambda *_: pytest.fail("timed again"))
-    assert result_of(train(project, recipe, "budgeted-killed", options)) == result_of(budgeted)
+    train(project, recipe, "budgeted", options)
+    assert result_of(run) == result_of(train(project, fitted, "plain", OPTIONS))
     train(project, recipe, "budgeted", options)  # finished
 
 
@@ -146,8 +144,3 @@ def test_timing_ends_early(project, monkeypatch, clock, no_epochs, epochs, secon
     options = RunOptions(time_budget=1000 * 3600.0)
     train(project, small_airbench(epochs=epochs), f"ample-{epochs}", options)
     assert len(timed) == pytest.approx(steps, abs=1 if epochs == 1000 else 0)
-
-
-def test_unfinished_budgeted_run_keeps_its_epochs(project, fixed_speed, train_and_kill):
-    run = train_and_kill(small_airbench(epochs=50), "kept", time_budget=BUDGET)
-    assert Run(run.folder).read_recipe()[0].epochs == 19 / 4

@@ -144,6 +144,7 @@ def test_epochs_are_yielded_and_can_end_early(project):
 # Killed and resumed
 
 
+@pytest.mark.slow
 def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     for interval, owner, name, count in [
@@ -163,6 +164,7 @@ def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypat
     assert result_of(train(project, RECIPE, "killed", OPTIONS)) == result_of(stopped_early)
 
 
+@pytest.mark.slow
 def test_killed_fast_run_ends_as_an_undisturbed_one(finished, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(checkpoint, "INTERVAL", 0)
@@ -193,7 +195,7 @@ def test_settings_are_written_before_anything_else(project, monkeypatch):
 @pytest.mark.kill
 def test_sigkill_changes_nothing(project):
     recipe = dataclasses.replace(
-        recipes.model3(), epochs=60, early_stopping=recipes.EarlyStopping(60), name="sixty"
+        recipes.model3(), epochs=30, early_stopping=recipes.EarlyStopping(30), name="thirty"
     )
     whole = train(project, recipe, "whole", OPTIONS)
     folders = ("--data-dir", str(project.data), "--runs-dir", str(project.runs))
@@ -206,7 +208,7 @@ def test_sigkill_changes_nothing(project):
         with subprocess.Popen(command, env=environment, **pipes) as process:
             process.stdout.readline()  # an epoch is done
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=moments.uniform(0, 1))
+                process.wait(timeout=moments.uniform(0, 0.5))
             process.kill()
         assert not Run(project.runs / "sigkill").finished
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -279,6 +281,7 @@ def test_unknown_network_option_leaves_no_run(project):
 # Precision
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     import keras
 
@@ -289,13 +292,14 @@ def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
 )
 def test_run_resumes_in_another_precision(project, monkeypatch, train_and_kill, before, after):
     """As on a machine with another GPU."""
-    recipe = small_airbench(epochs=3)
+    recipe = small_airbench(epochs=2)
     monkeypatch.setattr(train_module, "dtype_policy", lambda _: before)
     train_and_kill(recipe, f"from-{before}")
     monkeypatch.setattr(train_module, "dtype_policy", lambda _: after)
-    assert train(project, recipe, f"from-{before}", OPTIONS).read_metrics()["epochs"] == 3
+    assert train(project, recipe, f"from-{before}", OPTIONS).read_metrics()["epochs"] == 2

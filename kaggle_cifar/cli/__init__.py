@@ -625,7 +625,7 @@ def search(
     """  # noqa: D301
     from kaggle_cifar.search.cluster import Cluster
     from kaggle_cifar.search.search import search
-    from kaggle_cifar.search.search_space import GRID_SIZE, Draw, declared_space
+    from kaggle_cifar.search.search_space import GRID_SIZE, declared_space, student_grid
 
     if sampler == "grid-draw":
         if recipe.name != "model3" or space_file:
@@ -638,7 +638,7 @@ def search(
         trials = trials or 5
         if trials > GRID_SIZE:
             raise click.UsageError(f"The grid has {GRID_SIZE} settings, not {trials}.")
-        space: Any = Draw(trials, epochs)
+        space = student_grid(epochs)
     else:
         if epochs:
             recipe = dataclasses.replace(recipe, epochs=epochs)

@@ -1,4 +1,4 @@
-"""Runs trained on Kaggle's GPUs: sent there, followed, checked and put into place here."""
+"""Train a run on Kaggle's GPUs: push it, follow it, download it, check it."""
 
 import dataclasses
 import time
@@ -10,22 +10,26 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, remove_if_only_lock
 from kaggle_cifar.kaggle.client import open_client
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.remote.fetch import check, is_brought, publish
-from kaggle_cifar.remote.monitor import Log, follow, look
-from kaggle_cifar.remote.push import sent_session
+from kaggle_cifar.remote.accept import accept_run
+from kaggle_cifar.remote.fetch import fetch_output
+from kaggle_cifar.remote.monitor import Log, follow, poll
+from kaggle_cifar.remote.push import ensure_session
 from kaggle_cifar.remote.script import check_accelerator, check_local_files
 from kaggle_cifar.remote.sessions import (
     UNDER_WAY,
     Session,
-    brought_run,
-    forget,
     read_session,
     remote_run,
     remote_runs,
-    start_anew,
+    remove_session,
+    restart_advice,
 )
 from kaggle_cifar.training.loop import check_contradictions, fitted_before, is_finished
 from kaggle_cifar.training.run import Run, RunOptions, named_run
+
+
+class TrainedElsewhereError(UserError):
+    """A run's training was started on this machine, but requested on Kaggle, or reversed."""
 
 
 def train_on_kaggle(
@@ -39,74 +43,67 @@ def train_on_kaggle(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Run:
-    """Train `recipe` on Kaggle as the run `name`; called again, follow what is under way.
+    """Train `recipe` on Kaggle as the run `name`, or follow its session there.
 
-    With `predict`, the test images are predicted there, too; with `detach`, return once it is
-    sent. Where a session's time does not suffice, the next goes on from its checkpoint.
+    With `predict`, the test images are predicted there, too. With `detach`, it returns once the
+    session is sent. If a session runs out of time, another resumes from its checkpoint.
 
     Raises
     ------
     UserError
-        When Kaggle refuses or the training fails there, what comes back is not what was asked
-        for, or the run exists here.
+        If Kaggle refuses the run, the training fails there, or the run exists here.
     """
     check_contradictions(recipe, options)
     check_accelerator(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
     with lock(remote.folder, "training on Kaggle"):
-        if is_here(run, recipe, options):
-            forget(remote)
+        if is_finished_here(run, recipe, options):
+            remove_session(remote)
             return run
         is_finished(remote, recipe, options)  # refuses other settings
-        api = open_client()
-        while True:
-            session = sent_session(api, remote, recipe, options, accelerator, predict)
+        api, is_complete = open_client(), False
+        while not is_complete:
+            session = ensure_session(api, remote, recipe, options, accelerator, predict)
             if predict and not session.predict:
-                say(f"{name} was sent without --predict: its predictions are to be made here.")
+                say(f"{name} was sent without --predict. Predict its test images on this machine.")
             if detach and session.state in UNDER_WAY:
-                say("The same command, without --detach, follows it and brings the run here.")
+                say("Run the same command without --detach to follow and download the run.")
                 return run
             log = Log()
             session, failure = follow(api, remote, session, log, sleep, clock)
-            if is_brought(api, remote, session, failure, log):
-                try:
-                    check(project, brought_run(remote), recipe, options, session.predict)
-                except UserError as error:
-                    raise UserError(
-                        f"What came from Kaggle was not taken: {error} {start_anew(remote)}"
-                    ) from error
-                publish(remote, session, run)
-                return run
+            is_complete = fetch_output(api, remote, session, failure, log)
+        accept_run(project, remote, session, run, recipe, options)
+    return run
 
 
-def is_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
-    """Tell whether the finished run is here; raise a UserError where another is."""
+def is_finished_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
+    """Return whether the run is finished; raise an error if it was started here."""
     if is_finished(run, fitted_before(run, recipe, options), options):
-        say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
+        say(f"The run {run.name} is finished: {run.folder}. Use another --name to train again.")
         return True
     if run.folder.exists():
         remove_if_only_lock(run.folder)
     if run.folder.exists():
-        raise UserError(
-            f"{run.folder} was begun on this machine. Go on with it by the same command without "
-            "--on kaggle, or choose another --name."
+        raise TrainedElsewhereError(
+            f"{run.folder} was started on this machine. Run the same command without --on kaggle "
+            "to resume it, or use another --name."
         )
     return False
 
 
 def check_remote(project: ProjectPaths, name: str) -> None:
-    """Raise a UserError when the run `name` is under way on Kaggle."""
-    session = read_session(remote_run(project, name))
-    if session:
-        raise UserError(
-            f"The run {name} is trained on Kaggle ({session.state}). Follow it with --on kaggle, "
-            f"or choose another --name. {start_anew(remote_run(project, name))}"
+    """Raise a TrainedElsewhereError if the run `name` is being trained on Kaggle."""
+    remote = remote_run(project, name)
+    if session := read_session(remote):
+        raise TrainedElsewhereError(
+            f"The run {name} is being trained on Kaggle ({session.state}). Use --on kaggle to "
+            f"follow it, or use another --name. {restart_advice(remote)}"
         )
 
 
 def remote_sessions(project: ProjectPaths) -> list[tuple[Run, Session]]:
-    """Return the runs under way on Kaggle, each with its session, as far as Kaggle tells now."""
+    """Return the runs on Kaggle with their sessions, in their present state if Kaggle answers."""
     files = sorted(remote_runs(project).glob("*/session.json"))
     runs = [Run(file.parent) for file in files]
     sessions = [(run, session) for run in runs if (session := read_session(run))]
@@ -115,12 +112,12 @@ def remote_sessions(project: ProjectPaths) -> list[tuple[Run, Session]]:
     try:
         api = open_client()
         return [(run, refreshed(api, session)) for run, session in sessions]
-    except UserError:  # what was last known must do
+    except UserError:
         return sessions
 
 
 def refreshed(api: Any, session: Session) -> Session:
-    """Return a session with the state that Kaggle tells."""
+    """Return a session in its present state."""
     if session.state not in UNDER_WAY:
         return session
-    return dataclasses.replace(session, state=look(api, session.kernel)[0])
+    return dataclasses.replace(session, state=poll(api, session.kernel)[0])

@@ -68,7 +68,7 @@ def fetch_output(api: Any, remote: Run, session: Session, failure: str, log: Log
         session = dataclasses.replace(session, source=session.kernel, progress=progress)
     save_session(remote, session)
     if state == "stopped" and made_progress:
-        say(f"Session {session.number} was stopped {progress_text(progress)}.")
+        say(f"Session {session.number} of {remote.name} was stopped {progress_text(progress)}.")
         return False
     raise SessionFailedError(session, failure, log)
 

@@ -105,7 +105,7 @@ def zipped_source() -> bytes:
 
 
 def check_accelerator(name: str) -> None:
-    """Raise a SettingError unless `name` is a GPU on Kaggle."""
+    """Raise a UserError unless `name` is a GPU on Kaggle."""
     require_one_of("accelerator", name, ACCELERATORS)
 
 

@@ -62,19 +62,30 @@ def train_on_kaggle(
             remove_session(remote)
             return run
         is_finished(remote, recipe, options)  # refuses other settings
-        api, is_complete = open_client(), False
-        while not is_complete:
+        api = open_client()
+        while True:
             session = ensure_session(api, remote, recipe, options, accelerator, predict)
             if predict and not session.predict:
                 say(f"{name} was sent without --predict. Predict its test images on this machine.")
             if detach and session.state in UNDER_WAY:
                 say("Run the same command without --detach to follow and download the run.")
                 return run
-            log = Log()
-            session, failure = follow(api, remote, session, log, sleep, clock)
-            is_complete = fetch_output(api, remote, session, failure, log)
-        accept_run(project, remote, session, run, recipe, options)
-    return run
+            if finish_session(api, remote, session, sleep, clock):
+                accept_run(project, remote, session, run, recipe, options)
+                return run
+
+
+def finish_session(
+    api: Any,
+    remote: Run,
+    session: Session,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> bool:
+    """Follow a session to its end and download its output; return whether the run is finished."""
+    log = Log()
+    session, failure = follow(api, remote, session, log, sleep, clock)
+    return fetch_output(api, remote, session, failure, log)
 
 
 def is_finished_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:

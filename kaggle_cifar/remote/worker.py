@@ -79,9 +79,9 @@ def print_gpus() -> None:
 
 def install_missing(inputs: Path) -> None:
     """Install the packages that the session needs and the image lacks."""
-    missing = [name for name in NEEDED if not is_installed(name)]
+    missing = [name for name in NEEDED if not can_import(name)]
     packed = any((inputs / place / competition.TRAIN_ARCHIVE).exists() for place in MOUNTS)
-    if packed and not shutil.which("7z") and not is_installed("py7zr"):
+    if packed and not shutil.which("7z") and not can_import("py7zr"):
         missing.append("py7zr")
     for name in missing:
         print(f"Installing {name}.", flush=True)
@@ -90,7 +90,7 @@ def install_missing(inputs: Path) -> None:
             sys.exit(f"Error: {name} could not be installed. Check that the internet is on.")
 
 
-def is_installed(package: str) -> bool:
+def can_import(package: str) -> bool:
     """Whether a package can be imported."""
     try:
         return importlib.util.find_spec(package) is not None

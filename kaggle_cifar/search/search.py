@@ -57,16 +57,12 @@ def search(
 
     Without Ray, the student project's draw is trained one trial after another.
 
-    Raises as `training.train` and `Cluster.connected`, and:
-
     Raises
     ------
-    ForeignPathError
-        If `runs/name` holds anything but a search.
-    SearchExistsError
-        If `name` is a search with other options.
-    NoResultError
-        If no trial reached a result.
+    ForeignPathError, SearchExistsError
+        If `runs/name` holds anything but this search.
+    UserError
+        As in `training.train` and `Cluster.connected`, or if no trial reached a result.
     """
     folder = named_run(project, name).folder
     with lock(folder, "search"):

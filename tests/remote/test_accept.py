@@ -58,7 +58,7 @@ def remove_result(folder: Path) -> None:
     [
         (change_seed, "seed"),
         (lose_a_row, "found 109"),
-        (halve_probabilities, "add up to 1"),
+        (halve_probabilities, "test_probabilities.npy"),
         (change_digest, "other weights"),
         (duplicate_an_id, "validation images"),
         (corrupt_weights, "model.weights.h5"),

@@ -81,10 +81,10 @@ def test_missing_log_does_not_end_the_training(played, project, monkeypatch, cap
     assert "Downloading the log failed." in capfd.readouterr().out
 
 
-def test_log_prints_each_line_once(capsys):
+def test_log_prints_each_line_once(capfd):
     log = monitor.Log()
     events = [{"data": "one\ntwo\n"}, {"data": None}, {"data": "three"}]
     log.show(events[:1])
     log.show(events)
-    assert capsys.readouterr().out == "one\ntwo\nthree\n"
+    assert capfd.readouterr().out == "one\ntwo\nthree\n"
     assert list(log.lines) == ["one", "two", "three"]

@@ -13,7 +13,7 @@ from tests.remote.kaggle_runs import needs_7z
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_missing_package_is_installed_or_named(tmp_path, monkeypatch, capfd, status):
+def test_missing_package_can_import_or_named(tmp_path, monkeypatch, capfd, status):
     commands = []
 
     def run(command, **_):
@@ -23,7 +23,7 @@ def test_missing_package_is_installed_or_named(tmp_path, monkeypatch, capfd, sta
     (tmp_path / SLUG).mkdir()
     (tmp_path / SLUG / "train.7z").touch()
     monkeypatch.setattr(worker.shutil, "which", lambda name: None)
-    monkeypatch.setattr(worker, "is_installed", lambda name: name not in ("psutil", "py7zr"))
+    monkeypatch.setattr(worker, "can_import", lambda name: name not in ("psutil", "py7zr"))
     monkeypatch.setattr(worker.subprocess, "run", run)
     if status:
         with pytest.raises(SystemExit, match="psutil could not be installed"):

@@ -21,8 +21,8 @@ from tests.helpers import ROOT
 from tests.helpers.small_data import project_in, write_training_data
 
 MODEL1 = find_recipe("model1")
-TRIALS = 8
-EPOCHS = 10  # so long that the second node, which takes seconds to start, gets its share
+TRIALS = 6
+EPOCHS = 10  # so many that two trials overlap on the two nodes
 SPACE = {
     "epochs": [EPOCHS],
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -137,14 +137,19 @@ def test_search_survives_its_driver_and_a_node(project, two_nodes):
     first.communicate()
     before = finished_trials(project)
     assert 0 < len(before) < TRIALS
-    started = started_trials(project)
+    started, restarted_at = started_trials(project), time.time()
 
     second = start_search(project, two_nodes.address)
 
+    def is_training(name: str) -> bool:
+        """Whether the second driver has trained an epoch of an old trial or started a new one."""
+        history = project.runs / name / "history.csv"
+        is_new = name in started_trials(project) - started
+        return is_new or (history.exists() and history.stat().st_mtime > restarted_at)
+
     def is_on_both_nodes() -> bool:
-        """Whether two trials are running that the first driver did not start."""
         running = running_trials(project)
-        return len(running) == 2 and running <= started_trials(project) - started
+        return len(running) == 2 and all(map(is_training, running))
 
     wait_until(is_on_both_nodes)
     two_nodes.remove_node(two_nodes.list_all_nodes()[1], allow_graceful=False)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -88,10 +87,9 @@ def follow(
         if state != shown:
             say(f"{remote.name} on Kaggle: {state}.")
             pause, shown = FIRST_POLL, state
-        if state == "running" and show_live_log(api, session.kernel, log):
+        if state != "queued" and show_log(api, session.kernel, log):
             pause = FIRST_POLL
         if state not in UNDER_WAY:
-            show_final_log(api, session.kernel, log)
             return session, failure
         sleep(pause)
         pause = min(pause * 1.5, LONGEST_POLL)
@@ -173,8 +171,8 @@ def is_temporary(error: BaseException | None) -> bool:
     return error is not None and (never_reached(error) or retry_delay(error, 1) is not None)
 
 
-def show_live_log(api: Any, kernel: str, log: Log) -> bool:
-    """Print what a session logs while the connection lasts; return whether there was more.
+def show_log(api: Any, kernel: str, log: Log) -> bool:
+    """Print what is new in a session's log, while it runs; return whether there was anything.
 
     An error ends it silently, because the next poll meets the same one.
     """
@@ -188,18 +186,3 @@ def show_live_log(api: Any, kernel: str, log: Log) -> bool:
         if first is not None:
             log.show(itertools.chain([first], events))
     return log.events > before
-
-
-def show_final_log(api: Any, kernel: str, log: Log) -> None:
-    """Print the rest of the log of a session that has ended, if Kaggle gives it."""
-    doing = f"Downloading the log of {kernel}"
-    try:
-        text = call(unmask_http_error, api.kernels_logs, kernel, doing=doing, attempts=2)
-    except UserError as error:
-        say(str(error))
-        return
-    try:
-        events = json.loads(text)
-    except ValueError:
-        events = [{"data": line} for line in text.splitlines()]
-    log.show(event for event in events if isinstance(event, dict))

@@ -1,6 +1,9 @@
 """Following a session: its states, its log, lost connections."""
 
+from types import SimpleNamespace
+
 import pytest
+import requests
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import fetch, monitor
@@ -69,16 +72,16 @@ def test_failed_session_shows_the_end_of_its_log(played, project, state, shown):
     assert len(played.kernels.all) == 2
 
 
-def test_missing_log_does_not_end_the_training(played, project, monkeypatch, capfd):
-    def refuse(function, *arguments, **options):
-        if options["doing"].startswith("Downloading the log"):
-            raise UserError("Downloading the log failed.")
-        return call(function, *arguments, **options)
+@pytest.mark.parametrize("error", [requests.ConnectionError, ValueError, OSError])
+def test_log_survives_a_lost_connection(error, capfd):
+    def stream(kernel):
+        yield {"data": "one"}
+        raise error
 
-    call = monitor.call
-    monkeypatch.setattr(monitor, "call", refuse)
-    train(project)
-    assert "Downloading the log failed." in capfd.readouterr().out
+    log = monitor.Log()
+    assert monitor.show_log(SimpleNamespace(kernels_logs_stream=stream), "ada/x", log)
+    assert not monitor.show_log(SimpleNamespace(kernels_logs_stream=stream), "ada/x", log)
+    assert capfd.readouterr().out == "one\n"
 
 
 def test_log_prints_each_line_once(capfd):

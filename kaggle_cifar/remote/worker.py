@@ -55,7 +55,7 @@ def main(job: Job) -> int:
     state = {0: "finished", STOPPED: "stopped", -signal.SIGTERM: "stopped"}.get(status, "failed")
     if state == "stopped":
         print("The session ran out of time and saved its state.", flush=True)
-    listing = {"state": state, "files": digests(root / "working", job.name)}
+    listing = {"state": state, "files": run_digests(root / "working", job.name)}
     (root / "working" / LISTING).write_text(json.dumps(listing, indent=2) + "\n")
     return 1 if state == "failed" else 0
 
@@ -125,7 +125,7 @@ def run_session(job: Job) -> int:
     return process.wait()
 
 
-def digests(working: Path, name: str) -> dict[str, str]:
+def run_digests(working: Path, name: str) -> dict[str, str]:
     """Return the SHA-256 of each file of the run, except hidden ones, by its path."""
     files = sorted(path for path in (working / name).rglob("[!.]*") if path.is_file())
     return {path.relative_to(working).as_posix(): sha256(path) for path in files}

@@ -35,7 +35,7 @@ def leave_run(run: Run, session: Kernel, state: str = "finished") -> None:
     """Let a session leave a copy of `run` as its output."""
     files = [path for path in run.folder.rglob("[!.]*") if path.is_file()]
     session.files = {f"model1/{p.relative_to(run.folder)}": p.read_bytes() for p in files}
-    listing = {"state": state, "files": worker.digests(run.folder.parent, "model1")}
+    listing = {"state": state, "files": worker.run_digests(run.folder.parent, "model1")}
     session.files[worker.LISTING] = json.dumps(listing).encode()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ray.cluster_utils import Cluster as TwoNodes
 
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.search import cluster, search_space
@@ -28,18 +27,6 @@ SPACE = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch_size": [10, 20],
 }
-
-
-@pytest.fixture(scope="module")
-def two_nodes():
-    nodes = TwoNodes()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # of the processes that Ray starts
-        for _ in range(2):
-            nodes.add_node(num_cpus=1, include_dashboard=False)
-    nodes.wait_for_nodes()
-    yield nodes
-    nodes.shutdown()
 
 
 @pytest.fixture(scope="module")

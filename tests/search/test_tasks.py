@@ -10,7 +10,6 @@ from kaggle_cifar.files import BusyError
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.search import tasks
 from kaggle_cifar.search.cluster import require_ray, start_ray
-from tests.helpers import ROOT
 
 
 def die_once(marker: Path) -> None:
@@ -30,12 +29,11 @@ def fail(marker: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.kill
-def test_tasks_that_die_start_again(tmp_path, monkeypatch):
+def test_tasks_that_die_start_again(two_nodes, tmp_path):
     import ray
 
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     require_ray()
-    start_ray("local")
+    start_ray(two_nodes.address)
     notes = []
     try:
         marker = tmp_path / "marker"

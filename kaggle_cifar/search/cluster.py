@@ -137,9 +137,9 @@ def start_ray(address: str | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        message = f"Cannot join the Ray cluster {address}: {error}"
-        raise ClusterUnreachableError(address, message) from None
+    except Exception as error:  # Ray raises a plain one if a busy machine is slow to start it
+        doing = f"join the Ray cluster {address}" if address else "start Ray on this machine"
+        raise ClusterUnreachableError(address, f"Cannot {doing}: {last_line(error)}") from None
 
 
 def check_port(address: str) -> None:

@@ -1,10 +1,14 @@
 """Downloading the output of a session: complete, or not at all."""
 
+import errno
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import fetch, worker
+from kaggle_cifar.remote.sessions import Session, output_folder, remote_run
 from tests.helpers import kaggle_server
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
 from tests.remote.kaggle_runs import assert_weights_equal, leave_run, train
@@ -59,3 +63,26 @@ def test_listing_outside_the_run_is_refused(played, project, name):
 )
 def test_progress_is_printed(progress, text):
     assert fetch.progress_text(progress) == text
+
+
+def failing_api(error: Exception) -> SimpleNamespace:
+    def kernels_output(*_):
+        raise error
+
+    return SimpleNamespace(kernels_output=kernels_output)
+
+
+def test_full_disk_is_named(clean_home, tmp_path):
+    api = failing_api(OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(UserError, match="disk is full"):
+        fetch.download_files(api, "ada/kernel", tmp_path, ["model1/run.json"])
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_session_without_output_keeps_its_state(clean_home, project, state, capfd):
+    remote = remote_run(project, "model1")
+    output_folder(remote).mkdir(parents=True)
+    session = Session("ada/kernel", "NvidiaTeslaT4", False, state=state)
+    assert fetch.salvage(failing_api(ValueError("no output")), remote, session) == state
+    assert not output_folder(remote).exists()
+    assert "Downloading the output of ada/kernel" in capfd.readouterr().out

@@ -1,5 +1,6 @@
 """The program that runs on Kaggle: packages, data, resumed runs."""
 
+import json
 import subprocess
 import sys
 
@@ -8,8 +9,42 @@ import pytest
 from kaggle_cifar.competition import SLUG, TRAIN_LABELS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import worker
+from kaggle_cifar.training.loop import Interrupted
 from tests.helpers import ROOT
 from tests.remote.kaggle_runs import needs_7z
+
+JOB = worker.Job("model1", {}, {}, predict=False, resume=False, seconds=60.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "returned"),
+    [(0, "finished", 0), (worker.STOPPED, "stopped", 0), (-15, "stopped", 0), (1, "failed", 1)],
+)
+def test_worker_lists_the_files_of_its_run(tmp_path, monkeypatch, status, state, returned):
+    for folder in ("input", "working/model1", "src"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "working" / "model1" / "run.json").write_text("{}")
+    (tmp_path / "working" / "model1" / ".hidden").touch()
+    monkeypatch.chdir(tmp_path / "src")
+    monkeypatch.setattr(worker, "run_session", lambda job: status)
+    monkeypatch.setattr(worker, "install_missing", lambda inputs: None)
+    assert worker.main(JOB) == returned
+    listing = json.loads((tmp_path / "working" / worker.LISTING).read_text())
+    assert listing["state"] == state
+    assert list(listing["files"]) == ["model1/run.json"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, 0), (UserError("No data."), 1), (Interrupted(15), worker.STOPPED)]
+)
+def test_session_turns_errors_into_a_status(monkeypatch, capfd, error, status):
+    def train_there(*_):
+        if error:
+            raise error
+
+    monkeypatch.setattr(worker, "train_there", train_there)
+    assert worker.session(JOB) == status
+    assert ("Error: No data." in capfd.readouterr().out) == (status == 1)
 
 
 @pytest.mark.parametrize("status", [0, 1])

@@ -7,7 +7,6 @@ refuses what was predicted on them: it would be no entry of the competition's.
 import os
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,19 +19,11 @@ from kaggle_cifar.competition import (
 from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.archive import ArchiveMember
 from kaggle_cifar.data.download import SOURCE_KIND, SOURCE_NAME
-from kaggle_cifar.data.extract import (
-    is_extracted,
-    publish,
-    remove_leftovers,
-    require_own_images,
-    start_staging,
-    write_new_file,
-)
+from kaggle_cifar.data.image_folder import is_extracted, require_own_images, staged_images
 from kaggle_cifar.data.synthetic import encode_png
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import (
     ProjectPaths,
-    explain_os_error,
     lock,
     write_record,
     write_text,
@@ -140,20 +131,16 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write_images(project: ProjectPaths, split: str, images: np.ndarray) -> None:
     """Write images as PNGs with the ids from 1, and their manifest, as an extraction does."""
-    folder, manifest = project.images(split), project.manifest(split)
+    folder = project.images(split)
     members: dict[int, ArchiveMember] = {}
-    try:
-        staging = start_staging(folder)
-        with progress_bar(f"Writing {split} images", len(images), "images") as bar:
-            for image_id, image in enumerate(images, start=1):
-                png = encode_png(image)
-                write_new_file(f"{staging}/{image_id}.png", png)
-                members[image_id] = ArchiveMember(len(png), zlib.crc32(png))
-                bar.update()
-        made_from: dict[str, Any] = {"name": SOURCE["source"]}
-        publish(folder, manifest, members, made_from)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
-    finally:
-        remove_leftovers(folder)
+    with (
+        staged_images(folder, project.manifest(split)) as staged,
+        progress_bar(f"Writing {split} images", len(images), "images") as bar,
+    ):
+        for image_id, image in enumerate(images, start=1):
+            png = encode_png(image)
+            staged.write(image_id, png)
+            members[image_id] = ArchiveMember(len(png), zlib.crc32(png))
+            bar.update()
+        staged.replace_folder(members, {"name": SOURCE["source"]})
     say(f"Wrote {len(images):,} images to {folder}.")

@@ -1,23 +1,23 @@
-"""Work on several cores whose results come in order."""
+"""Work in other threads whose results are taken in order."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count, islice
+from typing import TypeVar
 
 T = TypeVar("T")
 
-# More gain little here and cost memory: each holds what it works on.
+# More threads gain little and take memory for what each works on.
 THREADS = min(4, os.cpu_count() or 1)
 
 
 def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
     """Return the results of `futures`, in their order.
 
-    The first `ahead` futures are taken at once and one more with each result, so that an iterator
-    which submits as it is advanced is never further ahead than that.
+    It takes the first `ahead` futures at once and one more with each result. So an iterator that
+    submits work as it is advanced is never further ahead.
     """
     waiting = deque(islice(futures, ahead))
 
@@ -30,8 +30,9 @@ def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
     return results()
 
 
-def run_after(before: "Future | None", function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function` once `before` is done; where that failed, fail alike."""
-    if before is not None:
-        before.result()
-    return function(*arguments)
+def read_ahead(items: Iterator[T], pool: ThreadPoolExecutor, ahead: int) -> Iterator[T | None]:
+    """Return `items`, taken by the one thread of `pool` up to `ahead` before they are needed.
+
+    The thread starts at once. None follows the last item.
+    """
+    return in_order((pool.submit(next, items, None) for _ in count()), ahead)

@@ -10,8 +10,9 @@ from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.sessions import Session, downloaded_run, remove_session, restart_advice
 from kaggle_cifar.tensorflow_setup import start_tensorflow
-from kaggle_cifar.training.loop import fitted_before, is_finished
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_settings import check_finished, with_fitted_epochs
 
 
 class RejectedRunError(UserError):
@@ -49,7 +50,7 @@ def check_run(
     project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, predict: bool
 ) -> None:
     """Raise a UserError unless a downloaded run was requested and can be used."""
-    if not is_finished(run, fitted_before(run, recipe, options), options):
+    if not check_finished(run, with_fitted_epochs(run, recipe, options), options):
         raise UserError(f"{run.name} is not finished.")
     start_tensorflow()
     run.load_model()

@@ -31,7 +31,8 @@ from kaggle_cifar.remote.sessions import (
     save_session,
 )
 from kaggle_cifar.remote.worker import Job
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 # Kaggle names 9 and 12 hours as its limit.
 SESSION_SECONDS = 9 * 3600.0

@@ -24,8 +24,14 @@ from kaggle_cifar.remote.sessions import (
     remove_session,
     restart_advice,
 )
-from kaggle_cifar.training.loop import check_contradictions, fitted_before, is_finished
-from kaggle_cifar.training.run import Run, RunOptions, named_run
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_settings import (
+    check_finished,
+    check_recipe_options,
+    with_fitted_epochs,
+)
 
 
 class TrainedElsewhereError(UserError):
@@ -53,7 +59,7 @@ def train_on_kaggle(
     UserError
         If Kaggle refuses the run, the training fails there, or the run exists here.
     """
-    check_contradictions(recipe, options)
+    check_recipe_options(recipe, options)
     check_accelerator(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
@@ -61,7 +67,7 @@ def train_on_kaggle(
         if is_finished_here(run, recipe, options):
             remove_session(remote)
             return run
-        is_finished(remote, recipe, options)  # refuses other settings
+        check_finished(remote, recipe, options)  # refuses other settings
         api = open_client()
         while True:
             session = ensure_session(api, remote, recipe, options, accelerator, predict)
@@ -90,7 +96,7 @@ def finish_session(
 
 def is_finished_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     """Return whether the run is finished; raise an error if it was started here."""
-    if is_finished(run, fitted_before(run, recipe, options), options):
+    if check_finished(run, with_fitted_epochs(run, recipe, options), options):
         say(f"The run {run.name} is finished: {run.folder}. Use another --name to train again.")
         return True
     if run.folder.exists():

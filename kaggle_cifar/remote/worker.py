@@ -138,7 +138,7 @@ def session(job: Job) -> int:
     """Train, and predict if the job says so; return the exit status."""
     from kaggle_cifar.console import say
     from kaggle_cifar.errors import UserError
-    from kaggle_cifar.training.loop import Interrupted
+    from kaggle_cifar.training.signals import Interrupted
 
     try:
         train_there(job, find_root(), Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
@@ -155,15 +155,15 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
     from kaggle_cifar.files import ProjectPaths, from_json
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.recipes import Recipe
-    from kaggle_cifar.training import loop
-    from kaggle_cifar.training.run import RunOptions
+    from kaggle_cifar.training.options import RunOptions
+    from kaggle_cifar.training.train import train
 
     project = ProjectPaths(temporary / "data", root / "working", temporary / "submissions")
     place_data(root / "input", project, ["train", "test"] if job.predict else ["train"])
     if job.resume:
         resume(root, job.name)
     recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
-    run = loop.train(project, recipe, job.name, options)
+    run = train(project, recipe, job.name, options)
     if job.predict:
         predict.predict(project, [run])
 
@@ -229,7 +229,7 @@ def write_manifest(project: "ProjectPaths", split: str) -> None:
     The user's machine has the same one, so it knows that the predictions are of its images.
     """
     from kaggle_cifar.data.archive import ArchiveMember
-    from kaggle_cifar.data.extract import manifest_csv
+    from kaggle_cifar.data.image_folder import manifest_csv
     from kaggle_cifar.data.images import read_file
     from kaggle_cifar.files import write_text
 

@@ -31,8 +31,9 @@ from kaggle_cifar.search.tasks import (
     retry_message,
     retry_while_busy,
 )
-from kaggle_cifar.training.loop import train_by_epochs
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train_by_epochs
 
 METRIC = "val_accuracy"
 REDUCTION_FACTOR = 4  # of ASHA: one in four trials continues at each rung

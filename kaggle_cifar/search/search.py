@@ -15,9 +15,11 @@ from kaggle_cifar.search.cluster import Cluster, require_ray
 from kaggle_cifar.search.results import Trials, save_results, setting_text
 from kaggle_cifar.search.search_space import GRID_DRAW, Space, draw_from_grid
 from kaggle_cifar.search.tasks import run_tasks
-from kaggle_cifar.training.loop import end_early, train
-from kaggle_cifar.training.run import Run, RunOptions, named_run
-from kaggle_cifar.training.run_table import describe_standing
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_table import progress_table
+from kaggle_cifar.training.train import end_early, train
 
 if TYPE_CHECKING:
     from kaggle_cifar.search.ray_tune import SearchConfig
@@ -127,7 +129,7 @@ def train_on_ray(config: "SearchConfig", cluster: Cluster) -> Trials:
     project, live = config.project, LiveTable()
 
     def show(names: Sequence[str]) -> None:
-        live.show(lambda: describe_standing([Run(project.runs / name) for name in names]))
+        live.show(lambda: progress_table([Run(project.runs / name) for name in names]))
 
     with cluster.connected(project) as resources:
         found = run_trials(config, resources, show, live.say)

@@ -1039,7 +1039,7 @@ def test_an_archive_that_is_extracted_is_not_decoded_twice(
     assert_whole(project, extractable)
     capfd.readouterr()
     extract.extract(project)
-    assert capfd.readouterr().out.count("extracted already") == 2
+    assert capfd.readouterr().out.count("already extracted") == 2
 
 
 def test_a_damaged_archive_is_found_by_extracting_it(
@@ -1100,7 +1100,7 @@ def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
     [
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
         ("kaggle_cifar.data.download:publish", 4),
-        ("kaggle_cifar.data.extract:write_new_file", 40),
+        ("kaggle_cifar.data.image_folder:StagedImages.write", 40),
         ("shutil:rmtree", 1),
     ],
 )
@@ -1130,9 +1130,9 @@ def test_the_command_line_tells_once_what_it_extracted(
 
     first, second = output(), output()
     assert first.count("Extracted") == 2
-    assert "extracted already" not in first
+    assert "already extracted" not in first
     assert second.count("there already, and whole") == 4
-    assert second.count("extracted already") == 2
+    assert second.count("already extracted") == 2
 
 
 # -- credentials

@@ -13,8 +13,8 @@ from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.submission.validate import read_solution
-from kaggle_cifar.training import loop
 from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train
 from tests.helpers import kaggle_server
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
 from tests.helpers.kaggle_server import KaggleSite
@@ -28,7 +28,7 @@ def local(tmp_path_factory) -> tuple[ProjectPaths, Run]:
     project = project_in(tmp_path_factory.mktemp("local"))
     draw_sample(project.raw, seed=5, train_count=120, test_count=110)
     extract(project)
-    run = loop.train(project, RECIPE, "model1", OPTIONS)
+    run = train(project, RECIPE, "model1", OPTIONS)
     predict(project, [run])
     return project, run
 

@@ -13,7 +13,8 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.remote import script, worker
 from kaggle_cifar.remote.train import train_on_kaggle
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 from tests.helpers.clocks import Clock
 from tests.helpers.kaggle_kernels import Kernel
 

@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from kaggle_cifar import cli, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION, SLUG
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -19,10 +18,9 @@ from kaggle_cifar.remote import train as remote_train
 from kaggle_cifar.report import ledger
 from kaggle_cifar.submission.submit import submit
 from kaggle_cifar.submission.validate import write_submission
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
 from tests.helpers.kaggle_kernels import Kernel
 from tests.remote.kaggle_runs import (
-    OPTIONS,
     RECIPE,
     assert_same,
     assert_weights_equal,
@@ -201,29 +199,3 @@ def test_refresh_skips_states_that_are_final(played, project, monkeypatch):
     sessions.save_session(run, session)
     monkeypatch.setattr(remote_train, "open_client", lambda: pytest.fail("nothing to ask"))
     assert remote_train.remote_sessions(project) == [(run, session)]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--predict"], "--predict belongs to a training with --on kaggle"),
-        (["--detach"], "--on kaggle"),
-        (["--accelerator", "NvidiaL4"], "--on kaggle"),
-        (["--on", "kaggle", "--seeds", "2"], "--on and --seeds exclude each other"),
-        (["--on", "kaggle", "--tensorboard"], "--on and --tensorboard exclude each other"),
-        (["--on", "kaggle", "--folds", "2"], "--on and --folds exclude each other"),
-    ],
-)
-def test_contradicting_options_are_usage_errors(arguments, words):
-    with pytest.raises(cli.click.UsageError, match=words):
-        cli.cli.main(["train", *arguments], standalone_mode=False)
-
-
-def test_command_passes_its_options_on(monkeypatch):
-    calls = []
-    monkeypatch.setattr(remote_train, "train_on_kaggle", lambda *arguments: calls.append(arguments))
-    command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
-    cli.cli.main(command, standalone_mode=False)
-    [(_, recipe, name, options, accelerator, predict, detach)] = calls
-    assert (recipe, name, options) == (recipes.model1(), "model1-seed3", OPTIONS)
-    assert (accelerator, predict, detach) == ("NvidiaTeslaT4", True, True)

@@ -9,7 +9,7 @@ import pytest
 from kaggle_cifar.competition import SLUG, TRAIN_LABELS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import worker
-from kaggle_cifar.training.loop import Interrupted
+from kaggle_cifar.training.signals import Interrupted
 from tests.helpers import ROOT
 from tests.remote.kaggle_runs import needs_7z
 
@@ -86,7 +86,7 @@ def test_worker_imports_only_the_standard_library():
 def test_training_imports_no_package_that_kaggle_lacks():
     code = (
         "import sys; before = set(sys.modules); sys.argv = ['']\n"
-        "from kaggle_cifar.training import loop\n"
+        "from kaggle_cifar.training import train\n"
         "from kaggle_cifar.prediction import predict\n"
         "from kaggle_cifar.data import extract\n"
         "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"

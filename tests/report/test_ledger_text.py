@@ -10,7 +10,7 @@ from kaggle_cifar import cli, recipes
 from kaggle_cifar.files import write_json
 from kaggle_cifar.report import ledger
 from kaggle_cifar.submission.record import update_record
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
 

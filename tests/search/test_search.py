@@ -12,8 +12,10 @@ from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.search import search, search_space
 from kaggle_cifar.search.cluster import Cluster
 from kaggle_cifar.search.search_space import Space
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions, newest_finished_run
+from kaggle_cifar.training import train as training
+from kaggle_cifar.training.find_runs import newest_finished_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 from tests.helpers.small_data import project_in, write_training_data
 
 GRID = {"epochs": [1, 2], "learning_rate": [0.01, 0.001], "optimizer": ["adam", "legacy-rmsprop"]}
@@ -43,14 +45,14 @@ def test_killed_search_resumes_to_the_best_recipe(project, monkeypatch, capsys):
     class Killed(BaseException):
         pass
 
-    def kill(training):
-        if training.run.name == "search-trial2":
+    def kill(trained):
+        if trained.run.name == "search-trial2":
             raise Killed
-        finish(training)
+        write_result(trained)
 
-    finish = loop.Training.finish
+    write_result = training.write_result
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop.Training, "finish", kill)
+        patch.setattr(training, "write_result", kill)
         search_in_turn(project, 2)
     first = Run(project.runs / "search-trial1")
     trained_at = first.metrics_file.stat().st_mtime_ns

@@ -11,7 +11,7 @@ from kaggle_cifar.data.dataset import SplitError
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.search import seeds_and_folds
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
 

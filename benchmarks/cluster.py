@@ -26,7 +26,7 @@ from kaggle_cifar.data.synthetic import draw_sample
 from kaggle_cifar.files import ProjectPaths, read_json
 from kaggle_cifar.search.cluster import require_ray
 from kaggle_cifar.search.search import train_in_turn
-from kaggle_cifar.search.search_space import Draw
+from kaggle_cifar.search.search_space import student_grid
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
 
@@ -109,7 +109,7 @@ def kill_a_node(project: ProjectPaths) -> None:
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
     results = pd.read_csv(project.runs / "node" / "results.csv")
-    retried = re.findall(r"(\S+) broke off", output)
+    retried = re.findall(r"(\S+) died \(", output)
     print(
         f"a node killed: status {process.returncode}, {len(results)} results of {TRIALS} trials, "
     )
@@ -149,7 +149,7 @@ def kill_a_seeds_node(project: ProjectPaths) -> None:
         until(lambda: all(file.exists() for file in histories))
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
         output, _ = process.communicate(timeout=WAIT)
-    retried = re.findall(r"(\S+) broke off", output)
+    retried = re.findall(r"(\S+) died \(", output)
     epochs = [len(pd.read_csv(file)) for file in histories]
     print(
         f"a seed's node killed: status {process.returncode}, epochs {epochs} of 6 each, tried "
@@ -162,7 +162,7 @@ def time_overhead(project: ProjectPaths) -> None:
     """Time eight trials of hardly any work on Ray beside a plain loop over the same."""
     tiny = ("--trials", "8", "--epochs", "1", "--limit", "60")
     started = time.perf_counter()
-    train_in_turn(project, "loop", Draw(8, epochs=1), RunOptions(limit=60, search="loop"))
+    train_in_turn(project, "loop", student_grid(1), 8, RunOptions(limit=60, search="loop"))
     loop = time.perf_counter() - started
     with cluster_of(1) as cluster:
         started = time.perf_counter()
@@ -186,7 +186,7 @@ def time_scaling(project: ProjectPaths) -> None:
             search(project, cluster.address, *work, "--name", name).communicate(timeout=WAIT)
             seconds[cores] = time.perf_counter() - started
     started = time.perf_counter()
-    train_in_turn(project, "both", Draw(8, epochs=2), RunOptions(limit=2000, search="both"))
+    train_in_turn(project, "both", student_grid(2), 8, RunOptions(limit=2000, search="both"))
     alone = time.perf_counter() - started
     print(
         f"8 trials: {seconds[1]:.0f} s on one worker of one core, {seconds[2]:.0f} s on two: "

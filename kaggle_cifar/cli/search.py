@@ -20,12 +20,12 @@ from kaggle_cifar.cli.options import (
 from kaggle_cifar.cli.train import exit_on_interrupt
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.search.search_space import GRID_DRAW
 from kaggle_cifar.training.options import RunOptions
 
 if TYPE_CHECKING:
-    from kaggle_cifar.search.search_space import Draw, Space
+    from kaggle_cifar.search.search_space import Space
 
-GRID_DRAW = "grid-draw"
 GRID_DRAW_TRIALS = 5  # as in the student project
 TRIALS = 16
 
@@ -52,12 +52,12 @@ class SearchRequest:
         """The number of trials, or the sampler's default."""
         return self.trials or (GRID_DRAW_TRIALS if self.sampler == GRID_DRAW else TRIALS)
 
-    def search_space(self) -> "Space | Draw":
+    def search_space(self) -> "Space":
         """Return the search space, or raise a UsageError if the sampler has none such."""
         return self._grid_draw() if self.sampler == GRID_DRAW else self._declared_space()
 
-    def _grid_draw(self) -> "Draw":
-        from kaggle_cifar.search.search_space import GRID_SIZE, Draw
+    def _grid_draw(self) -> "Space":
+        from kaggle_cifar.search.search_space import GRID_SIZE, student_grid
 
         if self.recipe.name != "model3" or self.space:
             raise click.UsageError(
@@ -68,7 +68,7 @@ class SearchRequest:
             raise click.UsageError("--time-budget requires --sampler random or tpe.")
         if self.trial_count > GRID_SIZE:
             raise click.UsageError(f"The grid has {GRID_SIZE} settings, not {self.trial_count}.")
-        return Draw(self.trial_count, self.epochs)
+        return student_grid(self.epochs)
 
     def _declared_space(self) -> "Space":
         from kaggle_cifar.search.search_space import declared_space

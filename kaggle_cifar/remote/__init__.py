@@ -1,5 +1,5 @@
-"""A run trained on Kaggle's GPUs: sent there, watched, fetched and checked.
+"""Training on Kaggle's GPUs: a run is pushed there, followed, downloaded and checked.
 
-This file imports nothing: on Kaggle, `worker` runs before the packages that others need are
-installed.
+On disk: `runs/.kaggle-cifar.remote/<name>` during the training, then an ordinary run. This file
+imports nothing, because `worker` runs on Kaggle before the packages of others are installed.
 """

@@ -1,4 +1,4 @@
-"""What is pushed to Kaggle: one script that carries this package's source, and its metadata."""
+"""The kernel that is pushed to Kaggle: a script with this package's source, and its metadata."""
 
 import ast
 import base64
@@ -19,7 +19,8 @@ from kaggle_cifar.recipes import Recipe, require_one_of
 from kaggle_cifar.remote.worker import Job
 
 DEFAULT_ACCELERATOR = "NvidiaTeslaT4"
-# Kaggle's names (the documentation of its client); some are for certain competitions only.
+# From the documentation of Kaggle's client. Some are for certain competitions only. Kaggle runs a
+# session that asks for another, for instance a retired one, on any accelerator.
 ACCELERATORS = (
     DEFAULT_ACCELERATOR,  # two of them
     "NvidiaL4",
@@ -28,16 +29,14 @@ ACCELERATORS = (
     "NvidiaH100",
     "NvidiaRtxPro6000",
 )
-# Kaggle runs a session that asks for one of these on something else, without a word.
-RETIRED = ("NvidiaTeslaK80", "NvidiaTeslaP100", "TpuV232", "TpuV2256", "TpuV38", "Tpu1VmV38")
 
 PACKAGE = Path(__file__).parent.parent
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same source makes the same script
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same source gives the same script
 
 SCRIPT = '''\
 """Train the run {name} of the competition {slug} with kaggle-cifar {version}.
 
-Written by `kaggle-cifar train --on kaggle`; the program's source is in here.
+Written by `kaggle-cifar train --on kaggle`. It contains the program's source.
 """
 
 import base64
@@ -63,9 +62,9 @@ if status := main(Job(**JOB)):
 
 
 def write_kernel(folder: Path, kernel: str, job: Job, accelerator: str, source: str | None) -> None:
-    """Write the script and the metadata with which `kernels_push` makes `kernel` of them.
+    """Write the script and the metadata that `kernels_push` turns into a kernel.
 
-    `kernel` is "user/slug"; `source` a kernel whose output is mounted among the inputs, if any.
+    `kernel` is "user/slug". The output of the kernel `source`, if any, becomes one of its inputs.
     """
     script = SCRIPT.format(
         name=job.name,
@@ -84,7 +83,7 @@ def write_kernel(folder: Path, kernel: str, job: Job, accelerator: str, source: 
         "is_private": True,
         "enable_gpu": True,
         "machine_shape": accelerator,
-        "enable_internet": True,  # for packages that Kaggle's image may lack one day
+        "enable_internet": True,  # for packages that Kaggle's image lacks
         "competition_sources": [competition.SLUG],
         "kernel_sources": [source] if source else [],
         "dataset_sources": [],
@@ -106,14 +105,7 @@ def zipped_source() -> bytes:
 
 
 def check_accelerator(name: str) -> None:
-    """Raise a UserError unless `name` is a GPU that Kaggle still has, as far as is known."""
-    if name in RETIRED:
-        raise UserError(
-            f"Kaggle has retired {name} and would run the training on something else. Choose one "
-            f"of {', '.join(ACCELERATORS)}; {DEFAULT_ACCELERATOR}, two GPUs, is everyone's."
-        )
-    if name.startswith("Tpu"):
-        raise UserError(f"{name} is a TPU, which this program does not use. It needs a GPU.")
+    """Raise a UserError unless `name` is a GPU on Kaggle."""
     require_one_of("accelerator", name, ACCELERATORS)
 
 

@@ -1,7 +1,7 @@
-"""What is under way on Kaggle: a folder `runs/.kaggle-cifar.remote/<name>` for each run.
+"""Sessions on Kaggle that train a run: a folder `runs/.kaggle-cifar.remote/<name>` for each run.
 
-run.json holds what was asked for, session.json which kernel trains it and how far it is. What
-was sent, and what is being downloaded, has folders with reserved names.
+run.json holds the recipe and the options, session.json the kernel and its state. The kernel's
+files and the download are in folders with reserved names.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ KIND = "session on Kaggle"
 
 @dataclass(frozen=True)
 class Session:
-    """A kernel on Kaggle that trains a run, and what it, or the next one, goes on from."""
+    """A kernel on Kaggle that trains a run, and what the next session resumes from."""
 
     kernel: str  # "user/slug"
     accelerator: str
@@ -42,32 +42,38 @@ def remote_runs(project: ProjectPaths) -> Path:
 
 
 def remote_run(project: ProjectPaths, name: str) -> Run:
-    """Return the folder of a run that is trained on Kaggle; it need not be there."""
+    """Return the folder of a run that is trained on Kaggle; it need not exist."""
     return named_run(ProjectPaths(runs=remote_runs(project)), name)
 
 
 def kernel_folder(remote: Run) -> Path:
-    """Return the folder of what is sent to Kaggle."""
+    """Return the folder of the kernel's files, which are pushed to Kaggle."""
     return reserved_path(remote.folder / remote.name, "kernel")
 
 
 def output_folder(remote: Run) -> Path:
-    """Return the folder of what is being downloaded."""
+    """Return the folder that the session's output is downloaded to."""
     return reserved_path(remote.folder / remote.name, "output")
 
 
-def brought_run(remote: Run) -> Run:
-    """Return the run as it was downloaded."""
+def downloaded_run(remote: Run) -> Run:
+    """Return the run in the session's output."""
     return Run(output_folder(remote) / remote.name)
 
 
 def session_file(remote: Run) -> Path:
-    """Return the JSON of a run's session."""
+    """Return the JSON file of a run's latest session."""
     return remote.folder / "session.json"
 
 
 def read_session(remote: Run) -> Session | None:
-    """Return a run's latest session, or None where there is none."""
+    """Return a run's latest session, or None if there is none.
+
+    Raises
+    ------
+    UserError
+        If its file holds something else.
+    """
     file = session_file(remote)
     content = read_record(file, KIND)
     if not content:
@@ -75,24 +81,25 @@ def read_session(remote: Run) -> Session | None:
     try:
         session: Session = from_json(Session, content)
     except TypeError as error:
-        raise UserError(f"{file} does not hold a session ({error}). {start_anew(remote)}") from None
+        message = f"{file} does not hold a session ({error}). {restart_advice(remote)}"
+        raise UserError(message) from None
     return session
 
 
-def record(remote: Run, session: Session) -> Session:
-    """Write a session down and return it."""
+def save_session(remote: Run, session: Session) -> Session:
+    """Write a session to its file and return it."""
     write_record(session_file(remote), KIND, dataclasses.asdict(session))
     return session
 
 
-def forget(remote: Run) -> None:
-    """Remove what this program wrote for a remote run but its lock; first what tells of it."""
+def remove_session(remote: Run) -> None:
+    """Remove this program's files of a remote run except its lock, the record first."""
     session_file(remote).unlink(missing_ok=True)
     remote.description_file.unlink(missing_ok=True)
     remove_reserved(kernel_folder(remote))
     remove_reserved(output_folder(remote))
 
 
-def start_anew(remote: Run) -> str:
-    """Return how to begin again."""
-    return f"Delete the folder {remote.folder} to start this run anew."
+def restart_advice(remote: Run) -> str:
+    """Return the sentence on how to start a remote run again."""
+    return f"Delete {remote.folder} to start this run again."

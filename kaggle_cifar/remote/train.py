@@ -1,4 +1,4 @@
-"""Runs trained on Kaggle's GPUs: sent there, followed, checked and put into place here."""
+"""Train a run on Kaggle's GPUs: push it, follow it, download it, check it."""
 
 import dataclasses
 import time
@@ -10,19 +10,19 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, remove_if_only_lock
 from kaggle_cifar.kaggle.client import open_client
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.remote.fetch import check, is_brought, publish
-from kaggle_cifar.remote.monitor import Log, follow, look
-from kaggle_cifar.remote.push import sent_session
+from kaggle_cifar.remote.accept import accept_run
+from kaggle_cifar.remote.fetch import fetch_output
+from kaggle_cifar.remote.monitor import Log, follow, poll
+from kaggle_cifar.remote.push import ensure_session
 from kaggle_cifar.remote.script import check_accelerator, check_local_files
 from kaggle_cifar.remote.sessions import (
     UNDER_WAY,
     Session,
-    brought_run,
-    forget,
     read_session,
     remote_run,
     remote_runs,
-    start_anew,
+    remove_session,
+    restart_advice,
 )
 from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.options import RunOptions
@@ -32,6 +32,10 @@ from kaggle_cifar.training.run_settings import (
     check_recipe_options,
     with_fitted_epochs,
 )
+
+
+class TrainedElsewhereError(UserError):
+    """A run's training was started on this machine, but requested on Kaggle, or reversed."""
 
 
 def train_on_kaggle(
@@ -45,74 +49,78 @@ def train_on_kaggle(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Run:
-    """Train `recipe` on Kaggle as the run `name`; called again, follow what is under way.
+    """Train `recipe` on Kaggle as the run `name`, or follow its session there.
 
-    With `predict`, the test images are predicted there, too; with `detach`, return once it is
-    sent. Where a session's time does not suffice, the next goes on from its checkpoint.
+    With `predict`, the test images are predicted there, too. With `detach`, it returns once the
+    session is sent. If a session runs out of time, another resumes from its checkpoint.
 
     Raises
     ------
     UserError
-        When Kaggle refuses or the training fails there, what comes back is not what was asked
-        for, or the run exists here.
+        If Kaggle refuses the run, the training fails there, or the run exists here.
     """
     check_recipe_options(recipe, options)
     check_accelerator(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
     with lock(remote.folder, "training on Kaggle"):
-        if is_here(run, recipe, options):
-            forget(remote)
+        if is_finished_here(run, recipe, options):
+            remove_session(remote)
             return run
         check_finished(remote, recipe, options)  # refuses other settings
         api = open_client()
         while True:
-            session = sent_session(api, remote, recipe, options, accelerator, predict)
+            session = ensure_session(api, remote, recipe, options, accelerator, predict)
             if predict and not session.predict:
-                say(f"{name} was sent without --predict: its predictions are to be made here.")
+                say(f"{name} was sent without --predict. Predict its test images on this machine.")
             if detach and session.state in UNDER_WAY:
-                say("The same command, without --detach, follows it and brings the run here.")
+                say("Run the same command without --detach to follow and download the run.")
                 return run
-            log = Log()
-            session, failure = follow(api, remote, session, log, sleep, clock)
-            if is_brought(api, remote, session, failure, log):
-                try:
-                    check(project, brought_run(remote), recipe, options, session.predict)
-                except UserError as error:
-                    raise UserError(
-                        f"What came from Kaggle was not taken: {error} {start_anew(remote)}"
-                    ) from error
-                publish(remote, session, run)
+            if finish_session(api, remote, session, sleep, clock):
+                accept_run(project, remote, session, run, recipe, options)
                 return run
 
 
-def is_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
-    """Tell whether the finished run is here; raise a UserError where another is."""
+def finish_session(
+    api: Any,
+    remote: Run,
+    session: Session,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> bool:
+    """Follow a session to its end and download its output; return whether the run is finished."""
+    log = Log()
+    session, failure = follow(api, remote, session, log, sleep, clock)
+    return fetch_output(api, remote, session, failure, log)
+
+
+def is_finished_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
+    """Return whether the run is finished; raise an error if it was started here."""
     if check_finished(run, with_fitted_epochs(run, recipe, options), options):
-        say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
+        say(f"The run {run.name} is finished: {run.folder}. Use another --name to train again.")
         return True
     if run.folder.exists():
         remove_if_only_lock(run.folder)
     if run.folder.exists():
-        raise UserError(
-            f"{run.folder} was begun on this machine. Go on with it by the same command without "
-            "--on kaggle, or choose another --name."
+        raise TrainedElsewhereError(
+            f"{run.folder} was started on this machine. Run the same command without --on kaggle "
+            "to resume it, or use another --name."
         )
     return False
 
 
 def check_remote(project: ProjectPaths, name: str) -> None:
-    """Raise a UserError when the run `name` is under way on Kaggle."""
-    session = read_session(remote_run(project, name))
-    if session:
-        raise UserError(
-            f"The run {name} is trained on Kaggle ({session.state}). Follow it with --on kaggle, "
-            f"or choose another --name. {start_anew(remote_run(project, name))}"
+    """Raise a TrainedElsewhereError if the run `name` is being trained on Kaggle."""
+    remote = remote_run(project, name)
+    if session := read_session(remote):
+        raise TrainedElsewhereError(
+            f"The run {name} is being trained on Kaggle ({session.state}). Use --on kaggle to "
+            f"follow it, or use another --name. {restart_advice(remote)}"
         )
 
 
 def remote_sessions(project: ProjectPaths) -> list[tuple[Run, Session]]:
-    """Return the runs under way on Kaggle, each with its session, as far as Kaggle tells now."""
+    """Return the runs on Kaggle with their sessions, in their present state if Kaggle answers."""
     files = sorted(remote_runs(project).glob("*/session.json"))
     runs = [Run(file.parent) for file in files]
     sessions = [(run, session) for run in runs if (session := read_session(run))]
@@ -121,12 +129,12 @@ def remote_sessions(project: ProjectPaths) -> list[tuple[Run, Session]]:
     try:
         api = open_client()
         return [(run, refreshed(api, session)) for run, session in sessions]
-    except UserError:  # what was last known must do
+    except UserError:
         return sessions
 
 
 def refreshed(api: Any, session: Session) -> Session:
-    """Return a session with the state that Kaggle tells."""
+    """Return a session in its present state."""
     if session.state not in UNDER_WAY:
         return session
-    return dataclasses.replace(session, state=look(api, session.kernel)[0])
+    return dataclasses.replace(session, state=poll(api, session.kernel)[0])

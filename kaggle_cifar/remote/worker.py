@@ -1,11 +1,10 @@
-"""A session on Kaggle: the data is found there, a run trained, its files listed for the laptop.
+"""The program that runs in a session on Kaggle: find the data, train a run, list its files.
 
-It runs there, from the source that the pushed script carries. `main` imports nothing but the
-standard library: what Kaggle's image lacks is installed before anything needs it.
+It runs from the source in the pushed script. `main` imports only the standard library and modules
+that do, because it installs the packages that Kaggle's image lacks.
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import os
@@ -22,40 +21,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import competition
+from kaggle_cifar.ownership import sha256
 
 if TYPE_CHECKING:
     from kaggle_cifar.files import ProjectPaths
 
-# Where Kaggle has mounted a competition, below its folder of inputs, at one time or another.
+# The folders below the inputs where Kaggle mounts a competition.
 MOUNTS = (competition.SLUG, f"competitions/{competition.SLUG}")
-LISTING = "output.json"  # the session's state and the digests of the run's files, written last
-STOPPED = 128 + signal.SIGTERM  # the exit status of a session that was stopped, its state saved
-# What training and prediction import; Kaggle's image has them all, as far as is known.
+LISTING = "output.json"  # the session's state and the digests of the run's files; written last
+STOPPED = 128 + signal.SIGTERM  # the exit status of a training that saved its state and stopped
+# The packages that training and prediction import. Kaggle's image should have them all.
 NEEDED = ("filelock", "h5py", "matplotlib", "numpy", "pandas", "psutil", "tensorflow", "tqdm")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a session is to do; all of it JSON."""
+    """The job of a session, in JSON values."""
 
     name: str  # of the run
     recipe: dict[str, Any]
     options: dict[str, Any]
     predict: bool
-    resume: bool  # from the run that another session left, which is among the inputs
-    seconds: float  # after which the session stops by itself, its state saved
+    resume: bool  # from the output of an earlier session, which is among the inputs
+    seconds: float  # after which the session saves its state and stops
 
 
 def main(job: Job) -> int:
-    """Do the job in a process of its own, list what it leaves, return the exit status."""
+    """Run the job in another process, list the files it wrote, return the exit status."""
     root = find_root()
-    tell_gpus()
+    print_gpus()
     install_missing(root / "input")
     status = run_session(job)
     state = {0: "finished", STOPPED: "stopped", -signal.SIGTERM: "stopped"}.get(status, "failed")
     if state == "stopped":
-        print("The session's time is over. Another one can go on from what is saved.", flush=True)
-    listing = {"state": state, "files": digests(root / "working", job.name)}
+        print("The session ran out of time and saved its state.", flush=True)
+    listing = {"state": state, "files": run_digests(root / "working", job.name)}
     (root / "working" / LISTING).write_text(json.dumps(listing, indent=2) + "\n")
     return 1 if state == "failed" else 0
 
@@ -63,34 +63,34 @@ def main(job: Job) -> int:
 def find_root() -> Path:
     """Return the folder that holds `input` and `working`.
 
-    Scripts on Kaggle are started in a folder beside these two, whose parent is /kaggle.
+    Kaggle starts a script in a sibling folder of these two, below /kaggle.
     """
-    beside = Path.cwd().parent
-    return beside if (beside / "input").is_dir() else Path("/kaggle")
+    parent = Path.cwd().parent
+    return parent if (parent / "input").is_dir() else Path("/kaggle")
 
 
-def tell_gpus() -> None:
-    """Print which GPUs the session has: one that has none is better cancelled soon."""
+def print_gpus() -> None:
+    """Print the GPUs of the session, so that the user can cancel one without."""
     command = shutil.which("nvidia-smi")
     listed = subprocess.run([command, "-L"], capture_output=True, text=True) if command else None
     found = listed.stdout.strip() if listed else ""
-    print(found or "This session has no GPU: its CPU does the work.", flush=True)
+    print(found or "This session has no GPU. It trains on the CPU.", flush=True)
 
 
 def install_missing(inputs: Path) -> None:
-    """Install the packages that the session needs and this image lacks, and say why."""
-    missing = {name: "training imports it" for name in NEEDED if not is_there(name)}
+    """Install the packages that the session needs and the image lacks."""
+    missing = [name for name in NEEDED if not can_import(name)]
     packed = any((inputs / place / competition.TRAIN_ARCHIVE).exists() for place in MOUNTS)
-    if packed and not shutil.which("7z") and not is_there("py7zr"):
-        missing["py7zr"] = "the images are packed, and there is no 7z"
-    for name, reason in missing.items():
-        print(f"This image lacks {name}: installing it, because {reason}.", flush=True)
+    if packed and not shutil.which("7z") and not can_import("py7zr"):
+        missing.append("py7zr")
+    for name in missing:
+        print(f"Installing {name}.", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", name]
         if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
-            sys.exit(f"Error: {name} could not be installed; is the session's internet on?")
+            sys.exit(f"Error: {name} could not be installed. Check that the internet is on.")
 
 
-def is_there(package: str) -> bool:
+def can_import(package: str) -> bool:
     """Whether a package can be imported."""
     try:
         return importlib.util.find_spec(package) is not None
@@ -99,9 +99,9 @@ def is_there(package: str) -> bool:
 
 
 def run_session(job: Job) -> int:
-    """Run `session` in another process and repeat what it prints; return its exit status.
+    """Run `session` in another process and print what it prints; return its exit status.
 
-    It is stopped when its time is over, or when Kaggle asks for an end.
+    It is stopped when it runs out of time, or when Kaggle asks this process to end.
     """
     source = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
@@ -117,7 +117,7 @@ def run_session(job: Job) -> int:
     timer = threading.Timer(job.seconds, process.terminate)
     timer.daemon = True
     timer.start()
-    with contextlib.suppress(ValueError):  # not in the main thread: then the timer must do
+    with contextlib.suppress(ValueError):  # not in the main thread: the timer suffices
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     for line in process.stdout or ():
         print(line, end="", flush=True)
@@ -125,23 +125,17 @@ def run_session(job: Job) -> int:
     return process.wait()
 
 
-def digests(working: Path, name: str) -> dict[str, str]:
-    """Return the SHA-256 of each file of the run by its path below `working`."""
+def run_digests(working: Path, name: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of the run, except hidden ones, by its path."""
     files = sorted(path for path in (working / name).rglob("[!.]*") if path.is_file())
-    return {path.relative_to(working).as_posix(): digest(path) for path in files}
+    return {path.relative_to(working).as_posix(): sha256(path) for path in files}
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# In the process that trains
+# In the process that trains, which has all packages
 
 
 def session(job: Job) -> int:
-    """Train, and predict where that is asked for; return the exit status."""
+    """Train, and predict if the job says so; return the exit status."""
     from kaggle_cifar.console import say
     from kaggle_cifar.errors import UserError
     from kaggle_cifar.training.signals import Interrupted
@@ -157,7 +151,7 @@ def session(job: Job) -> int:
 
 
 def train_there(job: Job, root: Path, temporary: Path) -> None:
-    """Train on what lies in `root`/input; all but the run itself goes to the temporary disk."""
+    """Train on the data in `root`/input; everything but the run goes to the temporary disk."""
     from kaggle_cifar.files import ProjectPaths, from_json
     from kaggle_cifar.models.own_network import allow
     from kaggle_cifar.prediction import predict
@@ -178,12 +172,12 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
 
 
 def place_data(inputs: Path, project: "ProjectPaths", splits: list[str]) -> None:
-    """Lay out the competition's files that are mounted below `inputs`, archives unpacked.
+    """Link or extract the competition's files below `inputs` into the project's folders.
 
     Raises
     ------
     UserError
-        When they are not there.
+        If they are not there.
     """
     mounted = find_competition(inputs)
     project.raw.mkdir(parents=True)
@@ -203,13 +197,13 @@ def find_competition(inputs: Path) -> Path:
             return inputs / place
     found = ", ".join(sorted(path.name for path in inputs.glob("*"))) or "nothing"
     raise UserError(
-        f"The competition's data is not in {inputs}, where {found} is. Accept the rules at "
-        f"{competition.RULES_PAGE} and run the same command again."
+        f"The competition's data is not in {inputs}, which holds {found}. Accept the rules at "
+        f"{competition.RULES_PAGE}, then run the same command again."
     )
 
 
 def place_images(mounted: Path, project: "ProjectPaths", split: str) -> None:
-    """Bring a split's images and their manifest into the layout, unpacked there or here."""
+    """Link or extract the images of a split and write their manifest."""
     from kaggle_cifar.data.extract import extract_split
     from kaggle_cifar.errors import UserError
 
@@ -220,22 +214,22 @@ def place_images(mounted: Path, project: "ProjectPaths", split: str) -> None:
             write_manifest(project, split)
             return
     if not archive.is_file():
-        raise UserError(f"{mounted} holds neither {split}.7z nor images in {split}/.")
+        raise UserError(f"{mounted} has neither {split}.7z nor images in {split}/.")
     if not shutil.which("7z"):
         extract_split(project, archive, split)
         return
-    print(f"Unpacking {archive.name} …", flush=True)
+    print(f"Extracting {archive.name} …", flush=True)
     command = ["7z", "x", "-y", "-bd", f"-o{project.data}", str(archive)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise UserError(f"{archive} could not be unpacked: {done.stderr.strip()[-300:]}")
+        raise UserError(f"{archive} could not be extracted: {done.stderr.strip()[-300:]}")
     write_manifest(project, split)
 
 
 def write_manifest(project: "ProjectPaths", split: str) -> None:
-    """Write the manifest that extraction would have written.
+    """Write the manifest that `kaggle-cifar extract` writes.
 
-    The laptop's is the same, so that predictions made here are known there to be of its images.
+    The user's machine has the same one, so it knows that the predictions are of its images.
     """
     from kaggle_cifar.data.archive import ArchiveMember
     from kaggle_cifar.data.image_folder import manifest_csv
@@ -248,24 +242,24 @@ def write_manifest(project: "ProjectPaths", split: str) -> None:
             content = read_file(str(path))
             members[int(path.stem)] = ArchiveMember(len(content), zlib.crc32(content))
     write_text(project.manifest(split), manifest_csv(members))
-    print(f"{len(members):,} images of {split} are there.", flush=True)
+    print(f"Found {len(members):,} images in {split}.", flush=True)
 
 
 def resume(root: Path, name: str) -> None:
-    """Copy the run that an earlier session left, which is mounted, to the folder of outputs.
+    """Copy the run in an earlier session's output, which is mounted, to the working folder.
 
     Raises
     ------
     UserError
-        When it is not there.
+        If it is not there.
     """
     from kaggle_cifar.errors import UserError
 
     left = next(mounted_runs(root / "input", name), None)
     if left is None:
         raise UserError(
-            f"The output of the session before, with the run {name}, is not among the inputs. "
-            "Its kernel may have been deleted."
+            f"The run {name} of the previous session is not in {root / 'input'}. The kernel of "
+            "that session may have been deleted."
         )
     for path in left.rglob("[!.]*"):
         if path.is_file():
@@ -275,7 +269,7 @@ def resume(root: Path, name: str) -> None:
 
 
 def mounted_runs(inputs: Path, name: str) -> Iterator[Path]:
-    """Yield the folders of a run below `inputs`, wherever Kaggle mounts a kernel's output."""
+    """Yield the folders of a run below `inputs`, at any depth."""
     mounted = {str(inputs / place) for place in MOUNTS}  # a run may have the competition's name
     for folder, folders, files in os.walk(inputs, followlinks=True):
         folders[:] = [sub for sub in folders if str(Path(folder, sub)) not in mounted]

@@ -1,46 +1,72 @@
-"""Many trainings at once, on this machine's cores and GPUs or on a cluster, by Ray."""
+"""A Ray cluster for many trainings at once: this machine's cores and GPUs, or many nodes."""
 
 import logging
 import os
 import re
 import socket
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version
-from typing import Any, TypeVar
+from typing import Any
 
 from kaggle_cifar import __version__
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import BusyError, ProjectPaths
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED
+from kaggle_cifar.search.tasks import last_line
 
-T = TypeVar("T")
-
-TRIES = 4  # of a training whose process or node dies
-BUSY_SECONDS = 60.0  # until a process whose leader died has ended
 CONNECT_SECONDS = 10.0
-CHECK_SECONDS = 120.0  # until a node answers, the start of a process there included
+CHECK_SECONDS = 120.0  # until a node answers; it must start a process first
 TOKEN_FILE = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
 NODE_CHECK = f"{RESERVED}.node-check"  # how the names of files begin that all nodes must see
 COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told what is done here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `use_given_share` hides the GPUs
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing to its makers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `limit_tensorflow` hides the GPUs
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this program as any other
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends this program like any other
 }
+
+
+class ClusterUnreachableError(UserError):
+    """No Ray cluster can be joined at `address`."""
+
+    def __init__(self, address: str | None, message: str) -> None:
+        super().__init__(message)
+        self.address = address
+
+
+class ResourcesError(UserError):
+    """A training asks for more CPUs or GPUs than any node has."""
+
+
+class UnfitNodeError(UserError):
+    """A node cannot run trainings; `fact` is the version or the path that differs there."""
+
+    def __init__(self, node: str, fact: str, message: str) -> None:
+        super().__init__(message)
+        self.node, self.fact = node, fact
+
+
+class ExtraMissingError(UserError):
+    """A package of the extra `search` is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"The package {package} is not installed. Run: pip install 'kaggle-cifar[search]'"
+        )
+        self.package = package
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where many trainings run and what each of them gets; no address is this machine."""
+    """A cluster, and what each training gets there; without an address it is this machine."""
 
     address: str | None = None
     cpus: int | None = None
@@ -48,62 +74,62 @@ class Cluster:
 
     @contextmanager
     def connected(self, project: ProjectPaths) -> Iterator[dict[str, float]]:
-        """Join the cluster, or start Ray here; yield what a training gets, in Ray's names.
+        """Join the cluster, or start Ray here; yield a training's resources in Ray's names.
 
         Raises
         ------
-        UserError
-            When Ray is not installed, there is no cluster at the address, one of its nodes has
-            other versions or does not see the folders, or none has as much as was asked for.
+        ExtraMissingError
+            If Ray is not installed.
+        ClusterUnreachableError
+            If there is no cluster at the address.
+        UnfitNodeError
+            If a node has other versions or does not see the project's folders.
+        ResourcesError
+            If no node has the resources of a training.
         """
         require_ray()
         start_ray(self.address)
         import ray
 
         try:
-            check_unfit_nodes(project)
-            yield self._share()
+            check_nodes(project)
+            yield self.resources()
         finally:
             ray.shutdown()
 
-    def _share(self) -> dict[str, float]:
-        """Return the cores and GPUs of a training: what was asked for, or a core or a GPU."""
-        import ray
-
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    def resources(self) -> dict[str, float]:
+        """Return the cores and GPUs of each training: as requested, or one core or GPU."""
+        nodes = [node["Resources"] for node in live_nodes()]
         most = {key: max(node.get(key, 0) for node in nodes) for key in ("CPU", "GPU")}
         gpus = float(most["GPU"] > 0) if self.gpus is None else self.gpus
         cores_of_gpu = max(1, most["CPU"] // most["GPU"]) if most["GPU"] else 1
         cpus = self.cpus or (cores_of_gpu if gpus else 1)
         for key, wanted in (("CPU", cpus), ("GPU", gpus)):
-            if not wanted <= most[key]:  # nor NaN
-                raise UserError(
-                    f"A training was to get {wanted:g} {key}s; it stays on one node, and none "
-                    f"has more than {most[key]:g}. Give --{key.lower()}s fewer."
+            if not wanted <= most[key]:  # NaN is refused too
+                raise ResourcesError(
+                    f"Each training asks for {wanted:g} {key}s, but no node has more than "
+                    f"{most[key]:g}. Use a smaller --{key.lower()}s."
                 )
         return {"CPU": cpus, "GPU": gpus}
 
 
 def require_ray() -> None:
-    """Set what Ray reads when it is imported; raise a UserError where it is not installed."""
+    """Set what Ray reads when it is imported; raise an ExtraMissingError without Ray."""
     for package in ("ray", "optuna"):
         if not find_spec(package):
-            raise UserError(
-                f"This needs the extra `search`, and its package {package} is missing: "
-                "pip install 'kaggle-cifar[search]'."
-            )
+            raise ExtraMissingError(package)
     for key, value in RAY_SETTINGS.items():
         os.environ.setdefault(key, value)
-    if TOKEN_FILE.exists():  # a cluster that was started where it is asks for it
+    if TOKEN_FILE.exists():  # a cluster that was started on this machine asks for it
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def start_ray(address: str | None) -> None:
-    """Connect this process to the cluster at `address`, or to one that it starts."""
+    """Connect this process to the cluster at `address`, or start Ray on this machine."""
     import ray
 
     if address and re.fullmatch(r"[^/]+:\d+", address):
-        check_unreachable(address)
+        check_port(address)
     try:
         ray.init(
             address or "local",
@@ -111,57 +137,75 @@ def start_ray(address: str | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"Ray cannot join the cluster {address}: {error}") from None
+    except Exception as error:  # Ray raises a plain one if a busy machine is slow to start it
+        doing = f"join the Ray cluster {address}" if address else "start Ray on this machine"
+        raise ClusterUnreachableError(address, f"Cannot {doing}: {last_line(error)}") from None
 
 
-def check_unreachable(address: str) -> None:
-    """Raise a UserError where nothing listens at "host:port"; Ray itself would try for a minute."""
+def check_port(address: str) -> None:
+    """Raise an error if nothing listens at "host:port"; Ray would try for a minute."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"No Ray cluster answers at {address} ({error}). `ray start --head` prints the "
-            "address of a cluster's first node; without --address, Ray starts on this machine."
+        raise ClusterUnreachableError(
+            address,
+            f"No Ray cluster answers at {address} ({error}). Run `ray start --head` on its first "
+            "node, which prints the address. Omit --address to use this machine.",
         ) from None
 
 
-def check_unfit_nodes(project: ProjectPaths) -> None:
-    """Raise a UserError if a node has other versions than this one, or does not see its files."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+def check_nodes(project: ProjectPaths) -> None:
+    """Raise an UnfitNodeError if a node has other versions or does not see the same files."""
     project.runs.mkdir(parents=True, exist_ok=True)
     token = project.runs / f"{NODE_CHECK}-{uuid.uuid4().hex}"
     token.touch()
     try:
-        look = ray.remote(num_cpus=0, max_retries=0)(describe_node)
-        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-        answers = {
-            node: look.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote([token, project.raw])
-            for node in nodes
-        }
-        own = describe_node([token, project.raw])
-        for node, answer in answers.items():
-            where = nodes[node]["NodeManagerHostname"]
-            try:
-                found = ray.get(answer, timeout=CHECK_SECONDS)
-            except ray.exceptions.RayError as error:
-                raise UserError(
-                    f"The node {where} cannot run this program: {last_line(error)}. Install "
-                    "kaggle-cifar[search] there, in the version that is here."
-                ) from None
-            for name, here in own.items():
-                if found[name] != here:
-                    raise UserError(difference(where, name, here, found[name]))
+        paths = [token, project.raw]
+        here = node_facts(paths)
+        for node, there in gather_facts(paths):
+            for fact, value in here.items():
+                if there[fact] != value:
+                    message = difference_text(node, fact, value, there[fact])
+                    raise UnfitNodeError(node, fact, message)
     finally:
         token.unlink(missing_ok=True)
 
 
-def describe_node(paths: list[Any]) -> dict[str, Any]:
+def live_nodes() -> list[dict[str, Any]]:
+    """Return what Ray knows about each node that is alive."""
+    import ray
+
+    nodes: Any = ray.nodes  # untyped
+    return [node for node in nodes() if node["Alive"]]
+
+
+def gather_facts(paths: list[Path]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the host name and the facts of each node of the cluster."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    facts = ray.remote(num_cpus=0, max_retries=0)(node_facts)
+    answers = {}
+    for node in live_nodes():
+        strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        reference = facts.options(scheduling_strategy=strategy).remote(paths)
+        answers[reference] = node["NodeManagerHostname"]
+    gathered = []
+    for reference, host in answers.items():
+        try:
+            gathered.append((host, ray.get(reference, timeout=CHECK_SECONDS)))
+        except ray.exceptions.RayError as error:
+            raise UnfitNodeError(
+                host,
+                "kaggle-cifar",
+                f"The node {host} cannot run this program: {last_line(error)}. Install "
+                f"kaggle-cifar[search] {__version__} there.",
+            ) from None
+    return gathered
+
+
+def node_facts(paths: list[Path]) -> dict[str, Any]:
     """Return the versions on the machine that this runs on, and which paths it sees."""
     packages = {}
     for package in COMPARED:
@@ -177,106 +221,15 @@ def describe_node(paths: list[Any]) -> dict[str, Any]:
     }
 
 
-def difference(where: str, name: str, here: Any, there: Any) -> str:
-    """Return the sentence for something that a node has otherwise than this machine."""
+def difference_text(node: str, fact: str, here: Any, there: Any) -> str:
+    """Return the message for a version or path that differs on a node."""
     if isinstance(here, bool):
-        folder = name.rpartition(f"/{NODE_CHECK}")[0] or name
+        folder = fact.rpartition(f"/{NODE_CHECK}")[0] or fact
         return (
-            f"The node {where} does not see {folder} as this machine does. Runs and data must lie "
-            "on storage that all nodes reach under the same path: --runs-dir and --data-dir."
+            f"The node {node} does not see {folder} as this machine does. Use --runs-dir and "
+            "--data-dir on storage that all nodes mount at the same path."
         )
     return (
-        f"The node {where} has {name} {there}, this machine has {here}: results would not be "
-        "comparable. Install the same version on all nodes."
+        f"The node {node} has {fact} {there}, but this machine has {here}. Install the same "
+        "version on all nodes, or results are not comparable."
     )
-
-
-def last_line(error: Any) -> str:
-    """Return the last line of an error's text, which for Ray's is the cause."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-
-
-def use_given_share() -> None:
-    """Bound TensorFlow to the cores and GPUs that Ray gave this process; before it starts."""
-    import ray
-
-    given = ray.get_runtime_context().get_assigned_resources()
-    for key in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[key] = str(max(1, int(given.get("CPU", 1))))
-    if not given.get("GPU"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-
-
-def run_tasks(
-    tasks: Mapping[str, tuple[Callable[..., object], tuple[Any, ...]]],
-    resources: Mapping[str, float],
-    watch: Callable[[], None],
-    note: Callable[[str], None],
-) -> None:
-    """Call all functions on the cluster, at once as far as it has room; `watch` now and then.
-
-    A task whose process or node dies is tried again, on another node where that is gone; `note`
-    is given a line that says so.
-
-    Raises
-    ------
-    UserError
-        When a task raised one, after the others have ended; when one died every time.
-    """
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-
-    remote = ray.remote(
-        num_cpus=resources["CPU"], num_gpus=resources["GPU"], max_retries=0, max_calls=1
-    )(call)
-    tries = dict.fromkeys(tasks, 1)
-    running = {remote.remote(*task): name for name, task in tasks.items()}
-    failures = []
-    while running:
-        done, _ = ray.wait(list(running), timeout=1.0)
-        watch()
-        for reference in done:
-            name = running.pop(reference)
-            try:
-                ray.get(reference)
-            except RayTaskError as error:
-                if not isinstance(error.cause, UserError):
-                    raise
-                failures.append(error.cause)
-            except RayError as error:
-                if tries[name] == TRIES:
-                    failures.append(
-                        UserError(f"{name} broke off {TRIES} times: {last_line(error)}")
-                    )
-                    continue
-                tries[name] += 1
-                note(retry_message(name, error, tries[name]))
-                running[remote.remote(*tasks[name])] = name
-    if failures:
-        raise UserError("\n".join(str(failure) for failure in failures))
-
-
-def retry_message(name: str, error: Any, number: int) -> str:
-    """Return the line for a training that is tried again."""
-    return f"{name} broke off ({last_line(error)}): it goes on, try {number} of {TRIES}."
-
-
-def call(function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-    """Call a function in a process of the cluster."""
-    use_given_share()
-    patiently(lambda: function(*arguments))
-
-
-def patiently(begin: Callable[[], T]) -> T:
-    """Call `begin` until no other process holds what it needs.
-
-    Whoever led a training may have died a moment ago, and its process be still about to end.
-    """
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            return begin()
-        except BusyError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)

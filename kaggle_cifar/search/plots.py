@@ -1,9 +1,9 @@
-"""Figures of a search: its trials, how it improved, what mattered."""
+"""The figures of a search: learning curves, the best so far, importances."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kaggle_cifar.figures import (
     BLUE,
@@ -16,18 +16,17 @@ from kaggle_cifar.figures import (
     styled,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @styled
-def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Write a PNG of the validation accuracy over epochs of several runs, by their labels."""
+def draw_trials(
+    labels: Sequence[str], histories: Sequence[list[dict[str, Any]]], path: Path
+) -> None:
+    """Write a PNG of the validation accuracy of several runs over their epochs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots()
-    for i, (label, history) in enumerate(histories.items()):
+    for i, (label, history) in enumerate(zip(labels, histories, strict=True)):
         axes.plot(
             [row["epoch"] for row in history],
             [row["val_accuracy"] for row in history],
@@ -35,19 +34,19 @@ def draw_trials(histories: dict[str, list[dict[str, Any]]], path: Path) -> None:
             linestyle=LINE_STYLES[i // len(COLOURS) % len(LINE_STYLES)],
             marker="o",
             markevery=[-1],
-            # A trial that is the beginning of a longer one lies over it, not hidden under it.
+            # A shorter trial is drawn over a longer one that began in the same way.
             zorder=3 - len(history) / 1000,
             label=label,
         )
     axes.set_ylabel("validation accuracy")
     count_epochs(axes)
-    axes.legend(loc="lower right", fontsize="small", ncols=1 + len(histories) // LEGEND_ROWS)
+    axes.legend(loc="lower right", fontsize="small", ncols=1 + len(labels) // LEGEND_ROWS)
     save(figure, path)
 
 
 @styled
 def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: Path) -> None:
-    """Write a PNG of each trial's accuracy and of the best up to it."""
+    """Write a PNG of each trial's accuracy and of the best so far."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -55,8 +54,8 @@ def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: P
     axes = figure.subplots()
     numbers = range(1, len(accuracies) + 1)
     best = list(itertools.accumulate(accuracies, max))
-    axes.step(numbers, best, where="post", color=BLUE, label="the best so far")
-    axes.plot(numbers, accuracies, "o", color=VERMILION, label="a trial")
+    axes.step(numbers, best, where="post", color=BLUE, label="best so far")
+    axes.plot(numbers, accuracies, "o", color=VERMILION, label="trial")
     first = accuracies.index(best[-1])
     axes.annotate(
         f"{names[first]}: {best[-1]:.4f}",
@@ -75,7 +74,7 @@ def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: P
 
 @styled
 def draw_importances(shares: Mapping[str, float], path: Path) -> None:
-    """Write a PNG of how much each key matters for the accuracy, its share of 1."""
+    """Write a PNG of each key's importance for the accuracy; they add up to 1."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.2 + 0.4 * len(shares)), layout="constrained")

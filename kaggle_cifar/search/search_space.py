@@ -1,4 +1,4 @@
-"""Spaces of hyper-parameters: which recipes a search may try."""
+"""Search spaces: the values that a search may give to the keys of a recipe."""
 
 import dataclasses
 import itertools
@@ -14,24 +14,26 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import from_json, read_json
 from kaggle_cifar.recipes import Recipe, change_recipe, model3
 
-# The student project's grid, for Model 3.
+LEGACY_RMSPROP = "legacy-rmsprop"  # the only optimizer with a `decay`
+GRID_DRAW = "grid-draw"  # the sampler that draws as the student project did
+# The student project's grid for Model 3. It used RMSprop of Keras 2.
 GRID: dict[str, list[Any]] = {
     "batch_size": [32, 64],
     "epochs": [10, 20],
     "learning_rate": [0.001, 0.01],
-    "optimizer": ["adam", "rmsprop"],
+    "optimizer": ["adam", LEGACY_RMSPROP],
 }
 GRID_SIZE = math.prod(map(len, GRID.values()))
 DRAW_SEED = 42
 
-Setting = dict[str, Any]  # a recipe's keys, as `--set` takes them, with their values
+Setting = dict[str, Any]  # a recipe's keys, as `--set` takes them, and their values
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from `low` to `high`, both included; whole ones where both are whole.
+    """The numbers from `low` to `high`, inclusive; integers if both ends are integers.
 
-    With `log`, numbers of every order of magnitude are equally likely.
+    With `log`, all orders of magnitude are equally likely.
     """
 
     low: int | float
@@ -40,17 +42,17 @@ class Range:
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
-            raise UserError(f"a range's low must be less than its high, not {self.low}")
+            raise UserError(f"low must be less than high, found {self.low} and {self.high}")
         if self.log and not self.low > 0:
-            raise UserError(f"a logarithmic range begins above 0, not at {self.low}")
+            raise UserError(f"low must be greater than 0 if log is true, found {self.low}")
 
     @property
-    def whole(self) -> bool:
-        """Whether its numbers are whole."""
+    def is_integer(self) -> bool:
+        """Whether the range holds integers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-# What is searched, by the recipe's network: a list's values or a range's numbers for each key.
+# The declared space of each network: for each key a list of values or a range.
 SPACES: dict[str, dict[str, Any]] = {
     "model3": {
         "optimizer": ["adam", "rmsprop"],
@@ -77,18 +79,27 @@ SPACES: dict[str, dict[str, Any]] = {
 }
 
 
+class SpaceError(UserError):
+    """A search space that cannot be used; `source` names it, `key` is None for all of it."""
+
+    def __init__(self, source: str, key: str | None, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.source, self.key = source, key
+
+
 class Space:
-    """For each key of a recipe, the values that a search may give it.
+    """The values that a search may give to each key of a recipe.
 
     Raises
     ------
-    UserError
-        When a key has neither values nor a range, or the recipe rejects one.
+    SpaceError
+        If a key has neither values nor a range, or the recipe rejects a value.
     """
 
     def __init__(self, recipe: Recipe, content: Mapping[str, Any], source: str) -> None:
         if not isinstance(content, dict) or not content:
-            raise UserError(f"{source}: expected a JSON object of a recipe's keys.")
+            message = "expected a JSON object that maps keys of a recipe to values."
+            raise SpaceError(source, None, message)
         self.recipe, self.content, self.source = recipe, content, source
         self.choices: dict[str, list[Any]] = {}
         self.ranges: dict[str, Range] = {}
@@ -103,13 +114,14 @@ class Space:
         try:
             self.ranges[key] = from_json(Range, values)
         except (TypeError, UserError) as error:
-            raise UserError(
-                f'{self.source}: {key} must be a list of values, or a range like {{"low": 0.001, '
-                f'"high": 0.1, "log": true}}, not {json.dumps(values)} ({error}).'
-            ) from None
+            message = (
+                f"{key} is {json.dumps(values)} ({error}). Use a list of values, or a range like "
+                '{"low": 0.001, "high": 0.1, "log": true}.'
+            )
+            raise SpaceError(self.source, key, message) from None
 
     def _try_each_value(self) -> None:
-        """Build a recipe with each value, beside the first values of the other keys."""
+        """Build a recipe with each value, and the first value of every other key."""
         ends = {key: [values.low, values.high] for key, values in self.ranges.items()}
         values = {**self.choices, **ends}
         first = {key: options[0] for key, options in values.items()}
@@ -118,109 +130,91 @@ class Space:
                 try:
                     self.apply({**first, key: value}, self.recipe.name)
                 except UserError as error:
-                    raise UserError(
-                        f"{self.source}: the recipe {self.recipe.name} rejects {key} = "
-                        f"{json.dumps(value)}: {error}"
-                    ) from None
+                    message = f"{self.recipe.name} rejects {key} = {json.dumps(value)}: {error}"
+                    raise SpaceError(self.source, key, message) from None
+
+    @property
+    def varied_keys(self) -> list[str]:
+        """The keys that have more than one value."""
+        return [key for key in self.content if key in self.ranges or len(self.choices[key]) > 1]
 
     def apply(self, setting: Setting, name: str) -> Recipe:
-        """Return the recipe with a setting, under another name."""
-        changed = change_recipe(
-            self.recipe, [f"{key}={json.dumps(value)}" for key, value in setting.items()]
-        )
-        return dataclasses.replace(changed, name=name)
+        """Return the recipe with a setting, renamed to `name`."""
+        if setting.get("optimizer", LEGACY_RMSPROP) != LEGACY_RMSPROP:
+            setting = {"decay": 0.0, **setting}
+        changes = [f"{key}={json.dumps(value)}" for key, value in setting.items()]
+        return dataclasses.replace(change_recipe(self.recipe, changes), name=name)
 
-    def read(self, config: Mapping[str, Any]) -> Setting:
-        """Return the setting in a trial's configuration.
+    def to_config(self, setting: Setting) -> dict[str, Any]:
+        """Return the configuration of a trial with that setting.
 
-        That has the JSON text of what is chosen from a list, as samplers want plain values, and
-        numbers of a range with all their digits.
+        It holds the JSON text of a value from a list, because Optuna takes plain values only.
         """
+        return {
+            key: json.dumps(setting[key]) if key in self.choices else setting[key]
+            for key in self.varied_keys
+        }
+
+    def from_config(self, config: Mapping[str, Any]) -> Setting:
+        """Return the setting of a trial, with four digits of a range's numbers."""
         setting = {}
         for key in self.content:
-            if key in self.choices:
-                several = len(self.choices[key]) > 1
-                setting[key] = json.loads(config[key]) if several else self.choices[key][0]
-            else:
+            if key in self.ranges:
                 value = config[key]
                 setting[key] = float(f"{value:.4g}") if isinstance(value, float) else value
+            elif key in self.varied_keys:
+                setting[key] = json.loads(config[key])
+            else:
+                setting[key] = self.choices[key][0]
         return setting
 
     @property
     def max_epochs(self) -> int:
-        """The most epochs that a recipe of the space has."""
-        values = self.choices.get("epochs") or [self.recipe.epochs]
+        """The largest number of epochs in the space."""
         if "epochs" in self.ranges:
-            values = [self.ranges["epochs"].high]
-        return max(map(math.ceil, values))
+            return math.ceil(self.ranges["epochs"].high)
+        epochs: list[float] = self.choices.get("epochs", [self.recipe.epochs])
+        return max(map(math.ceil, epochs))
 
 
 def declared_space(recipe: Recipe, file: Path | None) -> Space:
-    """Return the space in a JSON file, or the one that this program declares for the recipe.
+    """Return the space in a JSON file, or the one declared for the recipe's network.
 
     Raises
     ------
-    UserError
-        When the file is no space of this recipe, or none is declared.
+    SpaceError
+        If the file holds no space of this recipe, or none is declared.
     """
     if file:
         return Space(recipe, read_json(file), str(file))
     if recipe.network not in SPACES:
-        raise UserError(
-            f"There is no space for recipes of the network {recipe.network}; there are for "
-            f"{' and '.join(SPACES)}. Declare your own in a JSON file: --space FILE."
+        message = (
+            f"no search space is declared for this network, only for {' and '.join(SPACES)}. "
+            "Use --space FILE with a space of your own."
         )
-    return Space(recipe, SPACES[recipe.network], f"the space of {recipe.network}")
+        raise SpaceError(recipe.network, None, message)
+    return Space(recipe, SPACES[recipe.network], f"the search space of {recipe.network}")
 
 
-class Draw:
-    """The student project's draw of settings from its grid of 16, for Model 3."""
+def student_grid(epochs: int | None = None) -> Space:
+    """Return the student project's grid for Model 3, which it trained without callbacks.
 
-    def __init__(self, trials: int, epochs: int | None = None) -> None:
-        changes = {"epochs": epochs} if epochs else {}
-        self.settings = [{**setting, **changes} for setting in draw_from_grid(trials)]
-        self.recipe = model3()
-        self.content: dict[str, Any] = {"settings": self.settings}
-        self.choices = {**GRID, **{key: [value] for key, value in changes.items()}}
-        self.ranges: dict[str, Range] = {}
-
-    @property
-    def max_epochs(self) -> int:
-        """The most epochs that a setting has."""
-        return max(setting["epochs"] for setting in self.settings)
-
-    def read(self, config: Mapping[str, Any]) -> Setting:
-        """Return the setting in a trial's configuration."""
-        return dict(config["setting"])
-
-    def apply(self, setting: Setting, name: str) -> Recipe:
-        """Return Model 3 with a setting, which names it whatever the trial's `name`."""
-        return grid_recipe(setting)
+    With `epochs`, every trial has that many epochs instead of the grid's.
+    """
+    recipe = dataclasses.replace(model3(), early_stopping=None, plateau=None)
+    content = {**GRID, "epochs": [epochs]} if epochs else GRID
+    return Space(recipe, content, "the student project's grid")
 
 
 def draw_from_grid(trials: int) -> list[Setting]:
-    """Return `trials` of the grid's 16 settings, the very ones that the student project drew.
+    """Return `trials` of the grid's 16 settings, the same ones that the student project drew.
 
     It drew five with `random.seed(42)` and `random.sample` from scikit-learn's `ParameterGrid`,
     which sorts the names and varies the last one fastest. Its text calls 20 epochs at batch 32
-    and rate 0.01 the best line of its figure: its code never drew that setting. By matplotlib's
-    order of colours the red line, which it means, would be (32, 20, 0.001, adam).
+    and learning rate 0.01 the best line of its figure, but its code never drew that setting. By
+    matplotlib's order of colours, the red line of that figure is (32, 20, 0.001, adam).
     """
     settings = [
         dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())
     ]
     return random.Random(DRAW_SEED).sample(settings, trials)
-
-
-def grid_recipe(setting: Setting) -> Recipe:
-    """Return Model 3 with a setting: no callbacks, Keras 2's RMSprop with a decay of 1e-6."""
-    name = "model3," + ",".join(f"{key}={value}" for key, value in setting.items())
-    legacy = setting["optimizer"] == "rmsprop"
-    return dataclasses.replace(
-        model3(),
-        **{**setting, "optimizer": "legacy-rmsprop" if legacy else setting["optimizer"]},
-        name=name,
-        decay=1e-6 if legacy else 0.0,
-        early_stopping=None,
-        plateau=None,
-    )

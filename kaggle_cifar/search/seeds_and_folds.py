@@ -1,4 +1,4 @@
-"""Several runs of one recipe: seeds, to know what is luck, and folds, to judge on all images."""
+"""Several runs of one recipe: seeds measure the spread, folds validate on all images."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities, standard_error, write_probabilities
 from kaggle_cifar.prediction.ensemble import EnsembleMember, validation_probabilities
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.search.cluster import Cluster, run_tasks
+from kaggle_cifar.search.cluster import Cluster
+from kaggle_cifar.search.tasks import run_tasks
 from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
@@ -30,9 +31,9 @@ def train_seeds(
     tensorboard: bool = False,
     cluster: Cluster | None = None,
 ) -> list[Run]:
-    """Train the runs `name`-seed0, -seed1, … and tell the mean and spread of their accuracy.
+    """Train the runs `name`-seed0, -seed1, … and print the mean and spread of their accuracy.
 
-    Raises as `training.train`; called again, it goes on where it was.
+    Interrupted runs resume. Raises as `training.train`.
     """
     jobs = {f"{name}-seed{seed}": dataclasses.replace(options, seed=seed) for seed in range(count)}
     runs = train_all(project, recipe, jobs, tensorboard, cluster)
@@ -51,23 +52,23 @@ def train_folds(
     tensorboard: bool = False,
     cluster: Cluster | None = None,
 ) -> list[Run]:
-    """Train `count` runs, each validated on another part of the images, and keep what they say.
+    """Train `count` runs, each validated on another fold, and save their predictions.
 
-    `runs/<name>-<count>folds.npy` gets the out-of-fold probabilities: for every training image
-    those of the run that was not trained on it. Raises as `training.train`; called again, it
-    goes on where it was.
+    `runs/<name>-<count>folds.npy` gets the out-of-fold probabilities: for each training image,
+    those of the run that was not trained on it. Interrupted runs resume. Raises as
+    `training.train`.
     """
     folds = [str(Fold(number, count)) for number in range(1, count + 1)]
-    check_split(project, options.limit, folds[-1])  # the smallest part
+    check_split(project, options.limit, folds[-1])  # the smallest fold
     path = project.runs / f"{name}-{count}folds.npy"
     if path.exists():
-        read_probabilities(path)  # raises, before it is replaced, unless it is such a file
+        read_probabilities(path)  # raises if it is another file, which must not be replaced
     jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
     runs = train_all(project, recipe, jobs, tensorboard, cluster)
     rows = validation_probabilities(EnsembleMember(name, tuple(runs)), "plain")
     write_probabilities(path, rows["id"], rows["probabilities"])
-    truth = labels_of(project, rows["id"])
-    accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == truth))
+    labels = labels_of(project, rows["id"])
+    accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == labels))
     error = standard_error(accuracy, len(rows))
     say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
     return runs
@@ -80,7 +81,7 @@ def train_all(
     tensorboard: bool,
     cluster: Cluster | None,
 ) -> list[Run]:
-    """Train a run for each name and its options, one after the other or on a cluster."""
+    """Train a run for each name and its options, one after another or on a cluster."""
     if not cluster:
         return [
             train(project, recipe, name, options, tensorboard) for name, options in jobs.items()
@@ -88,12 +89,12 @@ def train_all(
     project = project.absolute()
     runs = [named_run(project, name) for name in jobs]
     live = LiveTable()
-    with cluster.connected(project) as share:
+    with cluster.connected(project) as resources:
         tasks = {
             name: (train, (project, recipe, name, options, tensorboard))
             for name, options in jobs.items()
         }
-        run_tasks(tasks, share, lambda: live.show(lambda: progress_table(runs)), live.say)
+        run_tasks(tasks, resources, lambda: live.show(lambda: progress_table(runs)), live.say)
     live.clear()
     say(progress_table(runs))
     return runs

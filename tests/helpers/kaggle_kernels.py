@@ -1,7 +1,7 @@
 """The part of the stand-in for kaggle.com that runs kernels, in folders laid out like Kaggle's.
 
-A pushed script is really run, in a process where this package, click, py7zr and the kaggle client
-cannot be imported, but for the source that the script brings.
+It really runs a pushed script, in a process that cannot import click, py7zr and the kaggle client,
+and this package only from the source in the script.
 """
 
 import json
@@ -18,25 +18,25 @@ from urllib.parse import quote, unquote
 
 PAGE_SIZE = 4
 
-# Put first on the path of a kernel's processes. What is not Kaggle's is not there.
+# Comes first on the path of a kernel's processes, and hides what Kaggle's image lacks.
 SITECUSTOMIZE = """
 import os, sys
 from importlib.machinery import PathFinder
 
-class OnlyKaggles:
+class KaggleImage:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name in {absent!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
         if name == "kaggle_cifar":
-            brought = [entry for entry in sys.path if entry.startswith(os.environ["TMPDIR"])]
-            spec = PathFinder.find_spec(name, brought)
+            carried = [entry for entry in sys.path if entry.startswith(os.environ["TMPDIR"])]
+            spec = PathFinder.find_spec(name, carried)
             if spec is None:
                 raise ModuleNotFoundError("No module named 'kaggle_cifar'", name=name)
             return spec
         return None
 
-sys.meta_path.insert(0, OnlyKaggles)
+sys.meta_path.insert(0, KaggleImage)
 """
 
 
@@ -61,17 +61,18 @@ class Kernel:
 
 @dataclass
 class KernelHost:
-    """What a test says of the site's kernels: how they run, and what they find."""
+    """The site's kernels: how they run and what they find, as a test sets it."""
 
     folder: Path = Path("unset")
-    mount: Callable[[Path], None] = lambda inputs: None  # lays out the competition
+    mount: Callable[[Path], None] = lambda inputs: None  # mounts the competition
     absent: tuple[str, ...] = ("click", "py7zr", "kaggle", "kagglesdk")
-    environment: dict[str, str] = field(default_factory=dict)
-    watch: Callable[[Kernel, str, subprocess.Popen], None] = lambda *_: None  # each line of a log
+    watch: Callable[[Kernel, str, subprocess.Popen], None] = lambda *_: (
+        None
+    )  # gets each line of a log
     run: Callable[["KernelHost", Kernel], None] | None = None  # instead of really running it
     refusal: dict[str, Any] = field(default_factory=dict)  # of the next push, by field
-    cut_stream: int = 0  # streams to be cut after their first event
-    gpu_hours: tuple[float, float] | None = (2.5, 30.0)  # used, in all
+    cut_stream: int = 0  # number of streams to cut after their first event
+    gpu_hours: tuple[float, float] | None = (2.5, 30.0)  # used, total
     has_ever_run: bool = True
     quota_refresh: str | None = "2026-11-28T00:00:00Z"
     all: dict[str, Kernel] = field(default_factory=dict)
@@ -95,7 +96,6 @@ class KernelHost:
                 "HOME": str(home),
                 "TMPDIR": str(home / "tmp"),
                 "PYTHONPATH": str(home / "site"),
-                **self.environment,
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -121,7 +121,7 @@ class KernelHost:
 
 
 class KernelMethods:
-    """The methods of the site's handler that speak of kernels."""
+    """The methods of the site's handler for kernels."""
 
     def kernel_types(self) -> Any:
         from kagglesdk.kernels.types import kernels_api_service
@@ -205,7 +205,7 @@ class KernelMethods:
         return self.site.kernels.all[slug].files[unquote(name)]
 
     def stream_log(self, slug: str) -> None:
-        """Send a running session's events as they come, an ended one's as a JSON list."""
+        """Stream the events of a running session; send those of an ended one as a JSON list."""
         host = self.site.kernels
         kernel = host.all.get(slug)
         if kernel is None or not self.is_authorised():
@@ -237,7 +237,7 @@ class KernelMethods:
             self.unknown_method()
             return
         used, total = (f"{hours * 3600:.0f}s" for hours in self.site.kernels.gpu_hours)
-        # Written by hand: the client's types lose the days of a duration when they are the sender.
+        # A dictionary, because the client's types lose the days of a duration when they send it.
         answer = {
             "quotaRefreshTime": self.site.kernels.quota_refresh,
             "gpuQuota": {

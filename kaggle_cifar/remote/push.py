@@ -13,7 +13,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_json
 from kaggle_cifar.kaggle.client import call
 from kaggle_cifar.kaggle.credentials import SETTINGS_PAGE
-from kaggle_cifar.kaggle.explanations import redact
+from kaggle_cifar.kaggle.explanations import quoted_message, redact
 from kaggle_cifar.kaggle.failures import never_reached, status_of
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.monitor import kernel_exists

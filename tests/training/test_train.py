@@ -20,6 +20,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import BusyError, lock
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.ownership import foreign_names
+from kaggle_cifar.recipes.validation import InvalidNameError
 from kaggle_cifar.training import checkpoint, loop, result, run_settings
 from kaggle_cifar.training import train as train_module
 from kaggle_cifar.training.loop import DivergedError
@@ -245,7 +246,7 @@ def test_signal_saves_the_state_and_stops(project, monkeypatch, number, status):
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "/root"])
 def test_name_of_another_place_is_refused(project, name):
-    with pytest.raises(recipes.InvalidNameError) as caught:
+    with pytest.raises(InvalidNameError) as caught:
         train(project, RECIPE, name, OPTIONS)
     assert caught.value.name == name
 

@@ -13,7 +13,14 @@ from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.console import say
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, explain_os_error, held, partial_path, write_text
+from kaggle_cifar.files import (
+    ProjectPaths,
+    explain_os_error,
+    held,
+    partial_path,
+    staged_folder,
+    write_text,
+)
 from kaggle_cifar.models import gives_logits
 from kaggle_cifar.models.inference import compile_forward, read_probabilities
 from kaggle_cifar.ownership import (
@@ -75,19 +82,11 @@ def export(project: ProjectPaths, run: Run, folder: Path) -> None:
     use_plain_operations(model)
     images, pixels = comparison_images(project, run)
     expected = in_batches(compile_forward(model), pixels)
-    staging = partial_path(target)
-    with held(reserved_path(target, "lock"), target, "export"):
-        try:
-            remove_reserved(staging)
-            staging.mkdir(parents=True)
-            reasons = write_models(model, staging, pixels, expected)
-            write_text(staging / "classes.txt", "\n".join(CLASS_NAMES) + "\n")
-            mark_folder(staging, KIND)
-            replace_folder(staging, target)
-        except OSError as error:
-            raise explain_os_error(error, folder) from error
-        finally:
-            remove_reserved(staging)
+    with held(reserved_path(target, "lock"), target, "export"), staged_folder(target) as staging:
+        reasons = write_models(model, staging, pixels, expected)
+        write_text(staging / "classes.txt", "\n".join(CLASS_NAMES) + "\n")
+        mark_folder(staging, KIND)
+        require_only_own_content(target, KIND)  # again, because writing the models took a while
     say(f"{folder}: {', '.join(foreign_names(target))}.")
     tell_difference(run, images, pixels, expected)
     if reasons:
@@ -123,17 +122,6 @@ def export_folder(project: ProjectPaths, folder: Path) -> Path:
     except OSError as error:
         raise explain_os_error(error, folder) from error
     return target
-
-
-def replace_folder(staging: Path, target: Path) -> None:
-    """Put a complete export into the place of an earlier one."""
-    require_only_own_content(target, KIND)  # again: the models took a while
-    old = reserved_path(target, "old")
-    remove_reserved(old)
-    if target.exists():
-        target.replace(old)
-    staging.replace(target)
-    remove_reserved(old)
 
 
 # The models

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import lock, lock_file, write_text
+from kaggle_cifar.files import BusyError, lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
 from kaggle_cifar.ownership import remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
@@ -302,7 +302,7 @@ def test_another_prediction_at_work_is_not_disturbed(copied):
     project, runs, _ = copied
     with (
         lock(runs[0].folder, "prediction"),
-        pytest.raises(UserError, match="Another prediction is at work"),
+        pytest.raises(BusyError),
     ):
         predict.predict(project, runs[:1])
     csv = project.submissions / "run0.csv"

@@ -14,7 +14,7 @@ from PIL import Image
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.data.inspection import inspect
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import lock, write_json, write_text
+from kaggle_cifar.files import BusyError, lock, write_json, write_text
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.reading import read_run, read_summary, training_command
@@ -437,7 +437,7 @@ def test_the_data_stand_on_the_pages_or_how_to_look_at_them(project, tmp_path):
 
 def test_two_reports_at_once_do_not_mix(project):
     run = write_run(project, "one")
-    with lock(project.runs, "report"), pytest.raises(UserError, match="Another report is at work"):
+    with lock(project.runs, "report"), pytest.raises(BusyError):
         report(project, [run])
     assert not (run.folder / "report.html").exists()
 

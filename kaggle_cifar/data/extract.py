@@ -21,19 +21,25 @@ from kaggle_cifar import competition
 from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.archive import ArchiveMember, Contents, identity, open_images
-from kaggle_cifar.data.images import Manifest, read_file, read_manifest
+from kaggle_cifar.data.decoding import read_file
+from kaggle_cifar.data.manifest import Manifest, read_manifest
 from kaggle_cifar.data.parallel import THREADS, in_order
 from kaggle_cifar.data.png import UndecodableError, is_plain_png, require_decodable
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, atomic_write, explain_os_error, lock, partial_path
+from kaggle_cifar.files import (
+    ProjectPaths,
+    atomic_write,
+    lock,
+    remove_staged,
+    set_aside,
+    staged_folder,
+)
 from kaggle_cifar.ownership import (
     RESERVED,
     ForeignPathError,
     read_record,
     record_of,
     regular_file,
-    remove_reserved,
-    reserved_path,
 )
 
 RECORD = "extraction"  # the kind of record beside a manifest
@@ -82,7 +88,7 @@ def extract_split(project: ProjectPaths, archive: Path, split: str) -> bool:
 def extract_unlocked(project: ProjectPaths, archive: Path, split: str) -> bool:
     """Do the work of `extract_split`, whose lock is held."""
     folder, manifest = project.images(split), project.manifest(split)
-    remove_leftovers(folder)
+    remove_staged(real_folder(folder))
     if is_extracted(archive, folder, manifest):
         return False
     if not archive.exists():
@@ -173,46 +179,15 @@ def extract_archive(
     require_own_images(folder, manifest)
     with open_images(archive, folder.name) as (members, contents):
         check_other_ids(members, expected_ids, archive, folder.name)
-        try:
-            staging = start_staging(folder)
+        with staged_folder(real_folder(folder)) as staging:
             unpack(contents, archive, folder.name, len(members), staging)
-            publish(folder, manifest, members, identity(archive))
-        except OSError as error:
-            raise explain_os_error(error, real_folder(folder)) from error
-        finally:
-            remove_leftovers(folder)
+            replace_manifest(folder, manifest, members, identity(archive))
     say(f"Extracted {len(members):,} images to {folder}.")
 
 
 def real_folder(folder: Path) -> Path:
     """Return the folder itself that a folder of images is or links to."""
     return Path(os.path.realpath(folder))
-
-
-def start_staging(folder: Path) -> Path:
-    """Return the new and empty folder in which the images for `folder` grow."""
-    staging = partial_path(real_folder(folder))
-    remove_leftovers(folder)
-    try:
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise explain_os_error(error, staging.parent) from error
-    return staging
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed extraction to `folder` left beside the images."""
-    real = real_folder(folder)
-    try:
-        remove_reserved(partial_path(real))
-        remove_reserved(replaced_path(real))
-    except OSError as error:
-        raise explain_os_error(error, real) from error
-
-
-def replaced_path(folder: Path) -> Path:
-    """Return the place where an older extraction waits for its removal."""
-    return reserved_path(folder, "old")
 
 
 def require_own_images(folder: Path, manifest: Path) -> None:
@@ -343,18 +318,18 @@ def check_undecodable(content: bytes, archive: Path, member: str) -> None:
         raise BrokenMemberError(archive, member, str(error)) from None
 
 
-def publish(
+def replace_manifest(
     folder: Path,
     manifest: Path,
     members: dict[int, ArchiveMember],
     archive_identity: dict[str, Any],
 ) -> None:
-    """Put the images that are staged for `folder` into place, instead of what was there.
+    """Set the old images and their manifest aside, and write the manifest of the staged images.
 
-    Folder, manifest and record are there together only when they belong together: the old folder
-    and manifest go before the new record comes, and the new folder comes last. A kill in between
-    leaves no folder, and the next run extracts again. The images are left to the system to bring
-    to the disk: should the power fail before, whoever reads one finds that its checksum differs.
+    Folder, manifest and record exist together only if they belong together: the old folder and
+    manifest go before the new record appears, and the new folder appears last. A kill in between
+    leaves no folder, and the next run extracts again. The images are not flushed to the disk: if
+    the power fails before the system does that, the checksum of an image that is read differs.
 
     Raises
     ------
@@ -372,11 +347,8 @@ def publish(
         new_record.write_text(
             json.dumps(record_of(RECORD, made_from), indent=2) + "\n", encoding="utf-8"
         )
-        if real.exists():
-            real.replace(replaced_path(real))
+        set_aside(real)
         regular_file(manifest).unlink(missing_ok=True)
-    partial_path(real).replace(real)
-    remove_leftovers(folder)
 
 
 def manifest_csv(members: dict[int, ArchiveMember]) -> str:

@@ -1,4 +1,4 @@
-"""Work on several cores whose results come in order."""
+"""Work on several cores with the results in order."""
 
 import os
 from collections import deque
@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# More gain little here and cost memory: each holds what it works on.
+# More threads gain little here, and each costs memory.
 THREADS = min(4, os.cpu_count() or 1)
 
 
 def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
-    """Return the results of `futures`, in their order.
+    """Return the results of `futures` in order.
 
-    The first `ahead` futures are taken at once and one more with each result, so that an iterator
-    which submits as it is advanced is never further ahead than that.
+    The first `ahead` futures are taken at once, then one more with each result. So an iterator that
+    submits work when it advances never runs further ahead.
     """
     waiting = deque(islice(futures, ahead))
 
@@ -30,8 +30,8 @@ def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
     return results()
 
 
-def run_after(before: "Future | None", function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function` once `before` is done; where that failed, fail alike."""
+def run_after(before: "Future[Any] | None", function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function` once `before` is done; if that failed, raise the same error."""
     if before is not None:
         before.result()
     return function(*arguments)

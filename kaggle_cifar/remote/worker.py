@@ -235,8 +235,8 @@ def write_manifest(project: "ProjectPaths", split: str) -> None:
     The laptop's is the same, so that predictions made here are known there to be of its images.
     """
     from kaggle_cifar.data.archive import ArchiveMember
+    from kaggle_cifar.data.decoding import read_file
     from kaggle_cifar.data.extract import manifest_csv
-    from kaggle_cifar.data.images import read_file
     from kaggle_cifar.files import write_text
 
     members = {}

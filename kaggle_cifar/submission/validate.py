@@ -506,5 +506,5 @@ def read_solution(path: Path) -> list[tuple[int, str, str]]:
                 "class's name, Usage is Public, Private or Ignored."
             )
         rows.append((int(image_id), label, usage))
-    labels.check_doubled_ids(path, [image_id for image_id, _, _ in rows])
+    labels.check_duplicate_ids(path, [image_id for image_id, _, _ in rows])
     return rows

@@ -324,48 +324,6 @@ def test_a_state_follows_only_on_some(tmp_path: Path) -> None:
         change_state(path, State.SENDING)
 
 
-# -- the tables of the competition
-
-
-@given(st.dictionaries(st.integers(0, 10**18 - 1), st.integers(0, 9), min_size=1, max_size=60))
-def test_reads_labels_in_order_of_ids(
-    tmp_path_factory: pytest.TempPathFactory, classes: dict[int, int]
-) -> None:
-    path = tmp_path_factory.mktemp("labels") / "trainLabels.csv"
-    path.write_text(text_of([f"{i},{competition.CLASS_NAMES[c]}" for i, c in classes.items()]))
-    ids, class_indices = labels.read_training_labels(path)
-    assert (ids.dtype, class_indices.dtype) == (np.int64, np.int32)
-    assert list(zip(ids.tolist(), class_indices.tolist(), strict=True)) == sorted(classes.items())
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("1,cat\n", "must begin with the line 'id,label'"),
-        ("", "must begin with the line"),
-        ("id,label\n", "no row"),
-        ("id,label\n1,cat\n2,Dog\n", "line 3: the id 2 has the unknown label 'Dog'"),
-        ("id,label\n1,\n", "line 2: the id 1 has no label"),
-        ("id,label\n1,cat\n2,dog\n1,cat\n", "line 4: the id 1 stands on line 2 already"),
-        ("id,label\n1,cat\n\n2,dog\n", "line 3: expected an integer id"),
-        ("id,label\n1.5,cat\n", "line 2: expected an integer id"),
-        ("id,label\n1,cat,x\n", "line 2: expected an integer id"),
-    ],
-)
-def test_names_what_is_wrong_with_labels(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "trainLabels.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=words):
-        labels.read_training_labels(path)
-
-
-def test_ids_are_those_of_the_sample_submission(csv: Path, project: ProjectPaths) -> None:
-    assert labels.submission_ids(project).tolist() == list(IDS)
-    (project.raw / competition.SAMPLE_SUBMISSION).unlink()
-    ids = labels.submission_ids(project)
-    assert (ids.dtype, ids[0], ids[-1], len(ids)) == (np.int64, 1, 300_000, 300_000)
-
-
 # -- checking
 
 
@@ -563,7 +521,7 @@ def test_accuracy_by_usage(tmp_path: Path) -> None:
         ("id,label,Usage\n9,cat,Public\n", "has no row for the id 9"),
         ("id,label,Usage\n1,cat,Test\n", "line 2"),
         ("id,label,Usage\n1,car,Public\n", "line 2"),
-        ("id,label,Usage\n1,cat,Public\n1,cat,Public\n", "line 3: the id 1 stands on line 2"),
+        ("id,label,Usage\n1,cat,Public\n1,cat,Public\n", "line 3: duplicate id 1"),
         (f"id,label,Usage\n{'9' * 5000},cat,Public\n", "line 2"),
         ("a,b\n1,cat\n", "must begin with 'id,label,Usage'"),
     ],

@@ -11,12 +11,16 @@ class UserError(Exception):
     """
 
 
-class DataMissingError(UserError):
-    """A file or folder of the competition's data is missing; `path` is that file or folder."""
+class PathError(UserError):
+    """A failure of the file or folder at `path`."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class DataMissingError(PathError):
+    """A file or folder of the competition's data is missing."""
 
 
 class DiskFullError(UserError):

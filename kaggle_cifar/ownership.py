@@ -17,7 +17,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import PathError, UserError
 
 RESERVED = ".kaggle-cifar"  # the prefix of names that only this program uses
 MARK = f"{RESERVED}.json"  # the record in a folder that this program made
@@ -25,12 +25,8 @@ KIND = "kaggle-cifar"  # the key that holds a record's kind
 LARGEST_RECORD = 2**24  # bytes; a larger file is not a record
 
 
-class ForeignPathError(UserError):
+class ForeignPathError(PathError):
     """What is at `path` was not written by this program, so it must not be replaced."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 def reserved_path(path: Path, purpose: str) -> Path:

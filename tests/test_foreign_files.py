@@ -6,13 +6,14 @@ import shutil
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaggle_cifar import cli
+from kaggle_cifar import cli, figures
 from kaggle_cifar.data import synthetic
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.data.synthetic import draw_sample
@@ -171,7 +172,7 @@ foreign = st.lists(
 
 @pytest.fixture
 def fast_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make samples small and exported models fake: only where files are written matters here."""
+    """Make samples small, and models and figures fake: only the paths of files matter here."""
     draw_files = synthetic.draw_files
     monkeypatch.setattr(
         synthetic, "draw_files", lambda folder, seed, *_: draw_files(folder, seed, 20, 20)
@@ -183,11 +184,18 @@ def fast_content(monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "model.onnx").write_bytes(b"model")
         return {}
 
+    def savefig(_figure: object, target: Any, **options: Any) -> None:
+        if options["format"] == "svg":
+            target.write("<svg></svg>")
+        else:
+            target.write_bytes(figures.PNG_MARK)
+
     monkeypatch.setattr(export, "write_models", write_models)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
 
 
 @pytest.mark.slow
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     foreign=foreign,
     commands=st.lists(commands, min_size=1, max_size=3),

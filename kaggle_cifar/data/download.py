@@ -18,7 +18,7 @@ from kaggle_cifar.data.verification import (
     unzip,
     verify,
 )
-from kaggle_cifar.errors import DamagedDownloadError, UserError
+from kaggle_cifar.errors import DamagedDownloadError, PathError, UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import call, open_client, status_of
 from kaggle_cifar.ownership import (
@@ -36,12 +36,8 @@ SOURCE_NAME = "source.json"  # in a folder of data that is not from Kaggle
 SOURCE_KIND = "source of data"
 
 
-class OtherSourceError(UserError):
+class OtherSourceError(PathError):
     """The folder `path` holds the public CIFAR-10 instead of Kaggle's files, or the reverse."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 class DamagedTwiceError(UserError):

@@ -51,19 +51,6 @@ def read_images(
                     f"The files in {project.images(split)} changed since their pixels were cached "
                     f"in {path.parent}. Decoding them again and checking their checksums."
                 )
-    yield from decode_images(project, split, ids, batch_size)
-
-
-def decode_images(
-    project: ProjectPaths, split: str, ids: np.ndarray, batch_size: int
-) -> Iterator[np.ndarray]:
-    """Yield the images of `ids` as `read_images` does, but always from the files.
-
-    Raises
-    ------
-    BrokenImageError
-        For the first file that is missing, broken, of the wrong size or not the one extracted.
-    """
     with closing(survey_images(project, split, ids, batch_size)) as batches:
         for pixels, faults in batches:
             if faults:

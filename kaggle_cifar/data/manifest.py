@@ -6,18 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import PathError, UserError
 
 
-class CorruptManifestError(UserError):
+class CorruptManifestError(PathError):
     """The file at `path` is not a manifest that extraction wrote."""
-
-    def __init__(self, path: Path, error: Exception) -> None:
-        super().__init__(
-            f"{path} is damaged ({error}): expected a row of id, size and CRC-32 for each image. "
-            "Move it and the folder of images away, then run `kaggle-cifar extract`."
-        )
-        self.path = path
 
 
 class Manifest(NamedTuple):
@@ -54,5 +47,9 @@ def read_manifest(path: Path) -> Manifest | None:
         table = np.loadtxt(lines[1:], np.int64, delimiter=",", ndmin=2)
         ids, _, checksums = table.T
     except (ValueError, OverflowError) as error:
-        raise CorruptManifestError(path, error) from None
+        raise CorruptManifestError(
+            path,
+            f"{path} is damaged ({error}): expected a row of id, size and CRC-32 for each image. "
+            "Move it and the folder of images away, then run `kaggle-cifar extract`.",
+        ) from None
     return Manifest(ids, checksums, hashlib.sha256(content).hexdigest())

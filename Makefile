@@ -1,4 +1,4 @@
-# Everything runs in a virtual environment of its own, which each target sets up where it is missing.
+# Every target uses the virtual environment .venv and creates it if it is missing.
 
 PYTHON ?= python3
 RECIPE ?= model3-tuned
@@ -17,39 +17,39 @@ DEMO_EPOCHS := 16
 .PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
   constraints clean
 
-help: ## tell what there is
+help: ## List the targets
 	@echo "make TARGET [VARIABLE=value …]"
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
 	@echo "Variables: RECIPE=model3-tuned  RUN=  CSV=submissions/RECIPE.csv  MESSAGE=RECIPE"
-	@echo "           ARGS=\"further options\"  PYTHON=python3"
+	@echo "           ARGS=\"more options\"  PYTHON=python3"
 
-setup: .venv/installed ## install the package and what it needs into .venv
+setup: .venv/installed ## Install the package and its dependencies into .venv
 
-gpu: .venv/installed ## add what TensorFlow needs for NVIDIA's GPUs
+gpu: .venv/installed ## Install TensorFlow's libraries for NVIDIA GPUs
 	$(INSTALL) --editable ".[gpu]"
 
-doctor: .venv/installed ## is all there that it takes?
+doctor: .venv/installed ## Check this machine and your Kaggle account
 	$(CLI) doctor
 
-download: .venv/installed ## bring Kaggle's files to data/, verified and extracted
+download: .venv/installed ## Download, verify and extract Kaggle's files
 	$(CLI) download $(ARGS)
 
-train: .venv/installed ## train RECIPE, or go on with it
+train: .venv/installed ## Train RECIPE, or resume its unfinished run
 	$(CLI) train $(RECIPE) $(ARGS)
 
-predict: .venv/installed ## predict the test images with RUN (default: the newest)
+predict: .venv/installed ## Predict the test images with RUN (default: the newest)
 	$(CLI) predict $(RUN) $(ARGS)
 
-check: .venv/installed ## is CSV a file that Kaggle accepts?
+check: .venv/installed ## Check whether Kaggle will accept CSV
 	$(CLI) check $(CSV) $(ARGS)
 
-submit: .venv/installed ## submit CSV with MESSAGE and wait for the score
+submit: .venv/installed ## Submit CSV with MESSAGE and wait for the scores
 	$(CLI) submit $(CSV) --message "$(MESSAGE)" --wait $(ARGS)
 
-report: .venv/installed ## write the page of RUN (default: the newest): runs/RUN/report.html
+report: .venv/installed ## Write runs/RUN/report.html for RUN (default: the newest)
 	$(CLI) report $(RUN) $(ARGS)
 
-demo: .venv/installed ## the whole way on a small sample, without Kaggle, in demo/
+demo: .venv/installed ## Run every step on a small sample in demo/, without Kaggle
 	$(DEMO) sample demo/data/raw
 	$(DEMO) extract
 	$(DEMO) train model3-tuned --epochs $(DEMO_EPOCHS)
@@ -57,42 +57,42 @@ demo: .venv/installed ## the whole way on a small sample, without Kaggle, in dem
 	$(DEMO) check demo/submissions/model3-tuned.csv --solution demo/data/raw/solution.csv
 	$(DEMO) report model3-tuned
 	@echo
-	@echo "That was the whole way. Look at:"
+	@echo "The demo is complete. Look at:"
 	@echo "  demo/data/train/                      images of ten shapes under the class names"
-	@echo "  demo/runs/index.html                  the table of runs, with a link to this one's page"
-	@echo "  demo/submissions/model3-tuned.csv     what one would submit"
-	@echo "The real competition: make doctor, then make download train predict submit."
+	@echo "  demo/runs/index.html                  the table of runs, with links to their pages"
+	@echo "  demo/submissions/model3-tuned.csv     the predictions that you would submit"
+	@echo "For the real competition, run make doctor, then make download train predict submit."
 
-test: .venv/tested ## run all tests
+test: .venv/tested ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/tested ## check style, types and the direction of imports
+lint: .venv/tested ## Check style, types and imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: .venv/documented ## build the documentation into site/
+docs: .venv/documented ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 constraints: .venv/bin/python # update the versions in constraints.txt
 	$(BIN)/python -m pip install --quiet uv
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/update_constraints.py
 
-clean: ## remove the virtual environment that make made
+clean: ## Remove .venv if make created it
 	@if [ -L .venv ] || { [ -e .venv ] && [ ! -e .venv/made-by-make ]; }; then \
-	  echo ".venv was not made by make: it is left as it is."; \
+	  echo "make did not create .venv, so it is kept."; \
 	else rm -rf .venv; fi
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older or missing. Set PYTHON=…"; exit 1; }
+	  { echo "$(PYTHON) is missing or older than Python 3.11. Set PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv .venv
 	@touch .venv/made-by-make
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	@echo "Installing into .venv (TensorFlow is large: a few minutes on a slow line) …"
+	@echo "Installing into .venv (a few minutes, because TensorFlow is large) …"
 	$(INSTALL) --editable . || { $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))' && \
 	  echo "Python 3.14 may be too new for TensorFlow. Run make clean, then make setup PYTHON=python3.13."; exit 1; }
 	@touch $@

@@ -17,8 +17,8 @@ from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe, change_recipe
-from kaggle_cifar.training.loop import train
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.train import train
 
 BASES = {
     "airbench84": [],

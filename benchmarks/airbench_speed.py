@@ -23,7 +23,10 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
 from kaggle_cifar.training.loop import Training
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.losses import image_losses
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.step import variables_to_train
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -49,8 +52,8 @@ def main() -> None:
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
     # The steps of all but the first epochs, where the whitening's bias is trained, too.
-    training.epoch = recipe.whitening_bias_epochs or 0
-    training._train_step = training._compile_train_step()
+    training.state.epoch = recipe.whitening_bias_epochs or 0
+    training.compile_step()
     bare_step = compile_bare_step(training)
     seconds: dict[str, list[float]] = {"training": [], "bare": []}
     for _ in range(ROUNDS + 1):  # the first compiles
@@ -69,9 +72,9 @@ def time_training(training: Training) -> float:
     """Return the seconds of an epoch's steps, with all that belongs to them."""
     started = time.perf_counter()
     totals = np.zeros(3, np.float32)
-    training.step = 0
-    for batch in training.source.batches(training.epoch, 0, STEPS_A_ROUND):
-        totals = training._do_step(batch, totals)
+    training.state.step = 0
+    for batch in training.source.batches(training.state.epoch, 0, STEPS_A_ROUND):
+        totals = training.run_step(batch, totals)
     np.asarray(totals)
     return time.perf_counter() - started
 
@@ -80,16 +83,16 @@ def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
     """Return the function of nothing that computes the loss's gradients for a fixed batch."""
     import tensorflow as tf
 
-    recipe, model = training.recipe, training.model
+    recipe, model = training.recipe, training.state.model
     pixels = tf.constant(training.data.pixels[: recipe.batch_size])
     labels = tf.constant(training.data.labels[: recipe.batch_size])
-    variables = training._variables_to_train()
+    variables = variables_to_train(model, recipe, training.state.epoch)
 
     @tf.function(autograph=False)
     def bare_step() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             outputs = model(pixels, training=True)
-            loss = tf.reduce_mean(training._losses(labels, outputs, recipe.label_smoothing))
+            loss = tf.reduce_mean(image_losses(model, labels, outputs, recipe.label_smoothing))
         return tape.gradient(loss, variables)
 
     return bare_step

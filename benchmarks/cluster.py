@@ -27,7 +27,8 @@ from kaggle_cifar.files import ProjectPaths, read_json
 from kaggle_cifar.search.cluster import require_ray
 from kaggle_cifar.search.search import train_in_turn
 from kaggle_cifar.search.search_space import Draw
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 TRIALS = 12
 SHORT = ("--sampler", "tpe", "--trials", str(TRIALS), "--epochs", "3", "--limit", "400")

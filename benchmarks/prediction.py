@@ -23,7 +23,8 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import compile_forward
 from kaggle_cifar.prediction import predict as prediction
 from kaggle_cifar.tensorflow_setup import start_tensorflow
-from kaggle_cifar.training.run import Run, find_run
+from kaggle_cifar.training.find_runs import find_run
+from kaggle_cifar.training.run import Run
 
 
 def main() -> None:

@@ -27,8 +27,12 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
-from kaggle_cifar.training.loop import EVALUATION_BATCH, Training
-from kaggle_cifar.training.run import Run, RunOptions, find_run
+from kaggle_cifar.training import evaluator
+from kaggle_cifar.training.find_runs import find_run
+from kaggle_cifar.training.loop import Training
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.time_budget import time_evaluation, time_steps
 
 STUDENT = "Model 3 by Keras' fit"
 TARGET = 0.8462  # the student project's own result
@@ -99,8 +103,8 @@ def stopwatch(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
 
     def measure_once() -> Speeds:
-        step = training._time_steps(SECONDS_A_ROUND)
-        return training.source.images(1) / step, 1 / training._time_evaluation()
+        step = time_steps(training, SECONDS_A_ROUND)
+        return training.source.images(1) / step, 1 / time_evaluation(training)
 
     return measure_once
 
@@ -110,11 +114,11 @@ def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     strategy = start_tensorflow()
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
-    model = plain_keras(training.model)
+    model = plain_keras(training.state.model)
     scaled = data.pixels / np.float32(255)
 
     def measure_once() -> Speeds:
-        works = (model.fit, recipe.batch_size), (model.evaluate, EVALUATION_BATCH)
+        works = (model.fit, recipe.batch_size), (model.evaluate, evaluator.BATCH_SIZE)
         training, evaluation = (
             len(data) / seconds_of_batches(work, scaled, data.labels, batch_size)
             for work, batch_size in works

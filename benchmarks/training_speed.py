@@ -25,7 +25,8 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.loop import Training
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 if TYPE_CHECKING:
     import keras
@@ -60,14 +61,14 @@ def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> Non
     same images in another order within each batch are the same mathematics with other rounding.
     """
     own = own_training(data, strategy)
-    plain, permuted = plain_keras(own.model), plain_keras(own.model)
-    for model in (own.model, plain, permuted):
+    plain, permuted = plain_keras(own.state.model), plain_keras(own.state.model)
+    for model in (own.state.model, plain, permuted):
         remove_dropout(model)
     weights = np.full(BATCH_SIZE, 1 / BATCH_SIZE, np.float32)
     from_keras, from_rounding = [], []
     for start in range(0, COMPARED_STEPS * BATCH_SIZE, BATCH_SIZE):
         pixels, labels = (a[start : start + BATCH_SIZE] for a in (data.pixels, data.labels))
-        totals = own._train_step((pixels, labels, weights), np.zeros(3, np.float32))
+        totals = own.train_step((pixels, labels, weights), np.zeros(3, np.float32))
         loss = float(totals[0] / totals[2])
         scaled = pixels / np.float32(255)
         keras_loss = float(plain.train_on_batch(scaled, labels))
@@ -82,7 +83,7 @@ def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> Non
 def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
     """Print images a second of `fit` and of this program's steps, in turns."""
     own = own_training(data, strategy)
-    plain = plain_keras(own.model)
+    plain = plain_keras(own.state.model)
     scaled = data.pixels / np.float32(255)
 
     def fit_round() -> float:
@@ -92,7 +93,7 @@ def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None
         started = time.perf_counter()
         totals = np.zeros(3, np.float32)
         for batch in own.source.batches(0, 0, own.source.steps):
-            totals = own._train_step(batch, totals)
+            totals = own.train_step(batch, totals)
         np.asarray(totals)
         return time.perf_counter() - started
 

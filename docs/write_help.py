@@ -1,11 +1,11 @@
-"""Brings the help in commands.md up to date: python docs/write_help.py."""
+"""Updates the help texts in commands.md: python docs/write_help.py."""
 
 import re
 from pathlib import Path
 
 import click
 
-from kaggle_cifar import cli
+from kaggle_cifar.cli import cli
 
 PAGE = Path(__file__).parent / "commands.md"
 BLOCK = re.compile(r"```text\nUsage: kaggle-cifar (\S+).*?```", re.DOTALL)
@@ -13,18 +13,18 @@ WIDTH = 88  # characters
 
 
 def with_current_help(page: str) -> str:
-    """Return the page with each command's help as the command gives it now."""
+    """Return the page with the current help of each command."""
     return BLOCK.sub(lambda block: f"```text\n{help_of(block[1])}\n```", page)
 
 
 def help_of(name: str) -> str:
-    """Return the help of a command, or of all where the name is none's."""
-    settings = cli.cli.context_settings
-    whole = click.Context(cli.cli, info_name="kaggle-cifar", terminal_width=WIDTH, **settings)
-    if name not in cli.cli.commands:
-        return cli.cli.get_help(whole)
-    command = cli.cli.commands[name]
-    context = click.Context(command, parent=whole, info_name=name, terminal_width=WIDTH)
+    """Return the help of a command, or of the group if no command has that name."""
+    settings = cli.context_settings
+    group = click.Context(cli, info_name="kaggle-cifar", terminal_width=WIDTH, **settings)
+    if name not in cli.commands:
+        return cli.get_help(group)
+    command = cli.commands[name]
+    context = click.Context(command, parent=group, info_name=name, terminal_width=WIDTH)
     return command.get_help(context)
 
 

@@ -1,51 +1,50 @@
-"""The entry point, which takes Ctrl-C from its first lines on, before slow imports."""
+"""The entry point, which handles Ctrl-C before the slow imports."""
 
 import contextlib
 import os
 import signal
-from typing import Any
+import sys
+from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit status that shells give
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C while it is imported ends the process at once."""
-    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_usual:  # a background job may have to ignore it
-        signal.signal(signal.SIGINT, end_at_once)
+    """Run the command line; Ctrl-C during the imports ends the process at once."""
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_default:  # a background job may have to ignore it
+        signal.signal(signal.SIGINT, exit_at_once)
     open_closed_streams()
     provide_home()
     from kaggle_cifar import cli
 
     interrupts: list[int] = []
 
-    def interrupt(signal_number: int, frame: Any) -> None:
+    def interrupt(signal_number: int, frame: FrameType | None) -> None:
         interrupts.append(signal_number)
         raise KeyboardInterrupt
 
-    if is_usual:
+    if is_default:
         signal.signal(signal.SIGINT, interrupt)
     try:
         cli.main()
     except Exception:
-        if not interrupts:  # a library may have made another error of the interrupt
+        if not interrupts:  # a library may turn the interrupt into another error
             raise
-        end_at_once(signal.SIGINT, None)
+        exit_at_once(signal.SIGINT, None)
 
 
-def end_at_once(signal_number: int, frame: Any) -> None:
-    """End the process, which has nothing to save."""
+def exit_at_once(signal_number: int, frame: FrameType | None) -> None:
+    """Exit without cleaning up, because nothing has to be saved."""
     os.write(2, b"Stopped.\n")
     os._exit(INTERRUPTED)
 
 
 def open_closed_streams() -> None:
-    """Lead standard streams that were closed (`>&-`) to nowhere.
+    """Connect standard streams that are closed (`>&-`) to the null device.
 
-    Else the next file that is opened takes their place, and gets what is printed.
+    Otherwise the next opened file gets their descriptor, and what is printed.
     """
-    import sys
-
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
@@ -57,9 +56,9 @@ def open_closed_streams() -> None:
 
 
 def provide_home() -> None:
-    """Give libraries a home for this process if the system knows none for its user.
+    """Create a temporary home for this process if the system knows no home for its user.
 
-    Keras and the kaggle client would make a folder named `~` in the working folder.
+    Otherwise Keras and the kaggle client would create a folder named `~` in the working folder.
     """
     if os.path.expanduser("~") != "~":  # noqa: PTH111 - `Path.home` raises
         return
@@ -67,7 +66,7 @@ def provide_home() -> None:
     import shutil
     import tempfile
 
-    with contextlib.suppress(OSError):  # then libraries must do with what they find
+    with contextlib.suppress(OSError):  # without it, the libraries use their own defaults
         home = tempfile.mkdtemp(prefix="kaggle-cifar-home-")
         os.environ["HOME"] = home
         atexit.register(shutil.rmtree, home, ignore_errors=True)

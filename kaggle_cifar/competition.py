@@ -1,10 +1,10 @@
-"""The facts of the competition. Imports nothing."""
+"""The facts of the competition. This module imports nothing."""
 
 SLUG = "cifar-10"
 PAGE = f"https://www.kaggle.com/competitions/{SLUG}"
 RULES_PAGE = f"{PAGE}/rules"
 
-# In the order of the labels 0 to 9, spelt as Kaggle's files spell them.
+# In the order of the labels 0 to 9, spelled as in Kaggle's files.
 CLASS_NAMES = (
     "airplane",
     "automobile",
@@ -23,7 +23,7 @@ IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 TRAIN_COUNT = 50_000
 TEST_COUNT = 300_000
-SCORED_COUNT = 10_000  # of them; the others are junk against labelling by hand
+SCORED_COUNT = 10_000  # the others are fillers that prevent labelling by hand
 
 TRAIN_ARCHIVE = "train.7z"
 TEST_ARCHIVE = "test.7z"

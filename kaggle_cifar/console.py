@@ -1,20 +1,25 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Messages, tables and progress: a bar on a terminal, plain lines in a log."""
 
 import shutil
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    Progress = tqdm[Any]  # generic in its stubs only
+else:
+    Progress = tqdm
 
 LOG_INTERVAL = 30.0  # seconds between two lines of a log
 REDRAW_INTERVAL = 2.0  # seconds between two drawings of a table
 
 
-class Bar(tqdm):
-    """A tqdm whose lines are safe to print."""
+class Bar(Progress):
+    """A progress bar that escapes the lines printed above it."""
 
     @classmethod
     def write(cls, s: str, *args: Any, **options: Any) -> None:
@@ -23,7 +28,7 @@ class Bar(tqdm):
 
 
 class LogLines(Bar):
-    """A bar that prints a whole line now and then instead of redrawing one."""
+    """A progress bar that prints a line from time to time, for logs."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -32,7 +37,7 @@ class LogLines(Bar):
 
     @classmethod
     def write(cls, s: str, *args: Any, **options: Any) -> None:
-        """Print a line; there is no bar to draw around it."""
+        """Print a line."""
         say(s)
 
     @staticmethod
@@ -46,10 +51,10 @@ class LogLines(Bar):
         return print_status
 
 
-def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> tqdm:
-    """Return a progress display on standard error; call `update(n)` and `close()` on it.
+def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> Bar:
+    """Return a progress bar on standard error; call its `update(n)` and `close()`.
 
-    `unit` is "B" for bytes, which are shown in binary multiples, or a noun.
+    `unit` is a noun, or "B" for bytes, which are printed in binary multiples.
     """
     bar_class = Bar if sys.stderr.isatty() else LogLines
     scale: dict[str, Any] = {"unit_scale": True, "unit_divisor": 1024} if unit == "B" else {}
@@ -64,14 +69,14 @@ def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> t
 
 
 class LiveTable:
-    """A table that changes: drawn again over itself on a terminal, printed anew in a log."""
+    """A table that is redrawn in place on a terminal and printed from time to time in a log."""
 
     def __init__(self) -> None:
         self._shown = time.monotonic()
-        self._lines = 0  # to be drawn over
+        self._lines = 0  # of the table on the terminal
 
     def show(self, text: Callable[[], str]) -> None:
-        """Show the table that `text` returns, if it is time to."""
+        """Show the table that `text` returns, unless one was shown a moment ago."""
         on_terminal = sys.stdout.isatty()
         now = time.monotonic()
         if now - self._shown < (REDRAW_INTERVAL if on_terminal else LOG_INTERVAL):
@@ -87,19 +92,19 @@ class LiveTable:
         say("\n".join(lines))
 
     def say(self, message: str) -> None:
-        """Print a line for the user; the table follows it when it is shown next."""
+        """Replace the table by a line; the next table follows it."""
         self.clear()
         say(message)
 
     def clear(self) -> None:
-        """Take the table off the terminal, so that other lines can be printed."""
+        """Erase the table from the terminal."""
         if self._lines:
             print(f"\x1b[{self._lines}F\x1b[J", end="")
         self._lines = 0
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: "42 s", "3 min 5 s", "2 h 7 min"."""
+    """Return a duration as text: "42 s", "3 min 5 s", "2 h 7 min"."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -111,15 +116,20 @@ def duration(seconds: float) -> str:
 
 
 def say(message: str) -> None:
-    """Print a line for the user, in a log at once."""
+    """Print a line to standard output."""
     print(printable(message), flush=True)
 
 
-def printable(text: str) -> str:
-    """Return `text` with escapes, as in Python, for what a terminal would obey or hide.
+def say_error(message: str) -> None:
+    """Print a line to standard error."""
+    print(printable(message), file=sys.stderr, flush=True)
 
-    Names of files and the words of a server may hold control characters and marks that turn the
-    direction of writing. Letters of every language, newlines and tabs stay.
+
+def printable(text: str) -> str:
+    """Return `text` with Python's escapes for characters that control or confuse a terminal.
+
+    File names and server messages may contain control characters and bidirectional marks. Letters
+    of every language, newlines and tabs stay.
     """
     return "".join(
         character if is_printable(character) else ascii(character)[1:-1] for character in text
@@ -127,12 +137,12 @@ def printable(text: str) -> str:
 
 
 def is_printable(character: str) -> bool:
-    """Whether a character is shown as itself; any kind of space is."""
+    """Return whether a terminal shows a character as itself; every space counts."""
     return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return lines of aligned cells under their header."""
+    """Return a table as text, with aligned columns under a header."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(

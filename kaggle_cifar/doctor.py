@@ -1,4 +1,4 @@
-"""What this machine and this Kaggle account can do, told before anything fails."""
+"""Checks of this machine and the user's Kaggle account."""
 
 import os
 import platform
@@ -14,30 +14,30 @@ from typing import Any, Literal
 from kaggle_cifar import competition, files
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle.client import (
+from kaggle_cifar.kaggle.client import call, open_client
+from kaggle_cifar.kaggle.credentials import (
     SETTINGS_PAGE,
     Credentials,
-    call,
-    open_client,
     readable_by_others,
     require_credentials,
 )
+from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
-MEMORY_NEEDED = 4e9  # bytes: TensorFlow, and 2 GiB for the full test set
+MEMORY_NEEDED = 4e9  # bytes, for TensorFlow and the full test set
 
 PACKAGES = ("tensorflow", "keras", "numpy", "kaggle", "py7zr")
 
-SMALL_COMMAND = 10.0  # seconds
-TENSORFLOW_START = 120.0  # seconds; on a slow disk its import takes long
+COMMAND_TIMEOUT = 10.0  # seconds
+TENSORFLOW_TIMEOUT = 120.0  # seconds; its import is slow on a slow disk
 COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination; a "problem" keeps a command from working."""
+    """The result of a check; a "problem" prevents a command from working."""
 
     name: str
     status: Literal["ok", "warning", "problem"]
@@ -45,7 +45,7 @@ class Finding:
 
 
 def examine(project: ProjectPaths) -> list[Finding]:
-    """Return the findings on credentials, Kaggle, disk, memory, GPU and versions."""
+    """Check credentials, Kaggle, disk, memory, GPU and versions."""
     return [
         *examine_kaggle(),
         examine_disk(project),
@@ -56,7 +56,7 @@ def examine(project: ProjectPaths) -> list[Finding]:
 
 
 def examine_kaggle() -> Iterator[Finding]:
-    """Yield the findings on credentials, the key and the rules, as far as each allows the next."""
+    """Check the credentials, the key, the rules and the GPU quota, up to the first failure."""
     try:
         credentials = require_credentials()
     except UserError as error:
@@ -69,13 +69,13 @@ def examine_kaggle() -> Iterator[Finding]:
     except UserError as error:
         yield Finding("key", "problem", str(error))
         return
-    yield Finding("key", "ok", "Kaggle accepts it.")
+    yield Finding("key", "ok", "accepted by Kaggle.")
     yield examine_rules(api)
     yield examine_gpu_quota(api)
 
 
 def examine_credentials(credentials: Credentials) -> Finding:
-    """Tell which credentials are used, and whether others can read them; never their value."""
+    """Check that only the user can read the credentials; never include their value."""
     found = f"{credentials.kind} from {credentials.place}"
     if credentials.readable_by_others:
         return Finding("credentials", "warning", f"{found}; {readable_by_others(credentials)}")
@@ -83,18 +83,23 @@ def examine_credentials(credentials: Credentials) -> Finding:
 
 
 def examine_rules(api: Any) -> Finding:
-    """Tell whether Kaggle hands out a file, which it does once the rules are accepted."""
+    """Check that Kaggle serves a file, which it does once the rules are accepted."""
     try:
-        call(ask_for_file, api, doing=f"Asking for {competition.SAMPLE_SUBMISSION}")
+        call(
+            signed_link,
+            api,
+            competition.SAMPLE_SUBMISSION,
+            doing=f"Asking for {competition.SAMPLE_SUBMISSION}",
+        )
     except UserError as error:
         return Finding("rules", "problem", str(error))
     return Finding("rules", "ok", f"accepted for {competition.SLUG}.")
 
 
 def examine_gpu_quota(api: Any) -> Finding:
-    """Tell the GPU hours left on Kaggle, and whether the account may use them at all.
+    """Check the GPU hours left on Kaggle.
 
-    Kaggle does not tell whether a phone is verified; without one, there are no GPU hours.
+    Kaggle does not report whether a phone is verified. Without one, there are no GPU hours.
     """
     name = "kaggle gpu"
     try:
@@ -105,81 +110,69 @@ def examine_gpu_quota(api: Any) -> Finding:
         return Finding(
             name,
             "warning",
-            f"this account has no GPU hours. Verify its phone at {SETTINGS_PAGE}; `train --on "
-            "kaggle` needs that.",
+            f"no GPU hours for `train --on kaggle`. Verify your phone at {SETTINGS_PAGE}.",
         )
     until = f" until {quota.refresh:%Y-%m-%d %H:%M} UTC" if quota.refresh else ""
     hours = f"{quota.left / 3600:.1f} of {quota.total / 3600:.1f} hours left{until}"
     if quota.left < LEAST_SESSION:
-        return Finding(name, "warning", f"{hours}; too little for `train --on kaggle`.")
+        return Finding(name, "warning", f"{hours}, too few for `train --on kaggle`.")
     if not quota.has_ever_run:
         return Finding(
-            name, "ok", f"{hours}; never used: it takes a phone verified at {SETTINGS_PAGE}."
+            name, "ok", f"{hours}, never used. They need a phone verified at {SETTINGS_PAGE}."
         )
-    return Finding(name, "ok", f"{hours}; the account has used them before.")
-
-
-def ask_for_file(api: Any) -> None:
-    """Ask for a small file and close the answer without reading it."""
-    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
-
-    request = ApiDownloadDataFileRequest()
-    request.competition_name = competition.SLUG
-    request.file_name = competition.SAMPLE_SUBMISSION
-    with api.build_kaggle_client() as kaggle:
-        kaggle.competitions.competition_api_client.download_data_file(request).close()
+    return Finding(name, "ok", f"{hours}.")
 
 
 def examine_disk(project: ProjectPaths) -> Finding:
-    """Tell whether the whole competition fits on the disk."""
+    """Check that the disk has room for the whole competition."""
     folder = files.existing_parent(project.data)
     free = shutil.disk_usage(folder).free
-    detail = (
-        f"{free / 1e9:,.1f} GB are free at {folder}; the full data needs {DISK_NEEDED / 1e9} GB"
-    )
+    detail = f"{free / 1e9:,.1f} GB free at {folder}, {DISK_NEEDED / 1e9} GB needed"
     if not os.access(folder, os.W_OK):
-        return Finding("disk", "problem", f"{folder} cannot be written; see --data-dir.")
+        return Finding("disk", "problem", f"{folder} is not writable. Choose another --data-dir.")
     if free < DISK_NEEDED and not has_images(project):
-        return Finding("disk", "warning", f"{detail}. Free some, or choose --data-dir.")
+        return Finding(
+            "disk", "warning", f"{detail}. Free some space or choose another --data-dir."
+        )
     return Finding("disk", "ok", f"{detail}.")
 
 
 def has_images(project: ProjectPaths) -> bool:
-    """Whether the data lies there already."""
+    """Return whether both splits are extracted already."""
     return project.manifest("train").exists() and project.manifest("test").exists()
 
 
 def examine_memory() -> Finding:
-    """Tell whether the memory suffices."""
+    """Check the size of the memory."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
-        return Finding("memory", "ok", "this system does not tell its size.")
+        return Finding("memory", "ok", "unknown on this system.")
     detail = f"{memory / 1e9:,.1f} GB, {os.cpu_count()} CPU cores"
     if memory < MEMORY_NEEDED:
-        return Finding("memory", "warning", f"{detail}; {MEMORY_NEEDED / 1e9:.0f} GB are needed.")
+        return Finding("memory", "warning", f"{detail}; {MEMORY_NEEDED / 1e9:.0f} GB needed.")
     return Finding("memory", "ok", f"{detail}.")
 
 
 def examine_gpu() -> Finding:
-    """Tell whether there is a GPU and TensorFlow sees it, which is loaded in another process."""
+    """Check that TensorFlow, started in another process, finds the machine's NVIDIA GPUs."""
     names = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     if not names:
-        return Finding("gpu", "ok", "no NVIDIA GPU found; training runs on the CPU.")
+        return Finding("gpu", "ok", "none from NVIDIA; training runs on the CPU.")
     listed = ", ".join(names.splitlines())
-    count = output_of(sys.executable, "-c", COUNT_GPUS, seconds=TENSORFLOW_START)
+    count = output_of(sys.executable, "-c", COUNT_GPUS, seconds=TENSORFLOW_TIMEOUT)
     if count.isdigit() and int(count):
-        return Finding("gpu", "ok", f"{listed}; TensorFlow uses {count}.")
+        return Finding("gpu", "ok", f"{listed}; TensorFlow finds {count}.")
     return Finding(
         "gpu",
         "warning",
-        f"{listed}, which TensorFlow does not see; training runs on the CPU. "
-        'Install its libraries: make gpu (or pip install "tensorflow[and-cuda]").',
+        f"{listed}; TensorFlow finds none, so training runs on the CPU. "
+        'Run make gpu or pip install "tensorflow[and-cuda]".',
     )
 
 
-def output_of(*command: str, seconds: float = SMALL_COMMAND) -> str:
-    """Return what a command prints, or nothing when it is not there, fails or takes too long."""
+def output_of(*command: str, seconds: float = COMMAND_TIMEOUT) -> str:
+    """Return the output of a command, or "" if it is missing, fails or takes too long."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -188,11 +181,11 @@ def output_of(*command: str, seconds: float = SMALL_COMMAND) -> str:
 
 
 def examine_versions() -> Iterator[Finding]:
-    """Yield the version of Python and of each package that matters."""
+    """Report the versions of Python and the main packages."""
     where = f"{platform.system()} {platform.machine()}, {Path(sys.executable).name}"
     yield Finding("python", "ok", f"{platform.python_version()} ({where})")
     for package in PACKAGES:
         try:
             yield Finding(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
-            yield Finding(package, "problem", f"is not installed: pip install {package}")
+            yield Finding(package, "problem", f"not installed. Run pip install {package}.")

@@ -1,4 +1,4 @@
-"""What all figures share: their style, and their way to a file or a page."""
+"""The style of all figures, and their output as PNG and SVG."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours (Color Universal Design), which colour-blind people tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
     "#0072b2",
     "#d55e00",
@@ -29,7 +29,7 @@ INK, RULE, PAPER = "#1f2328", "#d0d7de", "#ffffff"  # text and axes, grid, backg
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
 LINE_STYLES = ("-", "--", ":")  # for more lines than colours
 
-# The variables of the report's style sheet, which has a light and a dark value for each.
+# The variables of the report's style sheet, each with a light and a dark value.
 CSS_VARIABLES = {
     BLUE: "--blue",
     VERMILION: "--vermilion",
@@ -59,19 +59,18 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "kaggle-cifar",  # the same figure is the same file
 }
 
-GENERATOR = "kaggle-cifar"  # by which a picture or a page is known as this program's own
+GENERATOR = "kaggle-cifar"  # marks the files that this program wrote
 PNG_MARK = b"tEXtSoftware\0" + GENERATOR.encode()
-MARKED = 200  # bytes of a file, in which its mark stands
+MARKED = 200  # bytes at the start of a file that contain the mark
 DPI = 160
-SIZE = (4.8, 3.5)  # inches: still legible where a phone shows it 330 pixels wide
+SIZE = (4.8, 3.5)  # inches; legible 330 pixels wide, on a phone
 SQUARE = (5.4, 5)
-GALLERY_COLUMNS = 8
 LONGEST_LABEL = 24  # characters
 LEGEND_ROWS = 12
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a drawing function that draws in the house's style."""
+    """Decorate a function that draws a figure, to use the project's style."""
 
     @functools.wraps(draw)
     def draw_in_style(*arguments: Any, **options: Any) -> Any:
@@ -84,12 +83,12 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def shortened(name: str) -> str:
-    """Return a name that leaves room for the figure; the middle goes, where names are alike."""
+    """Return a name of limited length; similar names differ at their start or end."""
     return name if len(name) <= LONGEST_LABEL else f"{name[:14]}…{name[-9:]}"
 
 
 def count_epochs(axes: "Axes") -> None:
-    """Make the horizontal axis one of whole epochs, with a grid."""
+    """Label the horizontal axis with whole epochs, and add a grid."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
@@ -103,17 +102,17 @@ def save(figure: "Figure", path: Path) -> None:
     Raises
     ------
     ForeignPathError
-        When a file is at `path` that this program did not draw.
+        If there is a file at `path` that this program did not draw.
     """
     if path.exists() and not begins_with_mark(path, PNG_MARK):
         raise ForeignPathError(
             path,
-            f"{path} is a picture that this program did not draw, so it is left as it is. Move it "
-            "away or rename it, then run this again.",
+            f"Cannot write {path}: the file there was not drawn by this program. Move or rename "
+            "it, then run the same command.",
         )
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})
-    figure.set_layout_engine("none")  # what was laid out once stays so on a page
+    figure.set_layout_engine("none")  # keeps this layout for the page
 
 
 def begins_with_mark(path: Path, mark: bytes) -> bool:
@@ -127,9 +126,9 @@ def begins_with_mark(path: Path, mark: bytes) -> bool:
 
 @styled
 def to_svg(figure: "Figure") -> str:
-    """Return a figure as an SVG element for a page: its colours are the style sheet's variables.
+    """Return a figure as an SVG element whose colours are variables of the page's style sheet.
 
-    It has no width of its own, no identifiers that two figures could share, and the page's font.
+    The element has no fixed size, uses the page's font, and has unique identifiers.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

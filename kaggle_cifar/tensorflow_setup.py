@@ -1,4 +1,4 @@
-"""TensorFlow made ready: quiet, repeatable on a CPU, careful with a GPU's memory."""
+"""The configuration of TensorFlow: devices, precision, and what is recorded of the machine."""
 
 import os
 import platform
@@ -21,50 +21,50 @@ MixedPrecision = Literal["never", "where faster", "always"]
 
 
 class BackendError(UserError):
-    """Keras was imported with a backend that this program cannot use; `backend` names it."""
+    """Keras was imported with another backend than TensorFlow; `backend` is its name."""
 
     def __init__(self, backend: str) -> None:
         super().__init__(
-            f"Keras was imported with the backend {backend} before this program could choose "
-            f"{BACKEND}. Start Python again with KERAS_BACKEND={BACKEND} in the environment."
+            f"Keras was imported with the backend {backend}, but {BACKEND} is required. "
+            f"Restart Python with KERAS_BACKEND={BACKEND} in the environment."
         )
         self.backend = backend
 
 
 def start_tensorflow() -> "tf.distribute.Strategy":
-    """Import and configure TensorFlow; return the strategy over this machine's devices.
+    """Import and configure TensorFlow; return the strategy for this machine's devices.
 
-    Several GPUs work as one (`MirroredStrategy`), each with memory that grows as needed. On a
-    CPU all operations are deterministic; on a GPU that would cost much speed.
+    Several GPUs train together (`MirroredStrategy`), and each allocates memory as needed. All
+    operations are deterministic on a CPU. On a GPU that would be much slower.
 
     Raises
     ------
     BackendError
-        When Keras was imported with another backend before.
+        If Keras was imported with another backend before.
     """
     choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, at import
-    with _native_chatter_dropped():
+    with _native_output_discarded():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
-        tf.zeros(1)  # creates the devices, which chat too
-        use_usual_settings()
+        tf.zeros(1)  # creates the devices, which prints as well
+        use_default_settings()
     if not gpus:
         tf.config.experimental.enable_op_determinism()
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def choose_backend() -> None:
-    """Make Keras use TensorFlow, whatever the environment or Keras' configuration say.
+    """Make Keras use TensorFlow, whatever the environment or `keras.json` says.
 
     Raises
     ------
     BackendError
-        When Keras was imported with another backend before.
+        If Keras was imported with another backend before.
     """
     if "keras" in sys.modules:
         import keras
@@ -74,26 +74,28 @@ def choose_backend() -> None:
         return
     asked = os.environ.get("KERAS_BACKEND") or BACKEND
     if asked != BACKEND:
-        message = f"KERAS_BACKEND is {asked!r}. This program needs {BACKEND}, and uses it."
+        message = f"Warning: KERAS_BACKEND is {asked!r}. Using {BACKEND} instead."
         print(message, file=sys.stderr, flush=True)
-    os.environ["KERAS_BACKEND"] = BACKEND  # it counts before ~/.keras/keras.json
+    os.environ["KERAS_BACKEND"] = BACKEND  # overrides ~/.keras/keras.json
 
 
-def use_usual_settings() -> None:
-    """Undo what a shared `keras.json` may change of shapes and numbers."""
+def use_default_settings() -> None:
+    """Reset the settings of `keras.json` that change shapes and numbers.
+
+    The global dtype policy stays as it is, because each network is built under its own.
+    """
     import keras
 
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
-    keras.config.set_dtype_policy("float32")
 
 
 def dtype_policy(mixed_precision: MixedPrecision) -> str:
-    """Return the name of the Keras policy in which networks compute on this machine.
+    """Return the name of the Keras dtype policy for networks on this machine.
 
-    In 16 bits, activations are bfloat16 on a CPU and on GPUs that multiply it fast (NVIDIA's
-    compute capability 8.0 and up), float16 on older GPUs.
+    The 16-bit type is bfloat16 on a CPU and on GPUs that support it (NVIDIA's compute capability
+    8.0 and up), and float16 on older GPUs.
     """
     import tensorflow as tf
 
@@ -106,8 +108,8 @@ def dtype_policy(mixed_precision: MixedPrecision) -> str:
 
 
 @contextmanager
-def _native_chatter_dropped() -> Iterator[None]:
-    """Drop what native code prints to standard error; TensorFlow's log level stops only some."""
+def _native_output_discarded() -> Iterator[None]:
+    """Discard what native code prints to standard error in spite of TensorFlow's log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -127,7 +129,7 @@ def _policy_of_16_bits(gpus: list[Any]) -> str:
 
 
 def _is_faster_in_16_bits(gpus: list[Any]) -> bool:
-    """Return whether GPUs have tensor cores, or else the CPU multiplies bfloat16 itself."""
+    """Return whether all GPUs have tensor cores or, without GPUs, the CPU supports bfloat16."""
     if gpus:
         return all(capability >= (7, 0) for capability in _compute_capabilities(gpus))
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor_flags())
@@ -141,7 +143,7 @@ def _compute_capabilities(gpus: list[Any]) -> list[tuple[int, int]]:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return what a run's result may depend on besides its recipe: machine and versions."""
+    """Return the machine and the versions, on which the result of a run may depend."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -156,7 +158,7 @@ def describe_environment() -> dict[str, Any]:
         },
         "python": platform.python_version(),
         "packages": {
-            "kaggle-cifar": __version__,  # which on Kaggle's machines is not installed
+            "kaggle-cifar": __version__,  # not installed on Kaggle's machines
             **{package: version(package) for package in packages},
         },
     }
@@ -168,7 +170,7 @@ def _processor_name() -> str:
 
 
 def _processor_flags() -> set[str]:
-    """Return the names of the processor's extensions, as far as the system tells them."""
+    """Return the names of the processor's extensions, on Linux."""
     return set(_processor_fact("flags").split())
 
 

@@ -1,4 +1,4 @@
-"""The table that changes while trainings run: drawn over itself, or printed now and then."""
+"""Live tables, progress bars and printable text."""
 
 import io
 import os
@@ -17,11 +17,11 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    times = iter(range(0, 10_000, 100))  # whatever is asked, it is time to show the table
+    times = iter(range(0, 10_000, 100))  # each call is long after the last
     monkeypatch.setattr(console.time, "monotonic", lambda: next(times))
 
 
-def test_on_a_terminal_the_table_is_drawn_over_itself(monkeypatch, clock):
+def test_live_table_is_redrawn_on_a_terminal(monkeypatch, clock):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((5, 24)))
@@ -34,7 +34,7 @@ def test_on_a_terminal_the_table_is_drawn_over_itself(monkeypatch, clock):
     assert terminal.getvalue() == f"one\ntwo a\n{up_two}three\n{up_one}a line\nfour\n"
 
 
-def test_in_a_log_it_is_printed_anew(clock, capsys):
+def test_live_table_is_printed_again_in_a_log(clock, capsys):
     live = LiveTable()
     live.show(lambda: "one\ntwo")
     live.say("a line")
@@ -42,7 +42,7 @@ def test_in_a_log_it_is_printed_anew(clock, capsys):
     assert capsys.readouterr().out == "one\ntwo\n\na line\nthree\n\n"
 
 
-def test_it_is_shown_no_more_often_than_one_can_read(monkeypatch, capsys):
+def test_live_table_waits_between_two_tables(monkeypatch, capsys):
     monkeypatch.setattr(console.time, "monotonic", lambda: 7.0)
     LiveTable().show(lambda: "one")
     assert not capsys.readouterr().out
@@ -52,27 +52,55 @@ HOSTILE = ("\x1b", "\r", "\x07", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u
 
 
 @pytest.mark.parametrize("character", [*HOSTILE, "\ufeff", "\U000e0041", "\udcff"])
-def test_say_escapes_what_a_terminal_obeys_or_hides(capsys, character):
+def test_say_escapes_control_characters(capsys, character):
     console.say(f"a{character}b")
     assert capsys.readouterr().out == f"a{ascii(character)[1:-1]}b\n"
 
 
 @pytest.mark.parametrize("text", ["Läufe …", "שלום", "سلام", "画像", "a\u00a0b", "a\n\tb", "\\x1b"])
-def test_say_keeps_the_letters_of_every_language(capsys, text):
+def test_say_keeps_letters_of_every_language(capsys, text):
     console.say(text)
     assert capsys.readouterr().out == f"{text}\n"
 
 
-def test_a_line_above_a_bar_is_escaped(monkeypatch, capsys):
+def test_bar_escapes_lines_above_it(monkeypatch, capsys):
     monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True)
     with console.progress_bar("Reading", 2, "files") as bar:
         bar.write("a\x1bb")
     assert "a\\x1bb" in capsys.readouterr().out
 
 
-def test_a_table_is_cut_after_it_is_escaped(monkeypatch, clock):
+def test_live_table_is_cropped_after_escaping(monkeypatch, clock):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
     LiveTable().show(lambda: "\x1bone two")
     assert terminal.getvalue() == "\\x1bon\n"
+
+
+def test_progress_is_plain_lines_in_a_log(monkeypatch, capsys):
+    monkeypatch.setattr(console, "LOG_INTERVAL", 0.0)
+    with console.progress_bar("Reading", 2048, "B", initial=1024) as bar:
+        bar.write("a line")
+        bar.update(1024)
+    printed = capsys.readouterr()
+    assert printed.out == "a line\n"
+    assert "\r" not in printed.err
+    assert "\nReading: 100%" in printed.err
+
+
+def test_say_error_escapes_and_prints_to_stderr(capsys):
+    console.say_error("a\x1bb")
+    assert capsys.readouterr() == ("", "a\\x1bb\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(41.6, "42 s"), (185, "3 min 5 s"), (7620, "2 h 7 min"), (59.7, "1 min 0 s")],
+)
+def test_duration_is_rounded(seconds, text):
+    assert console.duration(seconds) == text
+
+
+def test_table_aligns_its_columns():
+    assert console.table(("a", "b"), [("long", ""), ("x", "yy")]) == "a     b\nlong\nx     yy"

@@ -42,7 +42,7 @@ def test_the_help_in_the_page_of_commands_is_that_of_the_commands():
 
 def test_changed_help_is_noticed():
     page = (DOCS / "commands.md").read_text()
-    changed = page.replace("verify and extract them", "and leave them alone")
+    changed = page.replace("verify and extract the", "and keep the")
     assert changed != page == write_help["with_current_help"](changed)
 
 

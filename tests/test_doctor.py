@@ -34,7 +34,7 @@ def problems(findings: dict[str, Finding]) -> list[str]:
     return [name for name, finding in findings.items() if finding.status == "problem"]
 
 
-def test_all_is_well(
+def test_ready_machine_has_no_problem(
     kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     findings = examine(project, examined)
@@ -45,7 +45,7 @@ def test_all_is_well(
     assert not project.data.exists()
 
 
-def test_no_credentials(
+def test_missing_credentials_are_a_problem(
     clean_home: Path, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     findings = examine(project, examined)
@@ -54,7 +54,7 @@ def test_no_credentials(
     assert "rules" not in findings
 
 
-def test_bad_key(
+def test_rejected_key_is_a_problem(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     examined: dict[str, Finding],
@@ -65,7 +65,7 @@ def test_bad_key(
     assert "FAKE-BAD-KEY" not in str(examined)
 
 
-def test_rules_not_accepted(
+def test_unaccepted_rules_are_a_problem(
     kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     kaggle_site.rules_accepted = False
@@ -88,7 +88,7 @@ def test_readable_credentials_are_a_warning(
     assert problems(findings) == []
 
 
-def test_little_disk_is_a_warning_until_the_data_is_there(
+def test_full_disk_is_a_warning_without_images(
     clean_home: Path, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
@@ -100,7 +100,7 @@ def test_little_disk_is_a_warning_until_the_data_is_there(
 
 
 @pytest.mark.parametrize(("count", "status"), [("1", "ok"), ("0", "warning"), ("", "warning")])
-def test_a_gpu_that_tensorflow_does_not_see_is_a_warning(
+def test_gpu_unknown_to_tensorflow_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, count: str, status: str
 ) -> None:
     answers = iter(["NVIDIA T4", count])
@@ -109,14 +109,14 @@ def test_a_gpu_that_tensorflow_does_not_see_is_a_warning(
     assert (finding.status, "NVIDIA T4" in finding.detail) == (status, True)
 
 
-def test_commands_that_are_not_there_or_fail_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_of_a_failing_command_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert doctor.output_of("no-such-command-anywhere") == ""
     assert doctor.output_of(sys.executable, "-c", "raise SystemExit(3)") == ""
     assert doctor.output_of(sys.executable, "-c", "print(' 2 ')") == "2"
 
 
-def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
     assert [finding.status for finding in doctor.examine_versions()] == ["ok", "problem"]
 
@@ -125,12 +125,12 @@ def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
     ("hours", "status", "words"),
     [
         ((2.5, 30.0), "ok", "27.5 of 30.0 hours left until 2026-11-28"),
-        ((29.8, 30.0), "warning", "too little for `train --on kaggle`"),
-        ((0.0, 0.0), "warning", "Verify its phone at"),
+        ((29.8, 30.0), "warning", "too few for `train --on kaggle`"),
+        ((0.0, 0.0), "warning", "Verify your phone at"),
         (None, "warning", "Asking for the GPU quota failed"),
     ],
 )
-def test_the_gpu_hours_left_on_kaggle_are_told(
+def test_gpu_hours_on_kaggle_are_reported(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     examined: dict[str, Finding],
@@ -145,8 +145,28 @@ def test_the_gpu_hours_left_on_kaggle_are_told(
     assert problems(findings) == []
 
 
-def test_gpus_that_were_never_used_want_a_verified_phone(
+def test_unused_gpu_hours_mention_the_phone(
     kaggle_site: KaggleSite, project: ProjectPaths, examined: dict[str, Finding]
 ) -> None:
     kaggle_site.kernels.has_ever_run = False
     assert "a phone verified at" in examine(project, examined)["kaggle gpu"].detail
+
+
+def test_disk_without_write_access_is_a_problem(
+    project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    assert doctor.examine_disk(project).status == "problem"
+
+
+@pytest.mark.parametrize(("gigabytes", "status"), [(2, "warning"), (16, "ok"), (None, "ok")])
+def test_small_memory_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: int | None, status: str
+) -> None:
+    def sysconf(name: str) -> int:
+        if gigabytes is None:  # as on Windows
+            raise ValueError(name)
+        return gigabytes * 10**6 if name == "SC_PHYS_PAGES" else 1000
+
+    monkeypatch.setattr(doctor.os, "sysconf", sysconf)
+    assert doctor.examine_memory().status == status

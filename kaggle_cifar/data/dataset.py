@@ -1,6 +1,5 @@
 """Load images and their labels as a training set, and split off a validation set."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
 from kaggle_cifar.console import progress_bar
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.data.labels import read_training_labels
+from kaggle_cifar.data.validation_split import parse_fold
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 
@@ -149,8 +149,8 @@ def choose_validation(labels: np.ndarray, validation: str) -> np.ndarray:
         count = round(len(labels) * VALIDATION_SHARE)
         enough = count >= len(CLASS_NAMES)  # for one of each class
         return stratified_choice(labels, count, rng) if enough else np.arange(0)
-    if fold := re.fullmatch(r"fold(\d+)of(\d+)", validation):
-        return stratified_fold(labels, int(fold[1]), int(fold[2]), rng)
+    if fold := parse_fold(validation):
+        return stratified_fold(labels, fold.number, fold.count, rng)
     raise ValueError(f"Unknown validation split {validation!r}.")
 
 

@@ -20,7 +20,8 @@ from kaggle_cifar.data.verification import (
 )
 from kaggle_cifar.errors import DamagedDownloadError, PathError, UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle.client import call, open_client, status_of
+from kaggle_cifar.kaggle.client import call, open_client
+from kaggle_cifar.kaggle.failures import status_of
 from kaggle_cifar.ownership import (
     ForeignPathError,
     read_record,

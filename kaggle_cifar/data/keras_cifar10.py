@@ -5,26 +5,18 @@ cannot be submitted, because they would not be a fair entry.
 """
 
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, FILES, SAMPLE_SUBMISSION, TRAIN_LABELS
 from kaggle_cifar.console import progress_bar, say
-from kaggle_cifar.data.archive import ArchiveMember
 from kaggle_cifar.data.download import SOURCE_KIND, SOURCE_NAME, OtherSourceError
-from kaggle_cifar.data.extract import (
-    is_extracted,
-    real_folder,
-    replace_manifest,
-    require_own_images,
-    write_new_file,
-)
+from kaggle_cifar.data.image_folder import is_extracted, require_own_images, staged_images
 from kaggle_cifar.data.labels import HEADER
 from kaggle_cifar.data.png import encode_png
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, lock, staged_folder, write_record, write_text
+from kaggle_cifar.files import ProjectPaths, lock, write_record, write_text
 from kaggle_cifar.ownership import ForeignPathError, read_record, regular_file
 
 SOURCE = {"source": "keras.datasets.cifar10"}
@@ -135,16 +127,12 @@ def load() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write_images(project: ProjectPaths, split: str, images: np.ndarray) -> None:
     """Write images as PNGs with ids from 1, and their manifest, as extraction does."""
-    folder, manifest = project.images(split), project.manifest(split)
-    members: dict[int, ArchiveMember] = {}
+    folder = project.images(split)
     with (
-        staged_folder(real_folder(folder)) as staging,
+        staged_images(folder, project.manifest(split), {"name": SOURCE["source"]}) as staged,
         progress_bar(f"Writing {split} images", len(images), "images") as bar,
     ):
         for image_id, image in enumerate(images, start=1):
-            png = encode_png(image)
-            write_new_file(f"{staging}/{image_id}.png", png)
-            members[image_id] = ArchiveMember(len(png), zlib.crc32(png))
+            staged.write(image_id, encode_png(image))
             bar.update()
-        replace_manifest(folder, manifest, members, {"name": SOURCE["source"]})
     say(f"Wrote {len(images):,} images to {folder}.")

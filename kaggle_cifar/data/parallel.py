@@ -1,11 +1,11 @@
-"""Work on several cores with the results in order."""
+"""Work in other threads whose results are taken in order."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count, islice
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -30,8 +30,9 @@ def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
     return results()
 
 
-def run_after(before: "Future[Any] | None", function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function` once `before` is done; if that failed, raise the same error."""
-    if before is not None:
-        before.result()
-    return function(*arguments)
+def read_ahead(items: Iterator[T], pool: ThreadPoolExecutor, ahead: int) -> Iterator[T | None]:
+    """Return `items`, taken by the one thread of `pool` up to `ahead` before they are needed.
+
+    The thread starts at once. None follows the last item.
+    """
+    return in_order((pool.submit(next, items, None) for _ in count()), ahead)

@@ -7,29 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kaggle_cifar import competition
 from kaggle_cifar.console import progress_bar
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import free_space, is_disk_full
-from kaggle_cifar.kaggle.client import (
-    ATTEMPTS,
-    LONGEST_WAIT,
-    WrongRangeError,
-    explain,
-    guard,
-    reason_in_short,
-    retry_delay,
-    status_of,
-)
+from kaggle_cifar.kaggle.client import ATTEMPTS
+from kaggle_cifar.kaggle.explanations import explain, reason_in_short
+from kaggle_cifar.kaggle.failures import LONGEST_BACKOFF, WrongRangeError, retry_delay, status_of
+from kaggle_cifar.kaggle.signed_links import download_link, signed_link
 from kaggle_cifar.ownership import remove_reserved
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 Sleep = Callable[[float], None]
-
-# What a broken connection loses, and the least that counts as progress.
-CHUNK_SIZE = 16 * 1024  # bytes
 
 
 class TransferError(UserError):
@@ -52,8 +42,8 @@ def receive(api: Any, staged: Path, size: int | None, sleep: Sleep = time.sleep)
     with closing(progress_bar(staged.name, size or 0, "B", initial=furthest)) as bar:
         while True:
             try:
-                with guard(partial(move_to, bar)):
-                    receive_once(api, staged)
+                # A new link each time: links expire.
+                download_link(signed_link(api, staged.name), staged, partial(move_to, bar))
                 return
             except (Exception, SystemExit) as error:
                 attempt = 1 if size_of(staged) > furthest else attempt + 1
@@ -73,37 +63,10 @@ def move_to(bar: "tqdm[None]", position: int) -> None:
     bar.update(position - bar.n)
 
 
-def receive_once(api: Any, staged: Path) -> None:
-    """Ask Kaggle for a link, and download from it once with the client.
-
-    The client's own retries use the first link, which expires, and ignore how long a server asks
-    to wait. With a new link, the client resumes by the marker that it left.
-    """
-    from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
-
-    request = ApiDownloadDataFileRequest()
-    request.competition_name = competition.SLUG
-    request.file_name = staged.name
-    with api.build_kaggle_client() as kaggle:
-        response = kaggle.competitions.competition_api_client.download_data_file(request)
-        try:
-            api.download_file(
-                response,
-                str(staged),
-                kaggle.http_client(),
-                quiet=True,
-                resume=True,
-                chunk_size=CHUNK_SIZE,
-                max_retries=0,
-            )
-        except ValueError as error:  # how the client reports a wrong size
-            raise WrongRangeError(str(error)) from error
-
-
 def delay_before_retry(error: BaseException, attempt: int) -> float | None:
     """Return the seconds before the next attempt, or None if a retry cannot help."""
     if isinstance(error, WrongRangeError) or refused_by_storage(error):
-        return min(2.0 ** (attempt - 1), LONGEST_WAIT)
+        return min(2.0 ** (attempt - 1), LONGEST_BACKOFF)
     return retry_delay(error, attempt)
 
 

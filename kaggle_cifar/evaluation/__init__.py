@@ -1,1 +1,4 @@
-"""What probabilities are worth: accuracies, calibration, mistakes, and the figures of them."""
+"""Probabilities and labels to accuracies, intervals, calibration, label errors and figures.
+
+It writes nothing but the figures it is asked for.
+"""

@@ -1,4 +1,4 @@
-"""Figures of a run: its curves, and where it is right and wrong."""
+"""Figures of a run: curves, confusion matrix, precision and recall, reliability, agreement."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.figures import (
     BLUE,
     COLOURS,
-    GALLERY_COLUMNS,
     INK,
     LINE_STYLES,
     PAPER,
@@ -28,13 +27,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from kaggle_cifar.evaluation.calibration import Reliability
+
 
 @styled
 def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Write a PNG of accuracy and loss over epochs, training and validation.
+    """Write a PNG of accuracy and loss over the epochs, training and validation.
 
-    `history` has the rows of history.csv: epoch, loss, accuracy, val_loss, val_accuracy (the
-    last two None without validation).
+    `history` has the rows of history.csv. Without validation, val_loss and val_accuracy are None.
     """
     from matplotlib.figure import Figure
 
@@ -58,7 +58,7 @@ def draw_lines(
 ) -> "Figure":
     """Return a figure of values over epochs, a line for each label; None is a gap.
 
-    `unit` is what the vertical axis counts.
+    `unit` labels the vertical axis.
     """
     from matplotlib.figure import Figure
 
@@ -79,7 +79,7 @@ def draw_lines(
         from matplotlib.ticker import LogFormatter
 
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())  # plain text, which the page's font writes
+        axes.yaxis.set_major_formatter(LogFormatter())  # plain text, in the font of the page
         axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axes.set_ylabel(unit)
     count_epochs(axes)
@@ -90,9 +90,9 @@ def draw_lines(
 
 @styled
 def draw_confusion(counts: "np.ndarray") -> "Figure":
-    """Return a figure of the confusion matrix int (10, 10), true classes down.
+    """Return a figure of a confusion matrix int (10, 10), a row for each label.
 
-    A cell's colour is its share of the true class's images.
+    A cell's shade shows its share of the images with that label.
     """
     import numpy as np
     from matplotlib.figure import Figure
@@ -100,12 +100,12 @@ def draw_confusion(counts: "np.ndarray") -> "Figure":
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    # The root shows the rare mistakes, too.
+    # The square root makes rare mistakes visible.
     draw_cells(
         axes, np.sqrt(shares), [[f"{count}" if count else "" for count in row] for row in counts]
     )
     axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set_ylabel("label")
     label_cells(axes, CLASS_NAMES)
     return figure
 
@@ -117,7 +117,7 @@ def draw_agreement(shares: "np.ndarray", names: Sequence[str]) -> "Figure":
 
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
-    # From 0.5 on: two runs that agree on half of the images have next to nothing in common.
+    # The shades begin at 0.5: any two trained runs agree on more than half of the images.
     texts = [[f"{share:.3f}".lstrip("0") for share in row] for row in shares]
     draw_cells(axes, (shares - 0.5).clip(0) * 2, texts)
     label_cells(axes, names)
@@ -125,7 +125,7 @@ def draw_agreement(shares: "np.ndarray", names: Sequence[str]) -> "Figure":
 
 
 def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]]) -> None:
-    """Fill cells (rows, columns) with shades of 0 to 1 and a text each."""
+    """Fill cells (rows, columns) with shades from 0 to 1 and a text each."""
     import numpy as np
     from matplotlib.patches import Rectangle
 
@@ -145,7 +145,7 @@ def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]
 
 
 def label_cells(axes: "Axes", names: Sequence[str]) -> None:
-    """Name the rows and columns of a square of cells, and take its frame away."""
+    """Label the rows and columns of a square of cells, and remove its frame."""
     names = [shortened(name) for name in names]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
@@ -173,28 +173,19 @@ def draw_precision_recall(precision: "np.ndarray", recall: "np.ndarray") -> "Fig
 
 
 @styled
-def draw_reliability(
-    confidences: "np.ndarray",
-    accuracies: "np.ndarray",
-    intervals: "np.ndarray",
-    counts: "np.ndarray",
-) -> "Figure":
-    """Return a figure of accuracy over confidence.
-
-    For each of n bins of equal width: the mean confidence, the accuracy, between which two values
-    (n, 2) the accuracy may lie, and the number of images.
-    """
+def draw_reliability(bins: "Reliability") -> "Figure":
+    """Return a figure of accuracy over confidence, and of the images in each bin."""
     import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    filled = counts > 0
-    above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="as sure as right")
+    filled = bins.counts > 0
+    above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1, label="perfect calibration")
     above.errorbar(
-        confidences[filled],
-        accuracies[filled],
-        np.abs(intervals - accuracies[:, None])[filled].T,
+        bins.confidences[filled],
+        bins.accuracies[filled],
+        np.abs(bins.intervals - bins.accuracies[:, None])[filled].T,
         fmt="o-",
         color=BLUE,
         elinewidth=1,
@@ -204,70 +195,10 @@ def draw_reliability(
     above.set_ylim(0, 1.02)
     above.grid()
     above.legend(fontsize="small", loc="upper left")
-    edges = np.linspace(0, 1, len(counts) + 1)
-    below.bar(edges[:-1], counts / counts.sum(), np.diff(edges), align="edge", color=SKY)
+    edges = np.linspace(0, 1, len(bins.counts) + 1)
+    shares = bins.counts / bins.counts.sum()
+    below.bar(edges[:-1], shares, np.diff(edges), align="edge", color=SKY)
     below.set_ylabel("share")
     below.set_xlabel("confidence")
     below.set_xlim(0, 1.01)
     return figure
-
-
-@styled
-def draw_gallery(images: Sequence["np.ndarray | None"], captions: Sequence[str]) -> "Figure":
-    """Return a figure of images uint8 (32, 32, 3), eight a row, over captions; None is grey."""
-    from matplotlib.figure import Figure
-
-    rows = -(-len(images) // GALLERY_COLUMNS)
-    figure = Figure(figsize=(10, 1.72 * rows + 0.1))
-    axes = figure.add_axes((0.01, 0, 0.98, 1))
-    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        x, y = i % GALLERY_COLUMNS, i // GALLERY_COLUMNS * 1.38
-        extent = (x + 0.03, x + 0.97, y + 0.97, y + 0.03)
-        if image is None:
-            axes.fill_between(extent[:2], *extent[2:], color=RULE)
-        else:
-            axes.imshow(image, extent=extent, interpolation="nearest")
-        axes.text(x + 0.5, y + 1, caption, ha="center", va="top", fontsize=7)
-    axes.set(xlim=(0, GALLERY_COLUMNS), ylim=(rows * 1.38, 0), aspect="equal")
-    axes.axis("off")
-    return figure
-
-
-@styled
-def draw_comparison(
-    histories: Sequence[list[dict[str, Any]]],
-    titles: Sequence[str],
-    accuracies: Sequence[tuple[float, float]],
-    path: Path,
-) -> None:
-    """Write a PNG of two runs beside each other with a table of their accuracies.
-
-    `histories` are as for `draw_curves`; `accuracies` are those on the training and on the
-    validation images.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 5.4), layout="constrained")
-    panels = figure.subplot_mosaic([["left", "right"], ["table", "table"]], height_ratios=(4, 1))
-    panels["right"].sharey(panels["left"])
-    pair = (panels["left"], panels["right"])
-    for axes, history, title in zip(pair, histories, titles, strict=True):
-        epochs = [row["epoch"] for row in history]
-        axes.plot(epochs, [row["accuracy"] for row in history], color=BLUE, label="training")
-        axes.plot(
-            epochs, [row["val_accuracy"] for row in history], color=VERMILION, label="validation"
-        )
-        axes.set_title(title)
-        count_epochs(axes)
-        axes.legend(loc="lower right")
-    panels["left"].set_ylabel("accuracy")
-    panels["table"].axis("off")
-    panels["table"].table(
-        [[f"{training:.4f}", f"{validation:.4f}"] for training, validation in accuracies],
-        rowLabels=list(titles),
-        colLabels=["training accuracy", "validation accuracy"],
-        colWidths=[0.25, 0.25],
-        cellLoc="center",
-        loc="center",
-    ).scale(1, 1.4)
-    save(figure, path)

@@ -1,4 +1,4 @@
-"""Any picture to the probabilities of the ten classes: decoded, turned, cut square, classified."""
+"""Any picture to the probabilities of the ten classes: decoded, cropped, scaled, classified."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 500  # images
 TOP = 5  # classes shown of an image
-BAR = 40  # characters of a certain class
+BAR = 40  # characters of a bar of probability 1
+
+
+class PictureError(UserError):
+    """A picture cannot be read; `path` is its file."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path} {fault}")
+        self.path = path
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the networks take it, and what was done to make it so."""
+    """A picture as the networks take it, and notes on how it was converted."""
 
     file: Path
     pixels: np.ndarray  # uint8 (32, 32, 3)
@@ -40,56 +48,52 @@ class Classified:
 
     @property
     def order(self) -> np.ndarray:
-        """The class indices, the likeliest first."""
+        """The class indices by falling probability."""
         return np.argsort(-self.probabilities, kind="stable")
 
 
 def read_picture(file: Path) -> Picture:
     """Return a picture of any format that Pillow reads, as 32 x 32 pixels.
 
-    It is turned as its EXIF says, laid on white where it is transparent, cut to its middle
-    square and scaled. Of several frames the first is taken.
+    The picture is turned as its EXIF data say, transparent pixels become white, and the center
+    crop is scaled. If there are several frames, the first is used.
 
     Raises
     ------
-    UserError
-        When the file is missing, no picture, damaged, or too large to decode safely.
+    PictureError
+        If the file is missing, not a picture, damaged, or too large to decode safely.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
-            notes = describe(image)
+            notes = picture_notes(image)
             upright = to_rgb(ImageOps.exif_transpose(image))
             size = (IMAGE_SIZE, IMAGE_SIZE)
             square = ImageOps.fit(upright, size, Image.Resampling.LANCZOS)
             return Picture(file, np.asarray(square), notes)
-    except UserError:
-        raise
     except FileNotFoundError:
-        raise UserError(f"{file} is missing.") from None
+        raise PictureError(file, "is missing.") from None
     except IsADirectoryError:
-        raise UserError(f"{file} is a folder. Name the pictures in it.") from None
+        raise PictureError(file, "is a folder. Name the pictures in it.") from None
     except UnidentifiedImageError:
-        raise UserError(f"{file} is not a picture of any format that can be read here.") from None
+        raise PictureError(file, "is not a picture in a known format.") from None
     except Image.DecompressionBombError:
-        raise UserError(
-            f"{file} claims more pixels than are safe to decode. Scale it down first."
-        ) from None
+        raise PictureError(file, "has too many pixels to decode safely. Scale it down.") from None
     except Exception as error:  # damaged files make decoders raise nearly everything
-        raise UserError(f"{file} is damaged or cut off and was not classified ({error}).") from None
+        raise PictureError(file, f"is damaged ({error}).") from None
 
 
-def describe(image: "Image.Image") -> tuple[str, ...]:
-    """Return what a picture is and what is to be left away of it."""
+def picture_notes(image: "Image.Image") -> tuple[str, ...]:
+    """Return the size of a picture and how it is converted."""
     notes = [f"{image.width} x {image.height} pixels"]
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        notes.append(f"the first of {frames} frames")
+        notes.append(f"first of {frames} frames")
     if image.width != image.height:
-        notes.append("its middle square")
+        notes.append("center crop")
     if image.has_transparency_data:
-        notes.append("on white where it is transparent")
+        notes.append("transparency on white")
     return tuple(notes)
 
 
@@ -106,21 +110,21 @@ def to_rgb(image: "Image.Image") -> "Image.Image":
 
 
 def to_8_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Return grey values of 16 bits, or of a scale that nobody knows, as uint8."""
+    """Return grey values as uint8; those of 32 bits are stretched to the full range."""
     if mode.startswith("I;16"):
-        return (values // 257).astype(np.uint8)
+        return np.asarray(values // 257).astype(np.uint8)
     values = np.nan_to_num(values.astype(float))
     low, high = values.min(), values.max()
-    return ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return np.asarray((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
-    """Return what a run takes the pictures for, in the precision in which it predicts.
+    """Return a run's probabilities of each picture, in the precision that `predict` uses.
 
     Raises
     ------
     UserError
-        When the run is unfinished or damaged.
+        If the run is unfinished or damaged.
     """
     run.require_finished()
     start_tensorflow()
@@ -139,7 +143,7 @@ def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
 
 
 def as_lines(result: Classified) -> str:
-    """Return a result for a terminal: the likeliest classes with a bar each."""
+    """Return a result for the terminal: the likeliest classes, each with a bar."""
     lines = [f"{result.picture.file} ({', '.join(result.picture.notes)})"]
     for index in result.order[:TOP]:
         probability = float(result.probabilities[index])

@@ -1,13 +1,14 @@
-"""What several runs are worth together, and how much each should count.
+"""The accuracy of several runs together, and the weight of each.
 
-All is judged on images that no run was trained on: those that all of them were validated on. Runs
-of the same recipe on different folds count as one, validated on the folds' images together.
+Both are measured on images that no run was trained on: the validation images that all runs have.
+Runs of one recipe on different folds are one member, validated on the images of all its folds.
 """
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,14 +16,47 @@ from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import paired_difference, read_probabilities
+from kaggle_cifar.prediction.predict import equal_weights
 from kaggle_cifar.training.run import Run
 
-EM_STEPS = 200  # the weights' third digit stands long before
+EM_STEPS = 200  # the third digit of the weights is stable long before
+
+
+class NoCommonImagesError(UserError):
+    """Members of an ensemble have no validation image in common; `names` has the members."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(names)} were validated on different images, so their ensemble cannot be "
+            "measured. Train them with the same --validation."
+        )
+        self.names = list(names)
+
+
+class NoValidationError(UserError):
+    """A run has no validation probabilities; `path` is the missing file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is missing, so the run's part in an ensemble cannot be measured. Use runs "
+            "that were trained with a validation set."
+        )
+        self.path = path
+
+
+class DuplicateFoldError(UserError):
+    """Two folds have the same validation images; `count` says how many."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(
+            f"{name} were validated on the same {count:,} images. Name each fold only once."
+        )
+        self.name, self.count = name, count
 
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """A run, or the runs of a recipe on different folds, that an ensemble weighs as one."""
+    """A run, or the runs of a recipe on different folds."""
 
     name: str
     runs: tuple[Run, ...]
@@ -41,29 +75,32 @@ class Comparison:
         return np.asarray((self.probabilities.argmax(axis=2) == self.labels).mean(axis=1))
 
     def gain(self, weights: np.ndarray) -> tuple[float, float]:
-        """Return what the weighted mean gains on the best member, and its standard error."""
+        """Return the gain of the weighted mean over the best member, and its standard error."""
         mean = np.tensordot(weights, self.probabilities, axes=1)
         best = self.probabilities[self.accuracies().argmax()]
-        return paired_difference(*(guess.argmax(axis=1) == self.labels for guess in (mean, best)))
+        return paired_difference(*(part.argmax(axis=1) == self.labels for part in (mean, best)))
 
     def fit_weights(self) -> np.ndarray:
-        """Return the members' weights, sum 1, under which the images' true classes are likeliest.
+        """Return the members' weights, of sum 1, that give the labels the highest likelihood.
 
-        These are the proportions of a mixture, found by expectation and maximisation: the
-        likelihood has one maximum, and each step raises it.
+        They are the proportions of a mixture, fitted by expectation maximization. The likelihood
+        has one maximum, and each step raises it.
         """
-        of_truth = self.probabilities[:, np.arange(len(self.labels)), self.labels].astype(float)
-        of_truth = np.maximum(of_truth, np.finfo(np.float32).tiny)
-        weights = np.full(len(of_truth), 1 / len(of_truth))
+        of_label = self.probabilities[:, np.arange(len(self.labels)), self.labels].astype(float)
+        of_label = np.maximum(of_label, np.finfo(np.float32).tiny)
+        weights = np.full(len(of_label), 1 / len(of_label))
         for _ in range(EM_STEPS):
-            shares = weights[:, None] * of_truth
+            shares = weights[:, None] * of_label
             weights = (shares / shares.sum(axis=0)).mean(axis=1)
         return weights
 
 
 def weigh(project: ProjectPaths, runs: Sequence[Run], views: str) -> list[float]:
-    """Return each run's weight, sum 1, fitted to the validation images; raises as `compare`."""
-    comparison = compare(project, runs, views)
+    """Return each run's weight, of sum 1, fitted to the validation images.
+
+    Raises as `compare_members`.
+    """
+    comparison = compare_members(project, runs, views)
     weights = dict(zip(comparison.members, comparison.fit_weights(), strict=True))
     return [
         float(weight) / len(member.runs)
@@ -76,92 +113,90 @@ def weigh(project: ProjectPaths, runs: Sequence[Run], views: str) -> list[float]
 def describe_gain(
     project: ProjectPaths, runs: Sequence[Run], views: str, weights: Sequence[float] | None
 ) -> str:
-    """Return what the runs are worth alone and together, or why that cannot be told."""
+    """Return the accuracy of each member and of the ensemble, or why it cannot be measured."""
     try:
-        comparison = compare(project, runs, views)
+        comparison = compare_members(project, runs, views)
     except UserError as error:
-        return f"The gain of the ensemble is not known: {error}"
-    by_run = dict(zip(runs, weights or [1 / len(runs)] * len(runs), strict=True))
+        return f"The gain of the ensemble is unknown: {error}"
+    by_run = dict(zip(runs, weights or equal_weights(runs), strict=True))
     shares = np.array([sum(by_run[run] for run in member.runs) for member in comparison.members])
-    lines = [f"On the {len(comparison.labels):,} validation images that all have:"]
+    lines = [f"Accuracy on the {len(comparison.labels):,} validation images that all runs have:"]
     accuracies = comparison.accuracies()
     for member, share, accuracy in zip(comparison.members, shares, accuracies, strict=True):
         lines.append(f"  {accuracy:.4f}  {member.name}, weight {share:.3f}")
-    best = accuracies.max()
     gain, spread = comparison.gain(shares)
-    together = f"  {best + gain:.4f}  together: {gain:+.4f} ± {spread:.4f} beside the best"
-    lines.append(together + ("; the weights were fitted to these images" if weights else ""))
+    fitted = "; the weights were fitted to these images" if weights else ""
+    lines.append(
+        f"  {accuracies.max() + gain:.4f}  ensemble, {gain:+.4f} ± {spread:.4f} compared with the "
+        f"best{fitted}"
+    )
     return "\n".join(lines)
 
 
-def group(runs: Sequence[Run]) -> list[EnsembleMember]:
+def group_folds(runs: Sequence[Run]) -> list[EnsembleMember]:
     """Return the members of an ensemble of `runs`, in their order."""
     members: dict[str, list[Run]] = {}
     for run in runs:
-        members.setdefault(_key(run), []).append(run)
+        members.setdefault(fold_group(run), []).append(run)
     return [
         EnsembleMember("+".join(run.name for run in group), tuple(group))
         for group in members.values()
     ]
 
 
-def _key(run: Run) -> str:
-    """Return what runs have in common that differ in nothing but their fold."""
+def fold_group(run: Run) -> str:
+    """Return a text that is the same for runs that differ only in their fold."""
     recipe, options = run.read_recipe()
     if not options.validation.startswith("fold"):
         return run.name
     _, _, folds = options.validation.partition("of")
     settings = dataclasses.asdict(recipe)
-    if options.time_budget:  # each fold's epochs are what the time allowed it
+    if options.time_budget:  # which may allow each fold other epochs
         del settings["epochs"]
-    # Apart, since both have a mixed_precision.
+    # Recipe and options stay apart, because both have a mixed_precision.
     both = [settings, {**dataclasses.asdict(options), "validation": folds}]
     return json.dumps(both, sort_keys=True)
 
 
-def compare(project: ProjectPaths, runs: Sequence[Run], views: str) -> Comparison:
-    """Return what the runs say of the validation images that they have in common.
+def compare_members(project: ProjectPaths, runs: Sequence[Run], views: str) -> Comparison:
+    """Return the probabilities of the validation images that the runs have in common.
 
     Raises
     ------
-    UserError
-        When they have none, or a run kept no probabilities in these views.
+    NoCommonImagesError
+        If they have none.
+    NoValidationError
+        If a run has no validation probabilities in these views.
+    DuplicateFoldError
+        If two folds have the same images.
     """
-    members = group(runs)
+    members = group_folds(runs)
     tables = [validation_probabilities(member, views) for member in members]
     ids = tables[0]["id"]
     for table in tables[1:]:
         ids = np.intersect1d(ids, table["id"])
     if not len(ids):
-        raise UserError(
-            f"{', '.join(member.name for member in members)} were validated on different images, "
-            "so that nothing tells what they are worth together. Train them with the same "
-            "--validation."
-        )
+        raise NoCommonImagesError([member.name for member in members])
     rows = [table["probabilities"][np.searchsorted(table["id"], ids)] for table in tables]
     return Comparison(members, labels_of(project, ids), np.stack(rows))
 
 
 def validation_probabilities(member: EnsembleMember, views: str) -> np.ndarray:
-    """Return a member's structured array of `id` and `probabilities`, ascending.
+    """Return a member's structured array of `id` and `probabilities`, by ascending id.
 
     Raises
     ------
-    UserError
-        When a run of it kept none, or two have the same images.
+    NoValidationError
+        If one of its runs has none.
+    DuplicateFoldError
+        If two of its runs have the same images.
     """
     files = [run.probabilities_file("validation", views) for run in member.runs]
     for file in files:
         if not file.exists():
-            raise UserError(
-                f"{file} is missing: the run was trained without validation, or before such "
-                "files were kept. Nothing tells what it is worth in an ensemble."
-            )
+            raise NoValidationError(file)
     rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
-    doubled = rows["id"][1:][np.diff(rows["id"]) == 0]
-    if len(doubled):
-        raise UserError(
-            f"{member.name} were validated on the same images ({len(doubled):,} of them). Runs on "
-            "folds are taken together when their folds differ: name each fold once."
-        )
+    duplicates = int((np.diff(rows["id"]) == 0).sum())
+    if duplicates:
+        raise DuplicateFoldError(member.name, duplicates)
     return rows

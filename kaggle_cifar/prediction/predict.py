@@ -11,9 +11,9 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.console import progress_bar, say
+from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
-from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (
     compile_forward,
@@ -28,7 +28,7 @@ from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.run import Run
 
 BATCH_SIZE = 500  # images
-PART_SIZE = 10_000  # images: what a kill may cost at most; a multiple of BATCH_SIZE
+PART_SIZE = 10_000  # images: the most that a kill can cost; a multiple of BATCH_SIZE
 
 
 def predict(
@@ -39,28 +39,34 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the test ids int64 (n,), ascending, and probabilities float32 (n, 10).
 
-    The probabilities are the mean over the runs, weighted with `weights`, of sum 1, where they
-    are given. Those of each run are kept in its folder, one file for each of `inference.VIEWS`,
-    and computed only where its weights or the test images have changed since.
+    The probabilities are the mean over the runs, or their sum weighted by `weights`. Each run's
+    folder keeps its own, in a file for each of `inference.VIEWS`. They are computed only if the
+    run's weights or the test images have changed since.
 
     Raises
     ------
+    BrokenImageError
+        If a test image is missing or broken.
     UserError
-        When a run is unfinished or damaged, or a test image is missing or broken.
+        If a run is unfinished or damaged.
     """
     ids = submission_ids(project)
-    images = fingerprint(project, ids)
+    images = digest_images(project, ids)
     mean = np.zeros((len(ids), len(CLASS_NAMES)))
-    for run, weight in zip(runs, weights or [1 / len(runs)] * len(runs), strict=True):
+    for run, weight in zip(runs, weights or equal_weights(runs), strict=True):
         mean += weight * test_probabilities(project, run, ids, images, views)
     return ids, mean.astype(np.float32)
 
 
-def fingerprint(project: ProjectPaths, ids: np.ndarray) -> str | None:
-    """Return a digest that changes with the test images; None where they are not on this machine.
+def equal_weights(runs: Sequence[Run]) -> list[float]:
+    """Return the weights of an ensemble whose runs count equally."""
+    return [1 / len(runs)] * len(runs)
 
-    It is made of the ids and the manifest; for a folder that was unpacked by hand, of each
-    file's size and time.
+
+def digest_images(project: ProjectPaths, ids: np.ndarray) -> str | None:
+    """Return a digest that changes with the test images; None if their folder is missing.
+
+    It covers the ids and the manifest. Without a manifest, it covers each file's size and time.
     """
     if not project.images("test").is_dir():
         return None
@@ -73,7 +79,7 @@ def fingerprint(project: ProjectPaths, ids: np.ndarray) -> str | None:
         try:
             status = os.stat(path)  # noqa: PTH116 - 300,000 times
         except FileNotFoundError:
-            raise UserError(f"{path} is missing. Run `kaggle-cifar extract`.") from None
+            raise BrokenImageError(path, "is missing", "Run `kaggle-cifar extract`.") from None
         digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
     return digest.hexdigest()
 
@@ -81,81 +87,86 @@ def fingerprint(project: ProjectPaths, ids: np.ndarray) -> str | None:
 def test_probabilities(
     project: ProjectPaths, run: Run, ids: np.ndarray, images: str | None, views: str
 ) -> np.ndarray:
-    """Return one run's probabilities float32 (n, 10), from its folder where they are there.
+    """Return one run's probabilities float32 (n, 10), from its folder if they are there.
 
-    Without the images, those that were made elsewhere count, if they are of these ids.
+    `images` is the digest of the test images. If it is None, probabilities that another machine
+    computed for these ids are used.
 
     Raises
     ------
     NotProbabilitiesError
-        When the network or a kept file gives a probability that is not a number.
+        If the network or a kept file gives a probability that is not a number.
     """
     run.require_finished()
     key = {"weights_sha256": run.weights_sha256(), "views": views, "test_images_sha256": images}
     result = run.probabilities_file("test", views)
+    parts = reserved_path(result, "parts")
     with lock(run.folder, "prediction"):
         kept = kept_probabilities(result, key)
         if kept is not None and np.array_equal(kept["id"], ids):
-            remove_reserved(_parts_folder(result))
-            say(f"{run.name}: the predictions are there already, {result}.")
-            return kept["probabilities"]
+            remove_reserved(parts)
+            say(f"{run.name}: the test images are already predicted, see {result}.")
+            return np.asarray(kept["probabilities"])
         require_folder(project, "test")
-        regular_file(result)  # a folder of that name is refused
-        result.unlink(missing_ok=True)
-        parts = _start_parts(result, key)
-        _predict_parts(project, run, ids, views, parts)
-        probabilities = np.concatenate([_read_part(file) for file in _part_files(parts, len(ids))])
-        write_json(_key_file(result), key)
+        regular_file(result).unlink(missing_ok=True)
+        require_parts(parts, key)
+        predict_parts(project, run, ids, views, parts)
+        probabilities = np.concatenate([read_part(file) for file in part_files(parts, len(ids))])
+        write_json(key_file(result), key)
         write_probabilities(result, ids, probabilities)
         remove_reserved(parts)
     return probabilities
 
 
+# Kept probabilities
+
+
 def kept_probabilities(result: Path, key: dict[str, str | None]) -> np.ndarray | None:
-    """Return the rows at `result` when they were made as `key` says, whose None is any value."""
-    made = _read_key(_key_file(result))
-    if not isinstance(made, dict) or not result.exists():
+    """Return the rows at `result` if `key` describes them; a None in it matches any value."""
+    made = read_key(key_file(result))
+    if not isinstance(made, dict) or made.keys() != key.keys() or not result.exists():
         return None
-    differing = [name for name in key if key[name] not in (None, made.get(name))]
-    return None if differing or made.keys() != key.keys() else read_probabilities(result)
+    differing = [name for name in key if key[name] not in (None, made[name])]
+    return None if differing else read_probabilities(result)
 
 
-def _key_file(result: Path) -> Path:
+def key_file(result: Path) -> Path:
+    """Return the file that says what the probabilities at `result` were computed from."""
     return result.with_suffix(".json")
 
 
-def _read_key(file: Path) -> Any:
+def read_key(file: Path) -> Any:
+    """Return the content of a key file; None if it is missing."""
     return read_json(file) if file.exists() else None
 
 
-def _parts_folder(result: Path) -> Path:
-    return reserved_path(result, "parts")
+# Parts, so that a killed prediction resumes
 
 
-def _start_parts(result: Path, key: dict[str, str | None]) -> Path:
-    """Return the folder of finished parts, emptied unless they belong to `key`."""
-    folder = _parts_folder(result)
-    if _read_key(folder / "key.json") != key:
+def require_parts(folder: Path, key: dict[str, str | None]) -> None:
+    """Make the folder of finished parts; keep the parts in it only if they have the same key."""
+    if read_key(folder / "key.json") != key:
         remove_reserved(folder)
         write_json(folder / "key.json", key)
-    return folder
 
 
-def _part_files(folder: Path, count: int) -> list[Path]:
+def part_files(folder: Path, count: int) -> list[Path]:
+    """Return the files of the parts of `count` images."""
     return [folder / f"{start:06d}.npy" for start in range(0, count, PART_SIZE)]
 
 
-def _read_part(file: Path) -> np.ndarray:
+def read_part(file: Path) -> np.ndarray:
+    """Return the probabilities float32 (n, 10) of a part."""
     probabilities = read_array(file, np.dtype(np.float32), (len(CLASS_NAMES),))
     require_probabilities(probabilities, file)
     return probabilities
 
 
-def _predict_parts(
+def predict_parts(
     project: ProjectPaths, run: Run, ids: np.ndarray, views: str, folder: Path
 ) -> None:
     """Write the parts that are missing, in one pass over their images."""
-    files = _part_files(folder, len(ids))
+    files = part_files(folder, len(ids))
     done = next((i for i, file in enumerate(files) if not file.exists()), len(files))
     first = min(done * PART_SIZE, len(ids))
     if first == len(ids):
@@ -164,7 +175,7 @@ def _predict_parts(
     forward = compile_forward(run.load_model(), views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
-        # From the first image on, so that where there is no cache yet, one comes to be.
+        # Reading begins with the first image, because only a complete pass writes the cache.
         batches = read_images(project, "test", ids, BATCH_SIZE)
         for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))

@@ -33,8 +33,9 @@ from kaggle_cifar.remote.sessions import (
 from kaggle_cifar.remote.worker import LISTING, digest
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.checkpoint import load_checkpoint
-from kaggle_cifar.training.loop import fitted_before, is_finished
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_settings import check_finished, with_fitted_epochs
 
 TIMED_OUT = r"time ?out|timed out|time limit|exceed"  # in Kaggle's reasons
 
@@ -188,7 +189,7 @@ def check(
     project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, predict: bool
 ) -> None:
     """Raise a UserError unless a downloaded run is what was asked for and can be used."""
-    if not is_finished(run, fitted_before(run, recipe, options), options):
+    if not check_finished(run, with_fitted_epochs(run, recipe, options), options):
         raise UserError(f"What came from Kaggle as {run.name} is not a finished run.")
     start_tensorflow()
     run.load_model()

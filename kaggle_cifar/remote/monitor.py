@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from kaggle_cifar.console import duration, say
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.kaggle.client import call, guard, never_reached, redact, retry_delay, status_of
+from kaggle_cifar.kaggle.client import call, silence
+from kaggle_cifar.kaggle.explanations import redact
+from kaggle_cifar.kaggle.failures import never_reached, retry_delay, status_of
 from kaggle_cifar.remote.sessions import UNDER_WAY, Session, record, start_anew
 from kaggle_cifar.training.run import Run
 
@@ -168,7 +170,7 @@ def show_live_log(api: Any, kernel: str, log: Log) -> bool:
     before = log.events
     with contextlib.suppress(requests.RequestException, ValueError, OSError):
         events = api.kernels_logs_stream(kernel)
-        with guard():  # swallows what is printed, and is needed for the request only
+        with silence():
             first = next(events, None)
         if first is not None:
             log.show(itertools.chain([first], events))

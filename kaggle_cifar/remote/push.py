@@ -11,14 +11,10 @@ from kaggle_cifar import competition
 from kaggle_cifar.console import duration, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_json
-from kaggle_cifar.kaggle.client import (
-    SETTINGS_PAGE,
-    call,
-    never_reached,
-    redact,
-    said_by_kaggle,
-    status_of,
-)
+from kaggle_cifar.kaggle.client import call
+from kaggle_cifar.kaggle.credentials import SETTINGS_PAGE
+from kaggle_cifar.kaggle.explanations import quoted_message, redact
+from kaggle_cifar.kaggle.failures import never_reached, status_of
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.monitor import is_known
 from kaggle_cifar.remote.script import write_kernel
@@ -31,7 +27,8 @@ from kaggle_cifar.remote.sessions import (
     record,
 )
 from kaggle_cifar.remote.worker import Job
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 # Kaggle's limit by the shortest that it names; its documentation has 12 hours.
 SESSION_SECONDS = 9 * 3600.0
@@ -126,7 +123,7 @@ def push(api: Any, remote: Run) -> str:
         if status == 401 or never_reached(cause):
             raise RefusedError(str(error)) from error
         if status is not None and status < 500:
-            raise refused(said_by_kaggle(cause) or f"HTTP {status}") from error
+            raise refused(quoted_message(cause) or f"HTTP {status}") from error
         raise UserError(
             f"{error} Whether it has arrived, the same command finds out before it sends again."
         ) from error

@@ -11,7 +11,8 @@ from pathlib import Path
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, from_json, write_record
 from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
-from kaggle_cifar.training.run import Run, named_run
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.run import Run
 
 UNDER_WAY = ("queued", "running")
 KIND = "session on Kaggle"

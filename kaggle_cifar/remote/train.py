@@ -24,8 +24,14 @@ from kaggle_cifar.remote.sessions import (
     remote_runs,
     start_anew,
 )
-from kaggle_cifar.training.loop import check_contradictions, fitted_before, is_finished
-from kaggle_cifar.training.run import Run, RunOptions, named_run
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_settings import (
+    check_finished,
+    check_recipe_options,
+    with_fitted_epochs,
+)
 
 
 def train_on_kaggle(
@@ -50,7 +56,7 @@ def train_on_kaggle(
         When Kaggle refuses or the training fails there, what comes back is not what was asked
         for, or the run exists here.
     """
-    check_contradictions(recipe, options)
+    check_recipe_options(recipe, options)
     check_accelerator(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
@@ -58,7 +64,7 @@ def train_on_kaggle(
         if is_here(run, recipe, options):
             forget(remote)
             return run
-        is_finished(remote, recipe, options)  # refuses other settings
+        check_finished(remote, recipe, options)  # refuses other settings
         api = open_client()
         while True:
             session = sent_session(api, remote, recipe, options, accelerator, predict)
@@ -82,7 +88,7 @@ def train_on_kaggle(
 
 def is_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     """Tell whether the finished run is here; raise a UserError where another is."""
-    if is_finished(run, fitted_before(run, recipe, options), options):
+    if check_finished(run, with_fitted_epochs(run, recipe, options), options):
         say(f"The run {run.name} is finished: {run.folder}. Another --name trains anew.")
         return True
     if run.folder.exists():

@@ -144,7 +144,7 @@ def session(job: Job) -> int:
     """Train, and predict where that is asked for; return the exit status."""
     from kaggle_cifar.console import say
     from kaggle_cifar.errors import UserError
-    from kaggle_cifar.training.loop import Interrupted
+    from kaggle_cifar.training.signals import Interrupted
 
     try:
         train_there(job, find_root(), Path(tempfile.mkdtemp(prefix="kaggle-cifar-")))
@@ -161,15 +161,15 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
     from kaggle_cifar.files import ProjectPaths, from_json
     from kaggle_cifar.prediction import predict
     from kaggle_cifar.recipes import Recipe
-    from kaggle_cifar.training import loop
-    from kaggle_cifar.training.run import RunOptions
+    from kaggle_cifar.training.options import RunOptions
+    from kaggle_cifar.training.train import train
 
     project = ProjectPaths(temporary / "data", root / "working", temporary / "submissions")
     place_data(root / "input", project, ["train", "test"] if job.predict else ["train"])
     if job.resume:
         resume(root, job.name)
     recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
-    run = loop.train(project, recipe, job.name, options)
+    run = train(project, recipe, job.name, options)
     if job.predict:
         predict.predict(project, [run])
 
@@ -236,7 +236,7 @@ def write_manifest(project: "ProjectPaths", split: str) -> None:
     """
     from kaggle_cifar.data.archive import ArchiveMember
     from kaggle_cifar.data.decoding import read_file
-    from kaggle_cifar.data.extract import manifest_csv
+    from kaggle_cifar.data.image_folder import manifest_csv
     from kaggle_cifar.files import write_text
 
     members = {}

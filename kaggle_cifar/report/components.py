@@ -1,11 +1,10 @@
-"""What pages are made of: tables, figures, galleries; and how they are rendered."""
+"""The parts of a page: tables, pictures and galleries, and how a page is rendered and written."""
 
 import base64
 import functools
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,22 +12,22 @@ import numpy as np
 
 from kaggle_cifar import __version__
 from kaggle_cifar.console import say
-from kaggle_cifar.evaluation import plots
 from kaggle_cifar.figures import GENERATOR, begins_with_mark, save, to_svg
 from kaggle_cifar.files import write_text
 from kaggle_cifar.ownership import ForeignPathError
 
 if TYPE_CHECKING:
+    import jinja2
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-BETWEEN = "~"  # between the names in that of a comparison's folder: no run's name has it
+BETWEEN = "~"  # between the names of compared runs in a folder's name; no run's name has it
 PAGE_MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 SHOWN = 24  # images of a gallery: three rows of eight
 
 
 class Cell(NamedTuple):
-    """A table's cell: its text, what to sort by where that is not the text, where it leads."""
+    """A table's cell: its text, a value to sort by instead of the text, a link."""
 
     text: str
     value: float | None = None
@@ -36,7 +35,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table that sorts."""
+    """A sortable table."""
 
     title: str
     header: Sequence[str]
@@ -44,47 +43,44 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A figure on a page, and what it shows in words."""
+    """A figure on a page, and its description."""
 
     svg: "Markup"
     text: str
 
 
-class Shown(NamedTuple):
-    """An image of a gallery: its data URI, None where it cannot be read, and its lines."""
+class GalleryImage(NamedTuple):
+    """An image of a gallery: its data URI, None if it is unreadable, and its caption."""
 
     source: str | None
     lines: tuple[str, ...]
 
 
-@dataclass
-class Album:
-    """Draws figures: each becomes a PNG in the folder and a picture for the page."""
+def to_picture(figure: "Figure", text: str) -> Picture:
+    """Return the picture of a figure."""
+    from markupsafe import Markup
 
-    folder: Path
-
-    def add(self, name: str, figure: "Figure", text: str) -> Picture:
-        """Write a figure's PNG and return its picture."""
-        save(figure, self.folder / f"{name}.png")
-        return to_picture(figure, text)
-
-    def add_gallery(
-        self, name: str, folder: Path, ids: np.ndarray, lines: Sequence[tuple[str, ...]]
-    ) -> list[Shown]:
-        """Write the PNG of a gallery of a folder's images and return what the page shows."""
-        if not len(ids):
-            return []
-        contents = [read_png(folder / f"{image_id}.png") for image_id in ids]
-        pixels = [content and decode(content) for content in contents]
-        captions = ["\n".join(part) for part in lines]
-        save(plots.draw_gallery(pixels, captions), self.folder / f"{name}.png")
-        return [
-            Shown(data_uri(content), part) for content, part in zip(contents, lines, strict=True)
-        ]
+    return Picture(Markup(to_svg(figure)), text)
 
 
-def read_png(file: Path) -> bytes | None:
-    """Return the content of a PNG that can be shown; None where there is none."""
+def save_picture(path: Path, figure: "Figure", text: str) -> Picture:
+    """Write a figure as a PNG and return its picture."""
+    save(figure, path)
+    return to_picture(figure, text)
+
+
+def make_gallery(
+    folder: Path, ids: np.ndarray, captions: Sequence[tuple[str, ...]]
+) -> list[GalleryImage]:
+    """Return the gallery of a folder's images."""
+    return [
+        GalleryImage(png_uri(folder / f"{image_id}.png"), caption)
+        for image_id, caption in zip(ids, captions, strict=True)
+    ]
+
+
+def png_uri(file: Path) -> str | None:
+    """Return a PNG as a data URI; None if it is missing or cannot be decoded."""
     from PIL import Image
 
     try:
@@ -93,54 +89,31 @@ def read_png(file: Path) -> bytes | None:
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    return content
-
-
-def decode(content: bytes) -> np.ndarray:
-    """Return the pixels of a PNG as uint8 (height, width, 3)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def data_uri(content: bytes | None) -> str | None:
-    """Return a PNG as an address that holds it; None where there is none."""
-    if content is None:
-        return None
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def to_picture(figure: "Figure", text: str) -> Picture:
-    """Return the picture of a figure that is on disk already."""
-    from markupsafe import Markup
-
-    return Picture(Markup(to_svg(figure)), text)
-
-
 def column(history: list[dict[str, Any]], key: str) -> list[float | None]:
-    """Return a column of a history, None where it has no number."""
+    """Return a column of a history, with None for what is not a number."""
     values = [row.get(key) for row in history]
     return [float(value) if isinstance(value, int | float) else None for value in values]
 
 
-def ending(values: Sequence[float | None]) -> str:
-    """Return the last number of a line as text."""
+def last_value(values: Sequence[float | None]) -> str:
+    """Return the last number of a column as text."""
     numbers = [value for value in values if value is not None]
     return f"{numbers[-1]:.4f}" if numbers else "nothing"
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage, which is 100.0 only where nothing is left."""
+    """Return a share as a percentage; only a whole share gives 100.0."""
     shown = round(100 * float(share), 1)
     return f"{min(shown, 99.9) if share < 1 else shown}\N{NO-BREAK SPACE}%"
 
 
 def render(template: str, **content: Any) -> str:
-    """Return a page; everything it needs stands in it."""
+    """Return a self-contained page."""
     page = environment().get_template(template)
-    text: str = page.render(version=__version__, generator=GENERATOR, **content)
-    return text
+    return page.render(version=__version__, generator=GENERATOR, **content)
 
 
 def is_own_page(path: Path) -> bool:
@@ -153,21 +126,21 @@ def require_own_page(path: Path) -> None:
     if path.exists() and not is_own_page(path):
         raise ForeignPathError(
             path,
-            f"{path} is a page that this program did not write, so it is left as it is. Move it "
-            "away or rename it, then run this again.",
+            f"{path} was not written by this program, so it is not replaced. Move or rename it, "
+            "then run the command again.",
         )
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page and say where it is; raises as `require_own_page`."""
+    """Write a page and print its path; raises as `require_own_page`."""
     require_own_page(path)
     write_text(path, page)
     say(f"{path}")
 
 
 @functools.cache
-def environment() -> Any:
-    """Return the templates: text is escaped, and a name that is missing is an error."""
+def environment() -> "jinja2.Environment":
+    """Return the templates; text is escaped, and a missing name is an error."""
     import jinja2
 
     templates = jinja2.Environment(
@@ -182,7 +155,7 @@ def environment() -> Any:
 
 
 def with_code(sentence: str) -> "Markup":
-    """Return a sentence for a page, its commands between backquotes set as such."""
+    """Return a sentence as HTML, with text between backquotes as code."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))

@@ -1,4 +1,4 @@
-"""The section about the data, from what `inspect` found."""
+"""The section about the data, from the findings of `inspect`."""
 
 from typing import Any, NamedTuple
 
@@ -6,62 +6,59 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.report.components import (
-    Cell,
-    Picture,
-    Shown,
-    Table,
-    data_uri,
-    read_png,
-    to_picture,
-)
+from kaggle_cifar.report.components import Cell, GalleryImage, Picture, Table, png_uri, to_picture
 from kaggle_cifar.training.run_summary import read_object
+
+FAULTS = {"broken": "cannot be read", "odd_files": "do not belong there"}
 
 
 class DataView(NamedTuple):
-    """What `inspect` found in the data."""
+    """The findings of `inspect`."""
 
     table: Table
     counts: Picture
-    examples: list[Shown]
+    examples: list[GalleryImage]
     notes: list[str]
 
 
-def describe_data(project: ProjectPaths) -> DataView | None:
-    """Return what `inspect` found; None where it was not run or its findings are damaged."""
-    folder = project.data / "inspection"
+def view_data(project: ProjectPaths) -> DataView | None:
+    """Return the findings of `inspect`; None if there are none or the file is damaged."""
     try:
-        findings = read_object(folder / "inspection.json")
-        counts = findings["class_counts"]
-        rows = [split_row(name, findings[name]) for name in ("train", "test")]
-        notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
-        notes.append(f"{findings['images_in_both']:,} images are in both, pixel for pixel.")
-        figure = draw_class_counts([counts[name] for name in CLASS_NAMES])
+        return view_findings(project, read_object(project.data / "inspection" / "inspection.json"))
     except (UserError, AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
-    header = ("images", "read", "shape", "mean (r, g, b)", "deviation (r, g, b)", "copies")
+
+
+def view_findings(project: ProjectPaths, findings: dict[str, Any]) -> DataView:
+    """Return the findings of `inspect` as a section; raises nearly anything for damaged ones."""
+    counts = [findings["class_counts"][name] for name in CLASS_NAMES]
+    rows = [split_row(name, findings[name]) for name in ("train", "test")]
+    notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
+    notes.append(f"{findings['images_in_both']:,} images are in both splits, pixel for pixel.")
+    header = (
+        "split",
+        "readable images",
+        "shape",
+        "mean (r, g, b)",
+        "standard deviation (r, g, b)",
+        "duplicates",
+    )
+    text = f"Images of each class, {sum(counts):,} training images in all."
+    folder = project.images("train")
+    examples = [
+        GalleryImage(png_uri(folder / f"{findings['example_ids'].get(name)}.png"), (name,))
+        for name in CLASS_NAMES
+    ]
     return DataView(
         Table("The images", header, rows),
-        to_picture(
-            figure, f"How many of the {sum(counts.values()):,} training images each class has."
-        ),
-        show_examples(project, findings.get("example_ids")),
+        to_picture(draw_class_counts(counts), text),
+        examples,
         notes,
     )
 
 
-def show_examples(project: ProjectPaths, ids: Any) -> list[Shown]:
-    """Return an image of each class; none where an older version did not note which it chose."""
-    if not isinstance(ids, dict):
-        return []
-    folder = project.images("train")
-    return [
-        Shown(data_uri(read_png(folder / f"{ids.get(name)}.png")), (name,)) for name in CLASS_NAMES
-    ]
-
-
 def split_row(name: str, split: dict[str, Any]) -> tuple[Cell, ...]:
-    """Return a line about the training or the test images."""
+    """Return the row of the training or the test images."""
     return (
         Cell(name),
         Cell(f"{split['read']:,} of {split['expected']:,}", split["read"]),
@@ -73,10 +70,9 @@ def split_row(name: str, split: dict[str, Any]) -> tuple[Cell, ...]:
 
 
 def split_notes(name: str, split: dict[str, Any]) -> list[str]:
-    """Return a sentence for each kind of file that should not be so."""
-    kinds = (("broken", "cannot be read"), ("odd_files", "do not belong there"))
+    """Return a sentence for each kind of faulty file."""
     return [
-        f"{name}: {len(split[key]):,} files {what}: {'; '.join(split[key][:5])}"
-        for key, what in kinds
+        f"{name}: {len(split[key]):,} files {fault}: {'; '.join(split[key][:5])}"
+        for key, fault in FAULTS.items()
         if split[key]
     ]

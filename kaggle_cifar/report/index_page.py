@@ -6,12 +6,12 @@ from urllib.parse import quote
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import BETWEEN, is_own_page, render
 from kaggle_cifar.report.data_view import DataView
+from kaggle_cifar.report.ledger import runs_table, submissions_table
 from kaggle_cifar.report.reading import Findings
-from kaggle_cifar.report.run_table import runs_table, submissions_table
 
 
 def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView | None) -> str:
-    """Return the page of all runs, with links to the pages that are there."""
+    """Return the page of all runs, with links to their pages."""
     links = {
         part.name: f"{quote(part.name)}/report.html"
         for part in found
@@ -26,14 +26,14 @@ def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView 
         "index.html",
         title="Runs",
         runs=runs_table(found, links),
-        comparisons=comparisons_in(project),
+        comparisons=comparison_names(project),
         submissions=submissions_table(list(records.values())),
         data=data,
         missing=list(dict.fromkeys(sentence for part in found for sentence in part.missing)),
     )
 
 
-def comparisons_in(project: ProjectPaths) -> list[str]:
+def comparison_names(project: ProjectPaths) -> list[str]:
     """Return the names of the folders that hold a comparison."""
     pages = sorted(project.runs.glob(f"*{BETWEEN}*/report.html"))
     return [page.parent.name for page in pages if is_own_page(page)]

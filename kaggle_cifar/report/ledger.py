@@ -1,22 +1,29 @@
-"""The table of all runs and the table of all submissions, for a terminal."""
+"""The table of runs and the table of submissions, for the terminal and for the pages."""
 
+import re
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from kaggle_cifar.console import table
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.remote.train import remote_sessions
-from kaggle_cifar.submission.record import MAYBE_SENT, all_entries, state_of
-from kaggle_cifar.training.run import Run, all_runs
+from kaggle_cifar.report.components import Cell, Table
+from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.submission.record import MAYBE_SENT, State, all_entries, state_of
+from kaggle_cifar.training.find_runs import all_runs
+from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import has_validation, read_run_summary
-from kaggle_cifar.training.run_table import HEADER, run_row, seed_sweeps
+from kaggle_cifar.training.run_table import HEADER, run_cells, seed_statistics
+
+# Runs
 
 
 def describe_runs(project: ProjectPaths) -> str:
-    """Return the table of runs, the spread of those that differ in the seed only, the damage."""
+    """Return the table of all runs, the spread over seeds, and what is missing or damaged."""
     runs = [read_run_summary(run) for run in all_runs(project)]
     missing = [sentence for run in runs for sentence in run.missing]
     try:
@@ -24,34 +31,136 @@ def describe_runs(project: ProjectPaths) -> str:
     except UserError as error:
         remote = []
         missing.append(str(error))
-    rows = [*map(run_row, runs), *(remote_row(*session) for session in remote)]
+    rows = [*map(run_cells, runs), *(remote_row(*session) for session in remote)]
     if not rows:
-        none = f"There are no runs in {project.runs} yet. `kaggle-cifar train` makes one."
+        none = f"There are no runs in {project.runs}. Run `kaggle-cifar train` to train one."
         return "\n".join([none, *missing])
-    return "\n".join([table(HEADER, rows), *seed_sweeps(runs), *missing])
+    return "\n".join([table(HEADER, rows), *seed_statistics(runs), *missing])
 
 
 def remote_row(run: Run, session: Session) -> Sequence[str]:
-    """Return the cells of a run that is trained on Kaggle."""
+    """Return the row of a run that is trained on Kaggle."""
     return (run.name, read_run_summary(run).recipe_name, f"{session.state} on Kaggle", "", "", "")
+
+
+def runs_table(found: Iterable[Findings], links: Mapping[str, str]) -> Table:
+    """Return the table of runs for a page; `links` has the page of each run that has one."""
+    header = (
+        "run",
+        "recipe",
+        "validation accuracy",
+        "95 % interval",
+        "training accuracy",
+        "epochs",
+        "time",
+        "parameters",
+        "seed",
+        "public score",
+    )
+    return Table("Runs", header, [page_row(part, links.get(part.name)) for part in found])
+
+
+def page_row(found: Findings, link: str | None) -> tuple[Cell, ...]:
+    """Return the row of a run for a page: its row for the terminal, and more columns."""
+    name, recipe, epochs, _, time, parameters = run_cells(found)
+    seed = found.options.get("seed")
+    return (
+        Cell(name, link=link),
+        Cell(recipe),
+        *validation_cells(found.metrics),
+        accuracy_cell(found.metrics.get("train_accuracy")),
+        Cell(epochs, found.epochs),
+        Cell(time, found.seconds),
+        Cell(parameters, found.metrics.get("parameters")),
+        Cell("") if seed is None else Cell(str(seed), seed),
+        best_score(found.submissions),
+    )
+
+
+def validation_cells(metrics: dict[str, Any]) -> tuple[Cell, Cell]:
+    """Return a run's validation accuracy and its interval."""
+    if not has_validation(metrics):
+        trained_on_all = metrics.get("validation_images") == 0
+        return Cell("trained on all" if trained_on_all else ""), Cell("")
+    accuracy = metrics["validation_accuracy"]
+    low, high = wilson_interval(accuracy, metrics["validation_images"])
+    return accuracy_cell(accuracy), Cell(f"{low:.4f} to {high:.4f}", low)
+
+
+def accuracy_cell(accuracy: float | None) -> Cell:
+    """Return the cell of an accuracy."""
+    return Cell("") if accuracy is None else Cell(f"{accuracy:.4f}", accuracy)
+
+
+def best_score(entries: Iterable[dict[str, Any]]) -> Cell:
+    """Return the highest public score of the submissions that a run predicted alone."""
+    alone = [entry for entry in entries if len(entry.get("runs", [])) == 1]
+    cells = [score_cell(entry.get("public_score")) for entry in alone]
+    scored = [cell for cell in cells if cell.value is not None]
+    return max(scored, key=lambda cell: cell.value or 0, default=Cell(""))
+
+
+# Submissions
+
+
+class SubmissionRow(NamedTuple):
+    """A submission in a table, as text."""
+
+    file: str
+    runs: str
+    state: str
+    public_score: str
+    private_score: str
+    submitted_at: str
+
+
+def submission_row(entry: dict[str, Any]) -> SubmissionRow:
+    """Return the row of a part of a submission's record."""
+    state = state_of(entry)
+    return SubmissionRow(
+        entry["file"],
+        " + ".join(entry.get("runs", [])),
+        "not submitted" if state is State.WRITTEN else state.lower(),
+        entry.get("public_score") or "",
+        entry.get("private_score") or "",
+        (entry.get("submitted_at") or "").replace("T", " ").partition("+")[0],
+    )
 
 
 def describe_submissions(project: ProjectPaths) -> str:
     """Return the table of submissions, and a sentence for each record that cannot be read."""
     header = ("submission", "validation", "public", "private", "status", "submitted (UTC)")
     entries, problems = all_entries(project.submissions)
-    rows = [submission_row(project, entry) for entry in entries if state_of(entry) in MAYBE_SENT]
+    rows = []
+    for entry in entries:
+        if state_of(entry) in MAYBE_SENT:
+            file, _, state, *scores, submitted_at = submission_row(entry)
+            accuracy = mean_validation_accuracy(project, entry.get("runs", []))
+            rows.append((file.removesuffix(".csv"), accuracy, *scores, state, submitted_at))
     return "\n".join([*([table(header, rows)] if rows else []), *problems])
 
 
-def submission_row(project: ProjectPaths, entry: dict[str, Any]) -> Sequence[str]:
-    """Return a submission's cells; a single run's validation accuracy, several runs' mean."""
-    runs = [read_run_summary(Run(project.runs / run)).metrics for run in entry.get("runs", [])]
-    accuracies = [metrics["validation_accuracy"] for metrics in runs if has_validation(metrics)]
-    validation = f"{statistics.mean(accuracies):.4f}" if accuracies else ""
-    if len(accuracies) > 1:
-        validation += f" (mean of {len(accuracies)})"
-    scores = (entry.get("public_score") or "", entry.get("private_score") or "")
-    submitted_at = (entry.get("submitted_at") or "").replace("T", " ").partition("+")[0]
-    name = entry["file"].removesuffix(".csv")
-    return (name, validation, *scores, state_of(entry).lower(), submitted_at)
+def mean_validation_accuracy(project: ProjectPaths, names: Iterable[str]) -> str:
+    """Return the mean validation accuracy of the runs of a submission as text."""
+    metrics = [read_run_summary(Run(project.runs / name)).metrics for name in names]
+    accuracies = [part["validation_accuracy"] for part in metrics if has_validation(part)]
+    if not accuracies:
+        return ""
+    mean = f"{statistics.mean(accuracies):.4f}"
+    return f"{mean} (mean of {len(accuracies)})" if len(accuracies) > 1 else mean
+
+
+def submissions_table(entries: Iterable[dict[str, Any]]) -> Table:
+    """Return the table of submissions for a page."""
+    header = ("submission", "runs", "state", "public score", "private score", "submitted (UTC)")
+    rows = []
+    for row in map(submission_row, entries):
+        scores = (score_cell(row.public_score), score_cell(row.private_score))
+        rows.append((*map(Cell, row[:3]), *scores, Cell(row.submitted_at)))
+    return Table("Submissions", header, rows)
+
+
+def score_cell(score: str | None) -> Cell:
+    """Return the cell of one of Kaggle's scores, which are texts."""
+    text = score or ""
+    return Cell(text, float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None)

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page a run, one of several runs, one of all there are."""
+"""The report: a self-contained HTML page of each run, of several runs, and of all runs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,26 +7,29 @@ from kaggle_cifar.console import say, table
 from kaggle_cifar.files import ProjectPaths, lock
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.components import BETWEEN, require_own_page, write_page
-from kaggle_cifar.report.data_view import describe_data
+from kaggle_cifar.report.data_view import view_data
 from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
-from kaggle_cifar.training.run import Run, all_runs
+from kaggle_cifar.training.find_runs import all_runs
+from kaggle_cifar.training.run import Run
 
 LONGEST_NAME = 120  # characters of a folder's name
 
 
 def report(project: ProjectPaths, runs: Sequence[Run]) -> None:
-    """Write each run's page with its figures, that of several runs, and the index of all.
+    """Write each run's page with its figures, the page of several runs, and the index.
 
-    What a run lacks, its page says; nothing is computed anew.
+    It computes nothing: a page says what its run lacks.
 
     Raises
     ------
     ForeignPathError
-        When something that this program did not write is where a page or a figure would be.
+        If something that this program did not write has the path of a page or a figure.
+    BusyError
+        If another process is writing a report.
     UserError
-        When a folder cannot be written, or another report is at work.
+        If a folder cannot be written.
     """
     index = project.runs / "index.html"
     folder = project.runs / comparison_name([run.name for run in runs])
@@ -34,7 +37,7 @@ def report(project: ProjectPaths, runs: Sequence[Run]) -> None:
     with lock(project.runs, "report"):
         for page in pages:
             require_own_page(page)
-        data = describe_data(project)
+        data = view_data(project)
         found = [read_run(project, run) for run in runs]
         for part in found:
             write_page(part.run.folder / "report.html", run_page(project, part, data))
@@ -48,9 +51,9 @@ def report(project: ProjectPaths, runs: Sequence[Run]) -> None:
 
 
 def comparison_name(names: Sequence[str]) -> str:
-    """Return the folder's name for a comparison of these runs; not too long for a disk.
+    """Return the folder name of a comparison of these runs.
 
-    No run can have that name.
+    No run can have that name, and every file system accepts its length.
     """
     name = BETWEEN.join(names)
     if len(name) <= LONGEST_NAME:

@@ -32,8 +32,9 @@ from kaggle_cifar.files import BusyError, ProjectPaths, read_json, write_json
 from kaggle_cifar.ownership import RESERVED, remove_reserved
 from kaggle_cifar.search.cluster import TRIES, last_line, patiently, retry_message, use_given_share
 from kaggle_cifar.search.search_space import Draw, Setting, Space
-from kaggle_cifar.training.loop import train_by_epochs
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train_by_epochs
 
 METRIC = "val_accuracy"
 KEPT = 4  # ASHA's reduction factor: one of so many trials goes on at each of its rungs

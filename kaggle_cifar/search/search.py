@@ -23,9 +23,11 @@ from kaggle_cifar.ownership import (
 from kaggle_cifar.search.cluster import Cluster, require_ray, run_tasks
 from kaggle_cifar.search.plots import draw_importances, draw_optimisation, draw_trials
 from kaggle_cifar.search.search_space import Draw, Setting, Space
-from kaggle_cifar.training.loop import end_early, train
-from kaggle_cifar.training.run import Run, RunOptions, named_run
-from kaggle_cifar.training.run_table import describe_standing
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_table import progress_table
+from kaggle_cifar.training.train import end_early, train
 
 if TYPE_CHECKING:
     from kaggle_cifar.search.ray_tune import SearchConfig
@@ -131,7 +133,7 @@ def train_on_ray(plan: "SearchConfig", cluster: Cluster, time_budget: float | No
 
 def show_trials(project: ProjectPaths, live: LiveTable, names: Sequence[str]) -> None:
     """Show how the trials of these names stand."""
-    live.show(lambda: describe_standing([Run(project.runs / name) for name in names]))
+    live.show(lambda: progress_table([Run(project.runs / name) for name in names]))
 
 
 def describe(setting: Setting) -> str:

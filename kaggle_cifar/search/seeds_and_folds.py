@@ -8,14 +8,17 @@ import numpy as np
 from kaggle_cifar.console import LiveTable, say
 from kaggle_cifar.data.dataset import check_split
 from kaggle_cifar.data.labels import labels_of
+from kaggle_cifar.data.validation_split import Fold
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities, standard_error, write_probabilities
 from kaggle_cifar.prediction.ensemble import EnsembleMember, validation_probabilities
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.search.cluster import Cluster, run_tasks
-from kaggle_cifar.training.loop import train
-from kaggle_cifar.training.run import Run, RunOptions, named_run
-from kaggle_cifar.training.run_table import describe_standing, mean_and_spread
+from kaggle_cifar.training.find_runs import named_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run_table import mean_and_spread, progress_table
+from kaggle_cifar.training.train import train
 
 
 def train_seeds(
@@ -54,7 +57,7 @@ def train_folds(
     those of the run that was not trained on it. Raises as `training.train`; called again, it
     goes on where it was.
     """
-    folds = [f"fold{number}of{count}" for number in range(1, count + 1)]
+    folds = [str(Fold(number, count)) for number in range(1, count + 1)]
     check_split(project, options.limit, folds[-1])  # the smallest part
     path = project.runs / f"{name}-{count}folds.npy"
     if path.exists():
@@ -90,7 +93,7 @@ def train_all(
             name: (train, (project, recipe, name, options, tensorboard))
             for name, options in jobs.items()
         }
-        run_tasks(tasks, share, lambda: live.show(lambda: describe_standing(runs)), live.say)
+        run_tasks(tasks, share, lambda: live.show(lambda: progress_table(runs)), live.say)
     live.clear()
-    say(describe_standing(runs))
+    say(progress_table(runs))
     return runs

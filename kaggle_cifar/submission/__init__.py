@@ -1,4 +1,5 @@
-"""Probabilities to a scored submission: the CSV, its check, its record, its way to Kaggle.
+"""Probabilities to a scored submission: write the CSV, check it, record it, submit it once.
 
-On disk: `submissions/<name>.csv`, and beside it its record `<name>.json`.
+On disk: `submissions/<name>.csv` and its record `submissions/<name>.json`. A reserved folder in
+`submissions` holds a note of each content that was sent.
 """

@@ -1,7 +1,8 @@
-"""The record beside a submission's CSV: how it was made, what was sent to Kaggle, its scores.
+"""The record of a submission's CSV: how it was made, what was sent to Kaggle, its scores.
 
-`s.csv` has its record in `s.json`. The keys at its top describe the CSV as it is now. What was
-sent of an earlier content of the CSV, or sent again, stays in the list `earlier`.
+`s.csv` has its record in `s.json`. The keys at its top describe the CSV as it is now. Submissions
+of an earlier content of the CSV, and earlier submissions of the same content, stay in the list
+`earlier`.
 """
 
 import enum
@@ -11,26 +12,25 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from kaggle_cifar import files, ownership
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED, ForeignPathError, regular_file
 from kaggle_cifar.recipes import NAME
 
 KIND = "submission"
-SENT_KIND = "sent submission"
 LONGEST_NAME = 200  # bytes of a file name: locks and partial files have longer ones, up to 255
 HOW_TO_GET_ONE = "Run `kaggle-cifar predict` to write one."
 
 
 class State(enum.StrEnum):
-    """What is known about the sending of a CSV."""
+    """What is known about the submission of a CSV."""
 
     WRITTEN = "WRITTEN"  # never sent
-    SENDING = "SENDING"  # the request is under way, or the process died during it
+    SENDING = "SENDING"  # the request is running, or the process died during it
     UNKNOWN = "UNKNOWN"  # the request had no clear answer, and Kaggle does not list it
     NOT_SENT = "NOT SENT"  # Kaggle refused the request
     PENDING = "PENDING"  # Kaggle has it and has not scored it
@@ -50,8 +50,8 @@ NEXT = {
     **dict.fromkeys(AT_KAGGLE, AT_KAGGLE),  # Kaggle may score a submission again
 }
 
-# What a record says about one sending; the other keys are about the CSV.
-SENDING_KEYS = (
+# The keys of a record that are about one submission; the others are about the CSV.
+SUBMISSION_KEYS = (
     "status",
     "message",
     "token",
@@ -64,7 +64,7 @@ SENDING_KEYS = (
 
 
 class CsvNameError(UserError):
-    """A path cannot be a submission's; `path` says which."""
+    """A path cannot be that of a submission; `path` is the path."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(message)
@@ -72,12 +72,12 @@ class CsvNameError(UserError):
 
 
 class InvalidRecordError(UserError):
-    """A record holds a value that this program does not write; `path` and `key` say where."""
+    """A record has a value that this program does not write; `path` and `key` say where."""
 
     def __init__(self, path: Path, key: str, value: Any) -> None:
         super().__init__(
-            f"{path}: the value of {key!r} cannot be {str(value)[:60]!r}. Restore the file, or "
-            "move it away together with its CSV."
+            f"{path}: invalid value {str(value)[:60]!r} of {key!r}. Restore the file, or move it "
+            "away together with its CSV."
         )
         self.path, self.key = path, key
 
@@ -86,14 +86,14 @@ class InvalidRecordError(UserError):
 
 
 def require_csv_path(path: Path) -> Path:
-    """Return the regular file, new or there already, that a submission's path leads to.
+    """Return the regular file, new or existing, that the path of a submission leads to.
 
     Raises
     ------
     CsvNameError
-        When its name does not end in `.csv`, is too long, or is reserved.
+        If its name does not end in `.csv`, is too long, or is reserved.
     ForeignPathError
-        When it leads to anything but a regular file.
+        If it leads to anything but a regular file.
     """
     target = regular_file(path)
     for name in (path.name, target.name):
@@ -101,38 +101,18 @@ def require_csv_path(path: Path) -> Path:
             raise CsvNameError(path, f"{path} cannot be a submission: {name} must end in '.csv'.")
         if len(os.fsencode(name)) > LONGEST_NAME:
             raise CsvNameError(
-                path, f"The file name {name[:40]}… is longer than {LONGEST_NAME} bytes. Shorten it."
+                path, f"The file name {name[:40]}… is too long. Use at most {LONGEST_NAME} bytes."
             )
         if name.startswith(RESERVED):
-            raise CsvNameError(path, f"{path}: names that begin with {RESERVED} are reserved.")
+            raise CsvNameError(
+                path,
+                f"{path} cannot be a submission. Names that begin with {RESERVED} are reserved.",
+            )
     return target
 
 
-def require_output(project: ProjectPaths, path: Path) -> None:
-    """Raise a UserError unless `predict` may write a CSV and its record to `path`.
-
-    Raises
-    ------
-    CsvNameError
-        When the name is unfit, or the file would be among the data or the runs.
-    ForeignPathError
-        When something that is no CSV, or no record, is in the way.
-    """
-    target = require_csv_path(path)
-    homes = [folder.resolve() for folder in (project.submissions, project.data, project.runs)]
-    around = [home for home in homes if target.is_relative_to(home)]
-    # The innermost folder counts: the submissions may be in a folder inside the data.
-    if around and max(around, key=lambda home: len(home.parts)) != homes[0]:
-        raise CsvNameError(
-            path,
-            f"{path} is in a folder of data or runs, which is no place for a submission. "
-            f"Choose a file in {project.submissions}, for instance.",
-        )
-    read_record(path)
-
-
 def record_path(csv: Path) -> Path:
-    """Return the path of the record of a CSV; if the CSV is a link, of what it leads to."""
+    """Return the path of the record of a CSV. If the CSV is a link, it is followed."""
     return regular_file(csv).with_suffix(".json")
 
 
@@ -150,37 +130,29 @@ def read_record(csv: Path) -> dict[str, Any]:
     Raises
     ------
     ForeignPathError
-        When the JSON beside it is no record.
+        If the JSON file at the record's place is not a record.
     InvalidRecordError
-        When a value in it is none that this program writes.
+        If it has a value that this program does not write.
     """
     path = record_path(csv)
     record = ownership.read_record(path, KIND)
-    for part in entries_of(record, path):
+    for entry in entries_of(record, path):
         for key, is_valid in VALID.items():
-            if key in part and not is_valid(part[key]):
-                raise InvalidRecordError(path, key, part[key])
+            if key in entry and not is_valid(entry[key]):
+                raise InvalidRecordError(path, key, entry[key])
     return record
 
 
 def entries_of(record: dict[str, Any], path: Path | None = None) -> list[dict[str, Any]]:
-    """Return the record's parts, each about one content or sending: the earlier ones, the last."""
+    """Return the entries of a record, each about one content or submission, the last one last."""
     earlier = record.get("earlier", [])
     if not isinstance(earlier, list) or not all(isinstance(part, dict) for part in earlier):
         raise InvalidRecordError(path or Path("record"), "earlier", earlier)
     return [*earlier, {key: value for key, value in record.items() if key != "earlier"}]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_reference(value: Any) -> bool:
-    return value is None or type(value) is int
+def _is_type(*types: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in types
 
 
 def _is_state(value: Any) -> bool:
@@ -204,27 +176,27 @@ def _is_list_of_names(value: Any) -> bool:
 
 VALID: dict[str, Callable[[Any], bool]] = {
     "runs": _is_list_of_names,
-    "sha256": _is_text,
+    "sha256": _is_type(str),
     "status": _is_state,
-    "token": _is_text,
+    "token": _is_type(str),
     "submitted_at": _is_time,
-    "ref": _is_reference,
-    "public_score": _is_text_or_none,
-    "private_score": _is_text_or_none,
-    "error_description": _is_text_or_none,
+    "ref": _is_type(int, NoneType),
+    "public_score": _is_type(str, NoneType),
+    "private_score": _is_type(str, NoneType),
+    "error_description": _is_type(str, NoneType),
 }
 
 
 def state_of(record: dict[str, Any]) -> State:
-    """Return the state of a record or of a part of one."""
+    """Return the state of a record or of one of its entries."""
     return State(record.get("status", State.WRITTEN))
 
 
 def all_entries(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the parts of all records in a folder, and a sentence for each that is unreadable.
+    """Return the entries of all records in a folder, and a sentence for each unreadable record.
 
-    Each part has the name of its CSV as `file`. A record whose CSV was moved away counts. A JSON
-    that is no record counts as unreadable only if a CSV of its name is beside it.
+    Each entry has the name of its CSV as `file`. A record whose CSV was moved away counts. A JSON
+    file that is not a record counts as unreadable only if there is a CSV with its name.
     """
     csvs = {*folder.glob("*.csv"), *(path.with_suffix(".csv") for path in folder.glob("*.json"))}
     entries, problems = [], []
@@ -243,78 +215,50 @@ def all_entries(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def write_record(csv: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Write the record of a CSV, unless something else is in its place; return it."""
+    """Write the record of a CSV, unless a foreign file is in its place; return it."""
     files.write_record(record_path(csv), KIND, record)
     return record
 
 
 def update_record(csv: Path, **changes: Any) -> dict[str, Any]:
-    """Change some values of the record of a CSV and return it."""
+    """Change some values of the record of a CSV; return the record."""
     return write_record(csv, read_record(csv) | changes)
 
 
 def change_state(csv: Path, state: State, **changes: Any) -> dict[str, Any]:
-    """Record a new state of a sending, and other values; return the record.
+    """Record a new state of a submission, and other values; return the record.
 
     Raises
     ------
     ValueError
-        When the state cannot follow on the recorded one.
+        If the state cannot follow the recorded one.
     """
     before = state_of(read_record(csv))
     if state not in NEXT[before]:
-        raise ValueError(f"{csv}: {state} cannot follow on {before}")
+        raise ValueError(f"{csv}: {state} cannot follow {before}")
     return update_record(csv, status=state, **changes)
 
 
 def start_sending(csv: Path, digest: str, **values: Any) -> dict[str, Any]:
-    """Record that the content of that digest is being sent; return the record.
+    """Record that the content with that digest is being sent; return the record.
 
-    What was sent before stays in the record. How the CSV was made stays if it is still so.
+    Earlier submissions stay in the record. How the CSV was made stays if its content is the same.
     """
     record = read_record(csv)
-    made = {key: value for key, value in entries_of(record)[-1].items() if key not in SENDING_KEYS}
+    made = {
+        key: value for key, value in entries_of(record)[-1].items() if key not in SUBMISSION_KEYS
+    }
     started = {
         **(made if record.get("sha256") == digest else {}),
         "sha256": digest,
         "status": State.SENDING,
         **values,
-        **kept_entries(record),
+        **sent_entries(record),
     }
     return write_record(csv, started)
 
 
-# Every content that was sent, wherever its CSV and its record are now
-
-
-def sent_file(submissions: Path, digest: str) -> Path:
-    """Return the record that a content of that SHA-256 was or may have been sent."""
-    return submissions / f"{RESERVED}.sent" / f"{digest}.json"
-
-
-def read_sent(submissions: Path, digest: str) -> dict[str, Any]:
-    """Return under which "file" and "token" a content was first sent; empty if it never was."""
-    path = sent_file(submissions, digest)
-    try:
-        return ownership.read_record(path, SENT_KIND)
-    except UserError:  # of a damaged record, only its name is known
-        return {"file": str(path)}
-
-
-def note_sent(submissions: Path, digest: str, csv: Path, token: str) -> None:
-    """Note that a content is being sent for the first time."""
-    if not read_sent(submissions, digest):
-        values = {"file": csv.name, "token": token}
-        files.write_record(sent_file(submissions, digest), SENT_KIND, values)
-
-
-def forget_sent(submissions: Path, digest: str, token: str) -> None:
-    """Forget a sending that certainly made no submission."""
-    if read_sent(submissions, digest).get("token") == token:
-        sent_file(submissions, digest).unlink(missing_ok=True)
-
-
-def kept_entries(record: dict[str, Any]) -> dict[str, Any]:
-    """Return `earlier` for the record that follows on this one: all that was or may be sent."""
+def sent_entries(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the key `earlier` of the next record: all entries that were or may have been sent."""
     kept = [part for part in entries_of(record) if state_of(part) in MAYBE_SENT]
     return {"earlier": kept} if kept else {}

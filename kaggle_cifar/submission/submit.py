@@ -1,66 +1,64 @@
-"""Submitting a CSV to Kaggle, once, and waiting for its scores.
+"""Submitting a CSV to Kaggle, once.
 
-A submission costs one of the day's few. So the request that makes one is never sent twice by
-itself: its state is on the disk before it is sent, and a request without a clear answer is looked
-for in Kaggle's list, by a token in its description, until that is given up as unknown.
+A submission uses up one of the few of a day, so the request that makes it is never repeated
+without --again. Its state is on disk before it is sent. If it gets no clear answer, the submission
+is looked for in Kaggle's list, by a token in its description.
 """
 
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kaggle_cifar import competition, files
-from kaggle_cifar.console import duration, say
+from kaggle_cifar import files
+from kaggle_cifar.console import say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.keras_cifar10 import source_file
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle.client import TIMEOUT, call, open_client, status_of
+from kaggle_cifar.kaggle.client import call, open_client
+from kaggle_cifar.kaggle.polling import Poll
+from kaggle_cifar.submission.kaggle_calls import PATIENT, create, is_refusal, upload, why_unknown
+from kaggle_cifar.submission.outcome import (
+    LOOK_SECONDS,
+    RefusedCsvError,
+    UnknownOutcomeError,
+    announce,
+    description_of,
+    find,
+    required_value,
+    wait_for_scores,
+)
 from kaggle_cifar.submission.record import (
     AT_KAGGLE,
     MAYBE_SENT,
     UNCERTAIN,
-    InvalidRecordError,
     State,
     all_entries,
     change_state,
     digest_of,
-    forget_sent,
-    note_sent,
     read_record,
-    read_sent,
-    record_path,
     require_csv_path,
     start_sending,
     state_of,
 )
-from kaggle_cifar.submission.validate import check
-
-FIRST_POLL, LONGEST_POLL = 2.0, 15.0  # seconds between two looks at a submission
-LOOK_SECONDS = 300.0  # Kaggle's list may lag behind a submission
-LISTED = 100  # of the newest submissions
-NO_CLEAR_ANSWER = "an earlier run ended without a clear answer"
-
-# The kaggle client waits for these answers without an end. Ten minutes are longer than a proxy
-# or a load balancer lets any answer take, and still tell a user that a line is dead.
-PATIENT = (TIMEOUT[0], 600.0)
-
-# With these Kaggle, or a proxy on the way to it, refuses a request without acting on it. Any
-# other status may come after the submission was made: 408, 499, and 5xx of a proxy above all.
-REFUSALS = frozenset({400, 401, 403, 405, 407, 411, 413, 414, 415, 422, 429, 431})
+from kaggle_cifar.submission.sent import forget_sent, note_sent, read_sent
+from kaggle_cifar.submission.validate import require_valid
 
 
-class FaultyCsvError(UserError):
-    """A CSV has faults for which Kaggle refuses it; `faults` holds a sentence for each."""
+class PublicDataError(UserError):
+    """The data is the public CIFAR-10, not Kaggle's; `path` is its folder."""
 
-    def __init__(self, path: Path, faults: list[str]) -> None:
-        listed = "\n".join(f"  {fault}" for fault in faults)
-        super().__init__(f"{path} was not submitted, because Kaggle would refuse it:\n{listed}")
-        self.faults = faults
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"Nothing was submitted: {path} holds the public CIFAR-10 from keras.datasets, whose "
+            "test images have other ids than Kaggle's and public labels. Download Kaggle's files "
+            "to another --data-dir and predict those."
+        )
+        self.path = path
 
 
 class AlreadySubmittedError(UserError):
@@ -70,53 +68,19 @@ class AlreadySubmittedError(UserError):
         self.file, self.ref = entry["file"], entry.get("ref")
         was = f"was submitted (reference {self.ref})" if self.ref else "may have been submitted"
         super().__init__(
-            f"{path} was not submitted: its content {was} as {self.file}. Submitting it again "
-            "uses another of the day's submissions. Use --again to do so."
+            f"{path} was not submitted: its content {was} as {self.file}. Use --again to submit it "
+            "again, which uses up another of the day's submissions."
         )
 
 
-class RefusedCsvError(UserError):
-    """Kaggle has a submission and could not score it; `ref` is its reference."""
+class ChangedCsvError(UserError):
+    """A CSV changed during its upload; `path` is the CSV."""
 
-    def __init__(self, path: Path, record: dict[str, Any]) -> None:
-        self.ref = record["ref"]
+    def __init__(self, path: Path) -> None:
         super().__init__(
-            f"Kaggle refused {path} (reference {self.ref}): "
-            f"{record.get('error_description') or 'it gave no reason'}. "
-            f"See {competition.PAGE}/submissions. Use --again to submit the same file once more."
+            f"{path} changed during its upload. Nothing was submitted. Run this again."
         )
-
-
-class UnknownOutcomeError(UserError):
-    """Nobody can say whether Kaggle has a submission; `token` is in its description."""
-
-    def __init__(self, path: Path, record: dict[str, Any], reason: str, looked: str) -> None:
-        self.path, self.token = path, record["token"]
-        super().__init__(
-            f"It is unknown whether Kaggle has {path}: {reason}, and {looked}. Nothing is sent "
-            "again by itself. Run the same command later: it looks for the submission first. Or "
-            f"look at {competition.PAGE}/submissions for the description "
-            f"'{description_of(record)}'. If it is not there, use --again to send it."
-        )
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How time passes, for tests to replace."""
-
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-
-    def polls(self, seconds: float) -> Iterator[None]:
-        """Yield once, and again after longer and longer pauses until the seconds are over."""
-        deadline = self.clock() + seconds
-        pause = FIRST_POLL
-        while True:
-            yield
-            if self.clock() + pause > deadline:
-                return
-            self.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL)
+        self.path = path
 
 
 def submit(
@@ -132,113 +96,89 @@ def submit(
     """Check a CSV, submit it, wait for its scores if asked, and return its record.
 
     A content that was or may have been submitted before is submitted only if `again` is true.
-    Without it, the scores of the same file's submission are waited for.
+    Without it, this waits for the scores of the earlier submission of the same file.
 
     Raises
     ------
     FaultyCsvError
-        When Kaggle is known to refuse the file.
+        If Kaggle is known to refuse the file.
     AlreadySubmittedError
-        When the content was submitted under another name.
+        If the content was submitted under another name.
     RefusedCsvError
-        When Kaggle could not score the file.
+        If Kaggle could not score the file.
     UnknownOutcomeError
-        When it cannot be found out whether Kaggle has the submission.
+        If it remains unknown whether Kaggle has the submission.
     UserError
-        When Kaggle refuses the request or the time is over.
+        If Kaggle refuses the request or does not score the file in time.
     """
-    check_public_data(project)
+    if source_file(project).exists():
+        raise PublicDataError(project.data)
     require_csv_path(path)
-    check_faults(path, project)
-    patience = Patience(sleep, clock)
+    require_valid(path, labels.expected_ids(project))
+    poll = Poll(sleep, clock)
     with files.lock_file(path, "submission"):
         api = open_client()
-        record = submit_once(api, path, project, message or path.name, again, patience)
+        record = submit_once(api, path, project, message or path.name, again, poll)
         if state_of(record) is State.ERROR:
             raise RefusedCsvError(path, record)
         if wait_seconds is None:
             return record
-        return wait_for_scores(api, path, record["ref"], wait_seconds, patience)
-
-
-def check_public_data(project: ProjectPaths) -> None:
-    """Raise a UserError when the data is the public CIFAR-10 instead of Kaggle's."""
-    if source_file(project).exists():
-        raise UserError(
-            f"Nothing was submitted: {project.data} holds the public CIFAR-10 from keras.datasets. "
-            "Its test images have other ids than Kaggle's, and their labels are public: it is for "
-            "trying things out. Download Kaggle's files to another --data-dir and predict those."
-        )
-
-
-def check_faults(path: Path, project: ProjectPaths) -> None:
-    """Raise a FaultyCsvError if Kaggle is known to refuse a CSV; print what it may refuse."""
-    result = check(path, labels.expected_ids(project))
-    if result.faults:
-        raise FaultyCsvError(path, result.faults)
-    for warning in result.warnings:
-        say(f"Warning: {warning}")
+        return wait_for_scores(api, path, record["ref"], wait_seconds, poll)
 
 
 def submit_once(
-    api: Any, path: Path, project: ProjectPaths, message: str, again: bool, patience: Patience
+    api: Any, path: Path, project: ProjectPaths, message: str, again: bool, poll: Poll
 ) -> dict[str, Any]:
     """Submit a CSV, unless this very content was submitted before; return its record."""
     digest = digest_of(path)
-    record = read_record(path)
-    state = state_of(record) if record.get("sha256") == digest else State.WRITTEN
-    if state in UNCERTAIN:
-        # Somebody who uses --again on an unknown outcome has looked: one more look is enough.
-        seconds = 0 if again and state is State.UNKNOWN else LOOK_SECONDS
-        try:
-            record = find(api, path, record, NO_CLEAR_ANSWER, seconds, patience)
-        except UnknownOutcomeError:
-            if not again:
-                raise
-        else:
-            say("It was found, so nothing was sent again.")
-            return record
-    elif state in AT_KAGGLE and not again:
-        say(f"{path} was submitted already, with the reference {record_value(path, 'ref')}.")
+    if record := earlier_submission(api, path, digest, again, poll):
         return record
     if not again:
         require_new_content(path, digest, project)
     upload_token = call(upload, api, path, doing=f"Uploading {path}", timeout=PATIENT)
     if digest_of(path) != digest:
-        raise UserError(f"{path} changed during its upload. Nothing was submitted. Run this again.")
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    token = secrets.token_hex(4)
-    record = start_sending(path, digest, message=message, token=token, submitted_at=now)
-    try:
-        note_sent(project.submissions, digest, path, token)
-        if not again:  # once more: another process may be sending the same content
-            require_new_content(path, digest, project, own_token=token)
-    except UserError:
-        change_state(path, State.NOT_SENT, submitted_at=None)
-        forget_sent(project.submissions, digest, token)
-        raise
-    try:
-        return send(api, path, record, upload_token, patience)
-    finally:
-        if state_of(read_record(path)) is State.NOT_SENT:
-            forget_sent(project.submissions, digest, token)
+        raise ChangedCsvError(path)
+    with sending(path, project, digest, message, again) as record:
+        return send(api, path, record, upload_token, poll)
 
 
-def record_value(path: Path, key: str) -> Any:
-    """Return a value that the record of a submission must have."""
+def earlier_submission(
+    api: Any, path: Path, digest: str, again: bool, poll: Poll
+) -> dict[str, Any] | None:
+    """Return the record of the earlier submission of a CSV, or None to submit it now.
+
+    Raises
+    ------
+    UnknownOutcomeError
+        If it may have been submitted, is not listed, and `again` is false.
+    """
     record = read_record(path)
-    if not record.get(key):
-        raise InvalidRecordError(record_path(path), key, record.get(key))
-    return record[key]
+    state = state_of(record) if record.get("sha256") == digest else State.WRITTEN
+    if state in UNCERTAIN:
+        # A user who gives --again after an unknown outcome has looked: one more look is enough.
+        seconds = 0 if again and state is State.UNKNOWN else LOOK_SECONDS
+        reason = "an earlier run ended without a clear answer"
+        try:
+            record = find(api, path, record, reason, seconds, poll)
+        except UnknownOutcomeError:
+            if again:
+                return None
+            raise
+        say("It was found, so nothing was sent again.")
+        return record
+    if state in AT_KAGGLE and not again:
+        say(f"{path} was submitted before, with the reference {required_value(path, 'ref')}.")
+        return record
+    return None
 
 
 def require_new_content(
     path: Path, digest: str, project: ProjectPaths, own_token: str = ""
 ) -> None:
-    """Raise an AlreadySubmittedError if a record has a submission of this content.
+    """Raise an AlreadySubmittedError if this content was submitted, under whatever name.
 
-    The records of the submissions' folder and of the CSV's own count, whatever the name, and what
-    was noted of each content that was sent, should its CSV or record be moved or gone.
+    It looks in the records in the submissions' folder and in the CSV's own, and in the notes of
+    what was sent, in case a CSV or its record was moved or deleted.
     """
     for folder in {project.submissions.resolve(), path.resolve().parent}:
         entries, problems = all_entries(folder)
@@ -253,212 +193,42 @@ def require_new_content(
         raise AlreadySubmittedError(path, sent)
 
 
-def upload(api: Any, path: Path) -> str:
-    """Upload a CSV to Kaggle's storage and return the token of it; this submits nothing yet."""
-    from kaggle.api.kaggle_api_extended import ResumableUploadResult
-    from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
-
-    status = path.stat()
-    request = ApiStartSubmissionUploadRequest()
-    request.competition_name = competition.SLUG
-    request.file_name = path.name
-    request.content_length = status.st_size
-    request.last_modified_epoch_seconds = int(status.st_mtime)
-    with api.build_kaggle_client() as kaggle:
-        client = kaggle.competitions.competition_api_client
-        response = client.start_submission_upload(request)
-    result = api.upload_complete(str(path), response.create_url, True)
-    if result != ResumableUploadResult.COMPLETE or not response.token:
-        raise UserError(
-            f"Uploading {path} failed: the upload did not reach Kaggle's storage. Nothing was "
-            "submitted and no submission of the day is used up. Check the network and run this "
-            "again."
-        )
-    return str(response.token)
+@contextmanager
+def sending(
+    path: Path, project: ProjectPaths, digest: str, message: str, again: bool
+) -> Iterator[dict[str, Any]]:
+    """Record that a content is being sent; take that back if it certainly was not."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    token = secrets.token_hex(4)
+    record = start_sending(path, digest, message=message, token=token, submitted_at=now)
+    try:
+        try:
+            note_sent(project.submissions, digest, path, token)
+            if not again:  # once more: another process may be sending the same content
+                require_new_content(path, digest, project, own_token=token)
+        except UserError:
+            change_state(path, State.NOT_SENT, submitted_at=None)
+            raise
+        yield record
+    finally:
+        if state_of(read_record(path)) is State.NOT_SENT:
+            forget_sent(project.submissions, digest, token)
 
 
 def send(
-    api: Any, path: Path, record: dict[str, Any], upload_token: str, patience: Patience
+    api: Any, path: Path, record: dict[str, Any], upload_token: str, poll: Poll
 ) -> dict[str, Any]:
     """Make the submission of what was uploaded, by one request, and record Kaggle's reference."""
+    doing = f"Submitting {path}"
+    description = description_of(record)
     try:
-        ref = call(
-            create,
-            api,
-            upload_token,
-            description_of(record),
-            doing=f"Submitting {path}",
-            attempts=1,
-            timeout=PATIENT,
-        )
+        ref = call(create, api, upload_token, description, doing=doing, attempts=1, timeout=PATIENT)
     except UserError as error:
         cause = error.__cause__ or error
         if is_refusal(cause):
             change_state(path, State.NOT_SENT, submitted_at=None)
             raise
-        return find(api, path, record, what_happened(cause), LOOK_SECONDS, patience)
+        return find(api, path, record, why_unknown(cause), LOOK_SECONDS, poll)
     if not ref:
-        return find(api, path, record, "its answer names no reference", LOOK_SECONDS, patience)
+        return find(api, path, record, "its answer names no reference", LOOK_SECONDS, poll)
     return announce(api, path, change_state(path, State.PENDING, ref=ref))
-
-
-def create(api: Any, upload_token: str, description: str) -> int:
-    """Make a submission of an uploaded file and return its reference, 0 if none is given."""
-    from kagglesdk.competitions.types.competition_api_service import ApiCreateSubmissionRequest
-
-    request = ApiCreateSubmissionRequest()
-    request.competition_name = competition.SLUG
-    request.blob_file_tokens = upload_token
-    request.submission_description = description
-    with api.build_kaggle_client() as kaggle:
-        response = kaggle.competitions.competition_api_client.create_submission(request)
-    return int(response.ref or 0)
-
-
-def description_of(record: dict[str, Any]) -> str:
-    """Return what Kaggle shows beside a submission: the message, and a token to find it by."""
-    return f"{record.get('message')} [{record['token']}]"
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether an error of the request that submits says for certain that nothing was submitted."""
-    import requests
-    from urllib3.exceptions import NewConnectionError
-
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    no_connection = isinstance(error, requests.ConnectTimeout) or isinstance(
-        reason, NewConnectionError
-    )
-    return no_connection or status_of(error) in REFUSALS
-
-
-def what_happened(error: BaseException) -> str:
-    """Return why nobody can say whether a request was acted on."""
-    import requests
-
-    if status := status_of(error):
-        return f"the answer was HTTP {status}"
-    if isinstance(error, requests.Timeout):
-        return f"no answer came within {PATIENT[1] / 60:.0f} minutes"
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "the connection broke before the answer"
-    return "the answer was not one of Kaggle's"
-
-
-def find(
-    api: Any,
-    path: Path,
-    record: dict[str, Any],
-    reason: str,
-    seconds: float,
-    patience: Patience,
-) -> dict[str, Any]:
-    """Look for a submission in Kaggle's list, for so many seconds, and record what is found.
-
-    Raises
-    ------
-    UnknownOutcomeError
-        When it is not listed.
-    """
-    token = record_value(path, "token")
-    within = f" for up to {seconds / 60:.0f} minutes" if seconds else ""
-    say(
-        f"It is unknown whether Kaggle has {path}: {reason}. Looking for it in Kaggle's list"
-        f"{within}. Nothing is sent again meanwhile."
-    )
-    looked = ""
-    for _ in patience.polls(seconds):
-        try:
-            listed = call(list_submissions, api, doing="Looking for the submission", attempts=1)
-        except UserError as error:
-            looked = f"Kaggle's list could not be read ({str(error).rstrip('.')})"
-            continue
-        looked = "Kaggle does not list it"
-        for submission in listed:
-            if token in str(getattr(submission, "description", None)):
-                return announce(api, path, change_state(path, **news_of(submission)))
-    change_state(path, State.UNKNOWN)
-    raise UnknownOutcomeError(path, record, reason, looked)
-
-
-def list_submissions(api: Any) -> list[Any]:
-    """Return the newest submissions that Kaggle lists."""
-    return api.competition_submissions(competition.SLUG, page_size=LISTED) or []
-
-
-def announce(api: Any, path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Print that a CSV was submitted and, if Kaggle says so, what is left for today."""
-    say(f"{path} was submitted; its reference is {record['ref']}.")
-    try:
-        limits = call(
-            api.competition_get_submission_limits, competition.SLUG, doing="limits", attempts=1
-        )
-        say(f"Submissions left today: {int(limits.num_allowed_now)}.")
-    except (UserError, AttributeError, TypeError, ValueError):
-        pass  # nice to know, never worth a failure
-    return record
-
-
-def news_of(submission: Any) -> dict[str, Any]:
-    """Return what a record holds of a submission of Kaggle's; scores are texts, as shown."""
-    status = getattr(submission.status, "name", None)
-    return {
-        "ref": int(submission.ref),  # typed as an integer, but not converted to one
-        "state": State(status) if status in AT_KAGGLE else State.PENDING,
-        "public_score": text_or_none(submission.public_score),
-        "private_score": text_or_none(submission.private_score),
-        "error_description": text_or_none(submission.error_description),
-    }
-
-
-def text_or_none(value: Any) -> str | None:
-    """Return a value of an answer as text, None if it is empty."""
-    return None if value in (None, "") else str(value)
-
-
-def wait_for_scores(
-    api: Any, path: Path, ref: int, wait_seconds: float, patience: Patience
-) -> dict[str, Any]:
-    """Look at a submission until Kaggle has scored or refused it, and record what it says.
-
-    Raises
-    ------
-    RefusedCsvError
-        When Kaggle could not score the file.
-    UserError
-        When Kaggle has not scored it after `wait_seconds`.
-    """
-    for _ in patience.polls(wait_seconds):
-        doing = f"Looking at submission {ref}"
-        submission = call(look_up, api, ref, doing=doing, sleep=patience.sleep)
-        record = change_state(path, **news_of(submission))
-        if state_of(record) is State.ERROR:
-            raise RefusedCsvError(path, record)
-        if state_of(record) is State.COMPLETE:
-            say(scores_of(record))
-            return record
-    raise UserError(
-        f"Kaggle has not scored {path} (reference {ref}) within {duration(wait_seconds)}. "
-        f"It is submitted: run `kaggle-cifar submit {path} --wait` later, which submits "
-        f"nothing again, or look at {competition.PAGE}/submissions"
-    )
-
-
-def scores_of(record: dict[str, Any]) -> str:
-    """Return a sentence with each score that Kaggle shows; a private one may be hidden."""
-    shown = [
-        f"{part} score {record[f'{part}_score']}"
-        for part in ("public", "private")
-        if record[f"{part}_score"]
-    ]
-    return f"{', '.join(shown).capitalize()}." if shown else "Scored, but Kaggle shows no score."
-
-
-def look_up(api: Any, ref: int) -> Any:
-    """Return Kaggle's submission with this reference."""
-    from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
-
-    request = ApiGetSubmissionRequest()
-    request.ref = ref
-    with api.build_kaggle_client() as kaggle:
-        return kaggle.competitions.competition_api_client.get_submission(request)

@@ -1,4 +1,4 @@
-"""A recipe and a training set to a run: batches, optimizers, the loop, its checkpoints.
+"""Train a recipe: batches, optimizers, the loop, its checkpoints.
 
-Gives a network with weights and how good it is. On disk: a folder `runs/<name>`.
+`train.train` returns a run: a network with weights and metrics. On disk: a folder `runs/<name>`.
 """

@@ -1,4 +1,4 @@
-"""A training set in memory, in shuffled and augmented batches of any epoch."""
+"""Shuffled and augmented batches of a training set in memory."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,14 +12,14 @@ from kaggle_cifar.recipes import Recipe
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PREPARED = max(2, os.cpu_count() or 1)  # batches that are made while one is trained on
+PREFETCHED = max(2, os.cpu_count() or 1)  # batches prepared while one is trained on
 
 
 class BatchSource:
-    """Serves the batches that a recipe and a seed make of a training set.
+    """Makes the batches of a training set for a recipe and a seed.
 
-    What is random in an epoch depends on the seed and the epoch's number only, so that a
-    training goes on in the middle of one as if it had never stopped.
+    Everything random in an epoch depends on the seed and the epoch's number only, so a training
+    resumes in the middle of an epoch without any saved state.
     """
 
     def __init__(self, data: TrainingSet, recipe: Recipe, seed: int) -> None:
@@ -36,21 +36,21 @@ class BatchSource:
 
     @property
     def steps(self) -> int:
-        """The number of batches of an epoch."""
+        """The number of batches in an epoch."""
         if self._drop_last:
             return self._count // self._batch_size
         return -(-self._count // self._batch_size)
 
     def images(self, steps: int) -> int:
-        """Return the number of images in an epoch's first batches."""
+        """Return the number of images in the first `steps` batches of an epoch."""
         return min(steps * self._batch_size, self._count)
 
     def batches(self, epoch: int, first_step: int, end: int) -> "tf.data.Dataset":
-        """Return the batches `first_step` to `end` (exclusive) of a zero-based epoch.
+        """Return the batches `first_step` to `end` (exclusive) of an epoch.
 
-        Each is (pixels, labels, weights): uint8 (batch, 32, 32, 3), int32 (batch,) and float32
-        (batch,). A weight is 1 / batch, so that weighted losses sum to a batch's mean also when
-        several devices share the batch.
+        `epoch` is zero-based. Each batch is (pixels, labels, weights): uint8 (batch, 32, 32, 3),
+        int32 (batch,) and float32 (batch,). A weight is 1 / batch, so the weighted losses sum to
+        the mean of the batch even if several devices share it.
         """
         import tensorflow as tf
 
@@ -58,32 +58,31 @@ class BatchSource:
         part = slice(first_step * self._batch_size, end * self._batch_size)
         order = rng.permutation(self._count)
         draws = self._draw(rng, epoch, order)
-        # TensorFlow 2.21's autotuning may hold the end of an epoch for as long as it ran: the
-        # iterator waits for its tuning thread, which sleeps 10 ms, 20 ms, … up to a minute and
+        # TensorFlow 2.21's autotuning can delay the end of an epoch by as long as it ran: the
+        # iterator waits for the tuning thread, which sleeps 10 ms, 20 ms, … up to a minute and
         # misses the call to stop.
         options = tf.data.Options()
         options.autotune.enabled = False
         return (
             tf.data.Dataset.from_tensor_slices((order[part], *(draw[part] for draw in draws)))
             .batch(self._batch_size)
-            .map(self._gather, num_parallel_calls=PREPARED, deterministic=True)
-            .prefetch(PREPARED)
+            .map(self._gather, num_parallel_calls=PREFETCHED, deterministic=True)
+            .prefetch(PREFETCHED)
             .with_options(options)
         )
 
     def _draw(
         self, rng: np.random.Generator, epoch: int, order: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        """Return each image's shift, whether it is mirrored, and the corner of its cutout."""
-        varied = self._augmentation
-        if varied is None:
+        """Draw each image's translation, mirroring and cutout corner."""
+        augmentation = self._augmentation
+        if augmentation is None:
             return ()
-        translations = rng.integers(
-            -varied.translate, varied.translate, (self._count, 2), endpoint=True
-        )
-        corners = rng.integers(0, IMAGE_SIZE - varied.cutout, (self._count, 2), endpoint=True)
-        mirrored = rng.random(self._count) < (0.5 if varied.flip == "random" else 0)
-        if varied.flip == "alternating":
+        limit = augmentation.translate
+        translations = rng.integers(-limit, limit, (self._count, 2), endpoint=True)
+        corners = rng.integers(0, IMAGE_SIZE - augmentation.cutout, (self._count, 2), endpoint=True)
+        mirrored = rng.random(self._count) < (0.5 if augmentation.flip == "random" else 0)
+        if augmentation.flip == "alternating":
             first = np.random.default_rng(self._seed).random(self._count) < 0.5
             mirrored = (first ^ (epoch % 2 == 1))[order]
         return translations.astype(np.int32), mirrored, corners.astype(np.int32)
@@ -106,34 +105,34 @@ class BatchSource:
 def move_and_mirror(
     pixels: "tf.Tensor", translations: "tf.Tensor", mirrored: "tf.Tensor"
 ) -> "tf.Tensor":
-    """Return images uint8 (n, 32, 32, 3), each seen through a window that is moved.
+    """Return images uint8 (n, 32, 32, 3), mirrored, then translated.
 
-    `shifts` int32 (n, 2) are the window's pixels down and to the right; beyond its edges the
-    image is reflected. Where `mirrored` bool (n,) is true, the image was mirrored before.
+    `translations` int32 (n, 2) move a window over each image, in pixels down and to the right;
+    the image is reflected at its edges. `mirrored` is bool (n,).
     """
     import tensorflow as tf
 
-    places = tf.range(IMAGE_SIZE)
-    rows = _reflect(places + translations[:, :1])
-    columns = _reflect(places + translations[:, 1:])
+    positions = tf.range(IMAGE_SIZE)
+    rows = _reflect(positions + translations[:, :1])
+    columns = _reflect(positions + translations[:, 1:])
     columns = tf.where(mirrored[:, None], IMAGE_SIZE - 1 - columns, columns)
-    # One gather of whole pixels moves a batch at once.
+    # One gather of whole pixels is faster than slicing each image.
     flat = tf.reshape(pixels, (-1, IMAGE_SIZE * IMAGE_SIZE, pixels.shape[-1]))
     return tf.gather(flat, rows[:, :, None] * IMAGE_SIZE + columns[:, None, :], batch_dims=1)
 
 
-def _reflect(places: "tf.Tensor") -> "tf.Tensor":
-    """Return places beyond an edge, by less than the size, as places inside."""
+def _reflect(positions: "tf.Tensor") -> "tf.Tensor":
+    """Reflect positions outside the image at its edges."""
     import tensorflow as tf
 
     last = IMAGE_SIZE - 1
-    return last - tf.abs(last - tf.abs(places))
+    return last - tf.abs(last - tf.abs(positions))
 
 
 def cut_out(pixels: "tf.Tensor", corners: "tf.Tensor", size: int, fill: np.ndarray) -> "tf.Tensor":
-    """Return images uint8 (n, 32, 32, 3) in which a square is filled with one colour.
+    """Return images uint8 (n, 32, 32, 3), each with a filled square.
 
-    `corners` int32 (n, 2) are the squares' first rows and columns, `size` their pixels a side.
+    `corners` int32 (n, 2) are the first row and column of each square, `size` is its side.
     After DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with
     Cutout" (arXiv 1708.04552).
     """

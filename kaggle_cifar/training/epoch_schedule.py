@@ -1,6 +1,5 @@
-"""What is decided between two epochs: the learning rate, and whether to go on."""
+"""Decisions between two epochs: the learning rate, and when to stop."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -11,11 +10,11 @@ from kaggle_cifar.recipes import Recipe
 
 @dataclass
 class EpochSchedule:
-    """The rate and stopping of a recipe, with all that must survive a restart.
+    """The learning rate and early stopping of a recipe, with counters.
 
     The rules are those of Keras' `EarlyStopping`, `ReduceLROnPlateau` and
-    `LearningRateScheduler` watching the validation loss, rounding the rate to float32 where
-    they do. Theirs cannot be saved: a resumed training would forget its best epoch and counters.
+    `LearningRateScheduler` for the validation loss, which round the learning rate to float32.
+    Keras' own cannot be saved: a resumed training would lose its best epoch and counters.
     """
 
     learning_rate: float
@@ -26,13 +25,13 @@ class EpochSchedule:
     plateau_epochs: int = 0
 
     def start_epoch(self, recipe: Recipe, epoch: int) -> None:
-        """Set the rate for a zero-based epoch."""
+        """Set the learning rate of a zero-based epoch."""
         decay = recipe.exponential_decay
         if decay and epoch >= decay.start:
             self.learning_rate = _float32(self.learning_rate * math.exp(-decay.rate))
 
     def end_epoch(self, recipe: Recipe, epoch: int, validation_loss: float) -> bool:
-        """Take note of an epoch's validation loss; return whether it is the best so far."""
+        """Record an epoch's validation loss; return whether it is the lowest."""
         self._watch_plateau(recipe, validation_loss)
         if self.best_loss is None or validation_loss < self.best_loss:
             self.best_loss, self.best_epoch, self.epochs_since_best = validation_loss, epoch, 0
@@ -41,7 +40,7 @@ class EpochSchedule:
         return False
 
     def should_stop(self, recipe: Recipe) -> bool:
-        """Return whether the validation loss has not fallen for the recipe's patience."""
+        """Return whether the patience of early stopping is used up."""
         stopping = recipe.early_stopping
         return stopping is not None and self.epochs_since_best >= stopping.patience
 
@@ -56,10 +55,6 @@ class EpochSchedule:
         if self.plateau_epochs >= plateau.patience:
             self.learning_rate = _float32(self.learning_rate * plateau.factor)
             self.plateau_epochs = 0
-
-    def to_json(self) -> dict[str, float | int | None]:
-        """Return the state as JSON values, from which `EpochControl(**values)` is the same."""
-        return dataclasses.asdict(self)
 
 
 def _float32(value: float) -> float:

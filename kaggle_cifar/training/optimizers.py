@@ -1,4 +1,4 @@
-"""The optimisers that recipes name."""
+"""The optimizers of the recipes."""
 
 import keras
 import tensorflow as tf
@@ -7,11 +7,11 @@ from kaggle_cifar.recipes import Recipe
 
 
 class LegacyRMSprop(keras.optimizers.Optimizer):
-    """RMSprop as Keras 2 computed it, with its `decay` argument, which Keras 3 dropped.
+    """RMSprop of Keras 2 with its argument `decay`, which Keras 3 dropped.
 
-    The rate is divided by `1 + decay * step`, and a gradient by `sqrt(v) + epsilon`, where
-    Keras 3 divides by `sqrt(v + epsilon)`: that damps gradients below about 3e-4, this does
-    not. Since `learning_rate` stays a plain variable, callbacks can set it beside the decay.
+    It divides the learning rate by `1 + decay * step`, and a gradient by `sqrt(v) + epsilon`.
+    Keras 3 divides by `sqrt(v + epsilon)`, which damps gradients below about 3e-4. As
+    `learning_rate` stays a plain variable, callbacks can set it in addition to the decay.
     """
 
     def __init__(self, learning_rate: float, decay: float = 0.0) -> None:
@@ -34,18 +34,18 @@ class LegacyRMSprop(keras.optimizers.Optimizer):
     ) -> None:
         """Move one variable against its gradient."""
         step = tf.cast(self.iterations, variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype) / (1 + self.decay * step)
+        learning_rate = tf.cast(learning_rate, variable.dtype) / (1 + self.decay * step)
         velocity = self._velocities[self._get_variable_index(variable)]
         squared = self.rho * velocity + (1 - self.rho) * tf.square(gradient)
         self.assign(velocity, squared)
-        self.assign_sub(variable, rate * gradient / (tf.sqrt(squared) + self.epsilon))
+        self.assign_sub(variable, learning_rate * gradient / (tf.sqrt(squared) + self.epsilon))
 
 
 class NesterovSGD(keras.optimizers.Optimizer):
-    """SGD with Nesterov's momentum and coupled weight decay, as PyTorch and airbench have it.
+    """SGD with Nesterov momentum and coupled decay, as in PyTorch.
 
-    The L2 term goes into the gradient and so into the momentum. The biases of batch
-    normalisations get `bias_scaler` times the rate and as much less L2.
+    Weight decay is added to the gradient, so it also goes into the momentum. The biases of batch
+    normalization get `bias_scaler` times the learning rate and 1 / `bias_scaler` of the decay.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class NesterovSGD(keras.optimizers.Optimizer):
     ):
         super().__init__(learning_rate, name="nesterov_sgd")
         self.momentum, self.bias_scaler = momentum, bias_scaler
-        # Not `weight_decay`: by that name Keras decays decoupled from the gradient, once more.
+        # Keras would add a decoupled decay for an attribute called `weight_decay`.
         self.coupled_decay = weight_decay
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create the momentum of each variable, and note which are biases of normalisations."""
+        """Create the momentum and the learning rate factor of each variable."""
         if not self.built:
             super().build(variables)
             self._momenta = [
                 self.add_variable_from_reference(variable, name="momentum")
                 for variable in variables
             ]
-            # Keras hands `update_step` TensorFlow's variables, which have other names.
+            # `update_step` gets TensorFlow's variables, which have other names.
             self._factors = [
                 self.bias_scaler if variable.name == "beta" else 1.0 for variable in variables
             ]
@@ -75,13 +75,14 @@ class NesterovSGD(keras.optimizers.Optimizer):
         """Move one variable against its gradient."""
         factor = self._factors[self._get_variable_index(variable)]
         gradient = gradient + self.coupled_decay / factor * variable
-        rate = tf.cast(learning_rate, variable.dtype) * factor
-        self.assign_sub(variable, rate * self._accelerate(gradient, variable, self.momentum))
+        learning_rate = tf.cast(learning_rate, variable.dtype) * factor
+        direction = self._accelerate(gradient, variable, self.momentum)
+        self.assign_sub(variable, learning_rate * direction)
 
     def _accelerate(
         self, gradient: tf.Tensor, variable: keras.Variable, momentum: float
     ) -> tf.Tensor:
-        """Take the gradient into the variable's momentum; return Nesterov's direction."""
+        """Add the gradient to the momentum; return Nesterov's direction."""
         velocity = self._momenta[self._get_variable_index(variable)]
         moved = momentum * velocity + gradient
         self.assign(velocity, moved)
@@ -89,11 +90,11 @@ class NesterovSGD(keras.optimizers.Optimizer):
 
 
 class Muon(NesterovSGD):
-    """Muon for the kernels of convolutions, `NesterovSGD` for all else.
+    """Muon for convolution kernels, `NesterovSGD` for other variables.
 
-    A kernel, seen as a matrix (filters, inputs * height * width), moves by its momentum made
-    nearly orthogonal, and is kept at a root mean square of one a filter. After Keller Jordan's
-    Muon in cifar10-airbench; Keras' own leaves convolutions to AdamW.
+    A kernel is taken as a matrix (filters, inputs * height * width). Its momentum is made nearly
+    orthogonal, and its norm is kept at sqrt(filters). After Keller Jordan's Muon in
+    cifar10-airbench. Keras' own Muon trains convolutions by AdamW.
     """
 
     def __init__(
@@ -102,12 +103,13 @@ class Muon(NesterovSGD):
         momentum: float,
         weight_decay: float,
         bias_scaler: float,
-        kernel_rate: float,
+        kernel_learning_rate: float,
         kernel_momentum: float,
     ):
         super().__init__(learning_rate, momentum, weight_decay, bias_scaler)
-        # The schedule moves one rate; the kernels' keeps its proportion to it.
-        self.kernel_factor, self.kernel_momentum = kernel_rate / learning_rate, kernel_momentum
+        # A schedule sets one learning rate; that of the kernels keeps its proportion to it.
+        self.kernel_factor = kernel_learning_rate / learning_rate
+        self.kernel_momentum = kernel_momentum
 
     def update_step(
         self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
@@ -120,16 +122,16 @@ class Muon(NesterovSGD):
         *others, filters = variable.shape
         matrix = tf.transpose(tf.reshape(direction, (-1, filters)))
         orthogonal = tf.reshape(tf.transpose(orthogonalize(matrix)), (*others, filters))
-        rate = tf.cast(learning_rate, variable.dtype) * self.kernel_factor
-        norm = tf.norm(variable)
-        self.assign(variable, variable * (filters**0.5 / norm) - rate * orthogonal)
+        learning_rate = tf.cast(learning_rate, variable.dtype) * self.kernel_factor
+        normed = variable * (filters**0.5 / tf.norm(variable))
+        self.assign(variable, normed - learning_rate * orthogonal)
 
 
 def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
-    """Return the matrix with all its singular values brought near one, (rows, columns).
+    """Return the matrix with its singular values moved near 1.
 
-    Three steps of the quintic Newton-Schulz iteration of Muon, whose coefficients trade
-    exactness for speed: the values end between about 0.7 and 1.2.
+    Three steps of Muon's quintic Newton-Schulz iteration, whose coefficients trade exactness for
+    speed: the singular values end between about 0.7 and 1.2.
     """
     transposed = matrix.shape[0] > matrix.shape[1]
     x = tf.transpose(matrix) if transposed else matrix
@@ -142,9 +144,10 @@ def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:
 
 
 class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Keras' loss scaling in float16, which of several GPUs looks at the first one's gradients.
+    """Keras' loss scaling for float16, made safe for several GPUs.
 
-    Here an overflow on any of them makes all leave out the step.
+    Keras checks the gradients of the first GPU only. Here, an overflow on any GPU makes all skip
+    the step.
     """
 
     def check_finite(self, grads: list[tf.Tensor]) -> tf.Tensor:
@@ -155,9 +158,10 @@ class LossScale(keras.optimizers.LossScaleOptimizer):
 
 
 class Lookahead:
-    """Slow weights that the network's are drawn back to now and then, after airbench.
+    """Slow weights towards which the network's are interpolated.
 
-    They follow all of the network's state, the statistics of its batch normalisations too.
+    After airbench, they cover the whole state of the network, including batch normalization
+    statistics.
     """
 
     def __init__(self, variables: list[keras.Variable]) -> None:
@@ -166,29 +170,23 @@ class Lookahead:
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((), tf.float32)])
     def pull(self, decay: tf.Tensor) -> None:
-        """Move the slow weights to decay * slow + (1 - decay) * fast, and the fast ones there."""
+        """Set both weights to decay * slow + (1 - decay) * fast."""
         for variable, slow in zip(self.variables, self.slow, strict=True):
             weight = tf.cast(decay, slow.dtype)
             slow.assign(weight * slow + (1 - weight) * variable.value)
             variable.assign(slow)
 
 
-def build(recipe: Recipe) -> keras.optimizers.Optimizer:
-    """Return the optimiser of a recipe, at its rate."""
-    rate, sgd, muon = recipe.learning_rate, recipe.sgd, recipe.muon
-    if sgd and muon:
-        settings = (
-            sgd.momentum,
-            sgd.weight_decay,
-            sgd.bias_scaler,
-            muon.learning_rate,
-            muon.momentum,
-        )
-        return Muon(rate, *settings)
+def build_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a recipe with its learning rate."""
+    learning_rate, sgd, muon = recipe.learning_rate, recipe.sgd, recipe.muon
     if sgd:
-        return NesterovSGD(rate, sgd.momentum, sgd.weight_decay, sgd.bias_scaler)
+        settings = (learning_rate, sgd.momentum, sgd.weight_decay, sgd.bias_scaler)
+        return (
+            Muon(*settings, muon.learning_rate, muon.momentum) if muon else NesterovSGD(*settings)
+        )
     if recipe.optimizer == "legacy-rmsprop":
-        return LegacyRMSprop(rate, recipe.decay)
+        return LegacyRMSprop(learning_rate, recipe.decay)
     if recipe.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate)
-    return keras.optimizers.Adam(rate)
+        return keras.optimizers.RMSprop(learning_rate)
+    return keras.optimizers.Adam(learning_rate)

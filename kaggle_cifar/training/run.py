@@ -1,10 +1,6 @@
-"""Run folders: what a run was asked for, whether it is finished, its network with weights."""
+"""A run folder: its files, their content, its trained network."""
 
-import csv
-import io
-import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,30 +16,21 @@ from kaggle_cifar.fields import (
     TEXT,
     TEXTS,
     DamagedFileError,
-    Kind,
     Kinds,
     check_values,
     optional,
 )
-from kaggle_cifar.files import ProjectPaths, from_json, read_json
+from kaggle_cifar.files import from_json, read_json
 from kaggle_cifar.models.weights import load_weights
-from kaggle_cifar.ownership import (
-    ForeignPathError,
-    regular_file,
-    require_own_folder,
-    sha256,
-)
-from kaggle_cifar.recipes import Recipe, SettingError, require_name, require_number
+from kaggle_cifar.ownership import sha256
+from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.tensorflow_setup import dtype_policy
+from kaggle_cifar.training.history import read_history
+from kaggle_cifar.training.options import RunOptions
 
 if TYPE_CHECKING:
     import keras
 
-VALIDATION_SPLITS = ("last20", "stratified", "none")
-LARGEST_SEED = 2**32 - 1  # that NumPy's global generator takes
-LONGEST_BUDGET = 1000 * 3600.0  # seconds
-
-# The values in a run's files, whatever version wrote them.
 DESCRIPTION: Kinds = {
     "recipe": {"name": TEXT, "network": TEXT, "epochs": FROM_0},
     "options": {
@@ -73,54 +60,37 @@ METRICS: Kinds = {
     "validation_standard_error": SHARE,
     "validation_accuracy_tta": SHARE,
 }
-NEEDED_METRICS = ("parameters", "epochs", "seconds", "validation_images")
-HISTORY: dict[str, Kind] = {
-    "epoch": COUNT,
-    "loss": NUMBER,
-    "accuracy": SHARE,
-    "val_loss": optional(NUMBER),
-    "val_accuracy": optional(SHARE),
-    "learning_rate": FROM_0,
-    "seconds": SECONDS,
-}
+REQUIRED_METRICS = ("parameters", "epochs", "seconds", "validation_images")
 
 
-def is_validation(name: str) -> bool:
-    """Return whether a validation split has that name: one of the three, or a fold of equal parts.
+class RunUnfinishedError(UserError):
+    """A run has no result yet; `run` is its name."""
 
-    A fold is named like "fold1of10".
-    """
-    fold = re.fullmatch(r"fold(\d{1,9})of(\d{1,9})", name, re.ASCII)
-    return name in VALIDATION_SPLITS or bool(fold and 1 <= int(fold[1]) <= int(fold[2]) > 1)
+    def __init__(self, run: str) -> None:
+        super().__init__(
+            f"The run {run} is not finished. Run its `kaggle-cifar train` command again to "
+            "resume it."
+        )
+        self.run = run
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What decides a run beside its recipe and the data; saved with it.
+class WeightsMissingError(UserError):
+    """A finished run has lost its weights; `path` is where they were."""
 
-    Raises
-    ------
-    SettingError
-        When a value is one that no training could use.
-    """
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is missing. Restore it, or delete the folder {path.parent} and train the run "
+            "again."
+        )
+        self.path = path
 
-    seed: int = 0
-    limit: int | None = None  # training images, stratified; None is all
-    validation: str = "last20"
-    mixed_precision: bool = False
-    time_budget: float | None = None  # seconds, into which the epochs were fitted
-    search: str | None = None  # the search that the run is a trial of
 
-    def __post_init__(self) -> None:
-        require_number("seed", self.seed, 0, LARGEST_SEED, whole=True)
-        if self.limit is not None:
-            require_number("limit", self.limit, 1, whole=True)
-        if self.time_budget is not None:
-            require_number("time_budget", self.time_budget, 0, LONGEST_BUDGET)
-        if not is_validation(self.validation):
-            splits = ", ".join(VALIDATION_SPLITS)
-            words = f"one of {splits} or a fold like fold1of10"
-            raise SettingError("validation", words, self.validation)
+class NotValidatedError(UserError):
+    """A run was trained without validation images; `run` is its name."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"The run {run} was trained without validation images.")
+        self.run = run
 
 
 @dataclass(frozen=True)
@@ -131,7 +101,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name under which the run is trained and used."""
+        """The run's name, which is its folder's."""
         return self.folder.name
 
     @property
@@ -141,17 +111,17 @@ class Run:
 
     @property
     def environment_file(self) -> Path:
-        """The machine that the training began on, and its versions."""
+        """The machine on which the training started, and its package versions."""
         return self.folder / "environment.json"
 
     @property
     def weights_file(self) -> Path:
-        """The recipe's result."""
+        """The trained weights."""
         return self.folder / "model.weights.h5"
 
     @property
     def metrics_file(self) -> Path:
-        """The figures of the result, written last: with it the run is finished."""
+        """The metrics of the result, written last: then the run is finished."""
         return self.folder / "metrics.json"
 
     @property
@@ -166,113 +136,71 @@ class Run:
 
     @property
     def events_folder(self) -> Path:
-        """What TensorBoard reads, where it was asked for."""
+        """The event files for TensorBoard, if they were asked for."""
         return self.folder / "tensorboard"
 
-    @property
-    def started(self) -> float:
-        """When the training began, in seconds since 1970."""
-        return self.description_file.stat().st_mtime
-
     def probabilities_file(self, images: str, views: str) -> Path:
-        """Return the place of the probabilities of "validation" or "test" images."""
+        """Return the path of the probabilities of "validation" or "test" images."""
         suffix = "" if views == "plain" else f"-{views}"
         return self.folder / f"{images}_probabilities{suffix}.npy"
 
     @property
+    def started(self) -> float:
+        """When the training started, in seconds since 1970."""
+        return self.description_file.stat().st_mtime
+
+    @property
     def finished(self) -> bool:
-        """Whether training has ended and all its files are there."""
+        """Whether the training has ended and all its files are written."""
         return self.metrics_file.exists()
 
-    def require_own_folder(self) -> None:
-        """Raise a UserError unless the folder is new, empty, or a run's."""
-        if not self.description_file.exists():
-            require_own_folder(self.folder, "a run")
-            return
-        self.read_recipe()
-        if self.finished or self.checkpoint_file.exists():
-            return
-        # A copied recipe makes no run, and a result without figures is not to be trained over.
-        for path in self._results():
-            raise ForeignPathError(
-                path,
-                f"{path} is there, but {self.folder} has neither a checkpoint nor "
-                f"{self.metrics_file.name}: a training would begin at the first epoch and replace "
-                "it. Restore what is missing, move the file away, or choose another --name.",
-            )
-
-    def _results(self) -> Iterator[Path]:
-        """Yield the files that a training with its first checkpoint ahead cannot have written."""
-        for pattern in (self.weights_file.name, "summary.txt", "*_probabilities*.npy"):
-            yield from self.folder.glob(pattern)
-        if os.path.lexists(self.history_file):  # stays if somebody deletes the checkpoint
-            try:
-                self.read_history()
-            except UserError:
-                yield self.history_file
-
     def require_finished(self) -> None:
-        """Raise a UserError unless training has ended and left its result."""
+        """Raise a RunUnfinishedError or WeightsMissingError if it applies."""
         if not self.finished:
-            raise UserError(
-                f"The run {self.name} is not finished: go on with it by the same "
-                "`kaggle-cifar train` command first."
-            )
+            raise RunUnfinishedError(self.name)
         if not self.weights_file.exists():
-            raise UserError(
-                f"{self.weights_file} is missing. Restore it, or delete the run {self.folder} and "
-                "train it again."
-            )
+            raise WeightsMissingError(self.weights_file)
 
     def read_recipe(self) -> tuple[Recipe, RunOptions]:
-        """Return what the run was asked for.
-
-        Raises
-        ------
-        UserError
-            When run.json is missing, torn, or holds what no recipe has.
-        """
-        content = read_json(self.description_file)
-        try:
-            return (
-                from_json(Recipe, content["recipe"]),
-                from_json(RunOptions, content["options"]),
-            )
-        except (KeyError, TypeError, UserError) as error:
-            raise UserError(
-                f"{self.description_file} does not hold a run's recipe: {error}."
-            ) from None
-
-    def is_trial(self) -> bool:
-        """Return whether the run is a trial of a search; of runs of other versions, too."""
-        try:
-            return bool(read_json(self.description_file)["options"].get("search"))
-        except (UserError, KeyError, TypeError, AttributeError):
-            return False
-
-    def read_description(self) -> dict[str, Any]:
-        """Return what run.json holds, whatever version wrote it.
+        """Return the run's recipe and options.
 
         Raises
         ------
         DamagedFileError
-            When it holds values that no version writes.
+            If run.json does not hold a valid recipe and options.
+        UserError
+            If it is missing or not JSON.
+        """
+        content = read_json(self.description_file)
+        try:
+            return from_json(Recipe, content["recipe"]), from_json(RunOptions, content["options"])
+        except (KeyError, TypeError, UserError) as error:
+            fault = f"it does not hold a recipe and options ({str(error).rstrip('.')})"
+            raise DamagedFileError(self.description_file, [fault], {}) from None
+
+    def read_description(self) -> dict[str, Any]:
+        """Return the content of run.json, which may have unknown keys.
+
+        Raises
+        ------
+        DamagedFileError
+            If a value is invalid.
         """
         return _read_values(self.description_file, DESCRIPTION, ("recipe", "options"))
 
     def read_environment(self) -> dict[str, Any]:
-        """Return what environment.json says of the machine; raises as `read_description`."""
+        """Return the content of environment.json; raises as `read_description`."""
         return _read_values(self.environment_file, ENVIRONMENT)
 
     def read_metrics(self) -> dict[str, Any]:
-        """Return the figures of a finished run.
+        """Return the metrics of a finished run.
 
         Raises
         ------
         DamagedFileError
-            When figures are missing, or are no numbers that they can be.
+            If a metric is missing or has an invalid value.
         """
-        metrics = _read_values(self.metrics_file, METRICS, NEEDED_METRICS)
+        metrics = _read_values(self.metrics_file, METRICS, REQUIRED_METRICS)
         if metrics["validation_images"] and "validation_accuracy" not in metrics:
             missing = ["validation_accuracy is missing"]
             raise DamagedFileError(self.metrics_file, missing, metrics)
@@ -281,45 +209,23 @@ class Run:
     def read_validation_accuracy(self) -> float:
         """Return the accuracy of a finished run on its validation images.
 
-        Raises
-        ------
-        UserError
-            When the figures are damaged or the run has no validation images.
+        Raises as `read_metrics`, and a NotValidatedError if the run has no such images.
         """
         metrics = self.read_metrics()
         if not metrics["validation_images"]:
-            raise UserError(f"The run {self.name} was trained without validation images.")
+            raise NotValidatedError(self.name)
         return float(metrics["validation_accuracy"])
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return a row for each epoch so far with all keys of HISTORY.
-
-        Without validation, val_loss and val_accuracy are None.
-
-        Raises
-        ------
-        DamagedFileError
-            When a column is missing or a cell is no number that it can be. In what is readable,
-            such cells are None, and rows from the first on without its epoch's number are left
-            out.
-        """
-        if not self.history_file.exists():
-            return []
-        rows, faults = _parse_history(_read_text(self.history_file))
-        if faults:
-            raise DamagedFileError(self.history_file, faults, rows)
-        return rows
+        """Return a row for each epoch so far; raises as `history.read_history`."""
+        return read_history(self.history_file)
 
     def load_model(self, policy: str | None = None) -> "keras.Model":
-        """Rebuild the network from the recipe and load its weights; no file is executed.
+        """Build the network of the recipe and load its weights.
 
-        It computes as the Keras dtype policy says, by default in the recipe's precision on this
-        machine: every prediction of a run is made in the same one.
-
-        Raises
-        ------
-        UserError
-            When the run is unfinished, or the weights are refused or do not fit.
+        No file is executed. The Keras dtype policy is by default the recipe's precision on this
+        machine, so that all predictions of a run are made in the same precision. Raises as
+        `require_finished` and `load_weights`.
         """
         self.require_finished()
         recipe, _ = self.read_recipe()
@@ -329,75 +235,8 @@ class Run:
         return model
 
     def weights_sha256(self) -> str:
-        """Return the digest of the weights' file, by which derived files know them."""
+        """Return the digest that identifies the weights in derived files."""
         return sha256(self.weights_file)
-
-
-def named_run(project: ProjectPaths, name: str) -> Run:
-    """Return the run of that name, which need not be there.
-
-    Raises
-    ------
-    InvalidNameError
-        When the name could lead out of the folder of runs or into another run's, or Windows
-        reserves it.
-    """
-    require_name("run", name)
-    return Run(project.runs / name)
-
-
-def find_run(project: ProjectPaths, name: str) -> Run:
-    """Return the run of that name.
-
-    Raises
-    ------
-    UserError
-        When there is none; it lists those there are.
-    """
-    run = named_run(project, name)
-    if not run.description_file.exists():
-        there = ", ".join(run.name for run in all_runs(project)) or "none yet"
-        raise UserError(
-            f"There is no run {name!r} in {project.runs}. Runs: {there}. "
-            "`kaggle-cifar train` makes one."
-        )
-    return run
-
-
-def chosen_runs(project: ProjectPaths, names: Sequence[str]) -> list[Run]:
-    """Return the runs of these names, or, where none is named, the newest finished one.
-
-    Raises
-    ------
-    UserError
-        When a name is unknown or given twice.
-    """
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(f"The run {twice[0]} was named twice. Name each run once.")
-    return [find_run(project, name) for name in names] or [newest_finished_run(project)]
-
-
-def all_runs(project: ProjectPaths) -> list[Run]:
-    """Return all runs, the one that was started first in front."""
-    files = project.runs.glob("*/run.json")
-    return [Run(file.parent) for file in sorted(files, key=lambda file: file.lstat().st_mtime_ns)]
-
-
-def newest_finished_run(project: ProjectPaths) -> Run:
-    """Return the run that finished last, trials of searches left aside.
-
-    Raises
-    ------
-    UserError
-        When none has finished.
-    """
-    finished = [run for run in all_runs(project) if run.finished and not run.is_trial()]
-    if not finished:
-        raise UserError(
-            f"There is no finished run in {project.runs}. Train one first: `kaggle-cifar train`."
-        )
-    return max(finished, key=lambda run: run.metrics_file.stat().st_mtime_ns)
 
 
 def _read_values(path: Path, kinds: Kinds, required: Sequence[str] = ()) -> dict[str, Any]:
@@ -405,45 +244,3 @@ def _read_values(path: Path, kinds: Kinds, required: Sequence[str] = ()) -> dict
     if faults:
         raise DamagedFileError(path, faults, values)
     return values
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return regular_file(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise DamagedFileError(path, ["it is not UTF-8 text"], []) from None
-
-
-def _parse_history(text: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the rows of a history.csv that can be read, and a fault for each other cell."""
-    rows: list[dict[str, Any]] = []
-    reader = csv.DictReader(io.StringIO(text))
-    try:
-        columns = set(reader.fieldnames or ())
-        faults = [f"the column {key} is missing" for key in HISTORY if key not in columns]
-        kinds = {key: kind for key, kind in HISTORY.items() if key in columns}
-        for number, cells in enumerate(reader, start=1):
-            numbers = {key: _parse_cell(cells[key]) for key in kinds}
-            values, wrong = check_values(numbers, kinds, prefix=f"row {number}: ")
-            faults += wrong
-            if values.get("epoch") != number:
-                faults.append(f"row {number}: epoch must be {number}")
-                break
-            rows.append(dict.fromkeys(HISTORY) | values)
-    except csv.Error as error:
-        faults = [f"it is not a table ({error})"]
-    return rows, faults
-
-
-def _parse_cell(cell: str | None) -> float | str | None:
-    """Return the number in a cell, None for an empty one, the text for any other."""
-    if not cell:
-        return None
-    for kind in (int, float):
-        try:
-            return kind(cell)
-        except ValueError:
-            pass
-    return cell

@@ -1,4 +1,4 @@
-"""What the small files of a run's folder tell, whatever version wrote them or is damaged."""
+"""A run in short, read from its small files even if some are damaged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 @dataclass
 class RunSummary:
-    """A run in short; `missing` has a sentence for each file that is missing or damaged."""
+    """A run in short; `missing` lists its missing or damaged files."""
 
     run: Run
-    recipe: dict[str, Any] = field(default_factory=dict)  # as written, by whatever version
+    recipe: dict[str, Any] = field(default_factory=dict)  # may have unknown keys
     options: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -31,35 +31,35 @@ class RunSummary:
 
     @property
     def recipe_name(self) -> str:
-        """The recipe's name, where it can be read."""
+        """The recipe's name, or "unreadable"."""
         return str(self.recipe.get("name", "unreadable"))
 
     @property
     def planned_epochs(self) -> str:
-        """How many epochs the recipe has at most, as text."""
+        """The recipe's number of epochs, as text."""
         epochs = self.recipe.get("epochs")
         return "an unknown number of" if epochs is None else f"{epochs:g}"
 
     @property
     def epochs(self) -> int:
-        """How many epochs are done."""
+        """The number of epochs done."""
         return len(self.history) or int(self.metrics.get("epochs", 0))
 
     @property
     def progress(self) -> str:
-        """How many epochs are done, and of how many where the run is not finished."""
+        """The number of epochs done, and planned if the run is unfinished."""
         if self.run.finished:
             return str(self.epochs)
         return f"{self.epochs} of {self.planned_epochs}, unfinished"
 
     @property
     def seconds(self) -> float:
-        """The seconds of training, those so far where it is not finished."""
+        """The seconds of training so far."""
         so_far = sum(row.get("seconds") or 0 for row in self.history)
         return float(self.metrics.get("seconds", so_far))
 
     def attempt(self, read: Callable[[], T], default: T) -> T:
-        """Return what `read` returns, or what is readable of a damaged file, noting its fault."""
+        """Return what `read` returns, or what is readable; record the fault."""
         try:
             return read()
         except DamagedFileError as error:
@@ -74,16 +74,16 @@ class RunSummary:
 
 
 def read_run_summary(run: Run) -> RunSummary:
-    """Return what is there of a run; nothing is raised."""
-    found = RunSummary(run)
+    """Return what can be read of a run; raises nothing."""
+    summary = RunSummary(run)
     nothing: dict[str, Any] = {}
-    description = found.attempt(run.read_description, nothing)
-    found.recipe = description.get("recipe", {})
-    found.options = description.get("options", {})
-    found.history = found.attempt(run.read_history, [])
+    description = summary.attempt(run.read_description, nothing)
+    summary.recipe = description.get("recipe", {})
+    summary.options = description.get("options", {})
+    summary.history = summary.attempt(run.read_history, [])
     if run.finished:
-        found.metrics = found.attempt(run.read_metrics, {})
-    return found
+        summary.metrics = summary.attempt(run.read_metrics, {})
+    return summary
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises
     ------
     UserError
-        When the file is missing, torn or holds something else.
+        If the file is missing, damaged or holds something else.
     """
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold an object but {str(content)[:40]!r}.")
+        raise UserError(f"{path} does not hold a JSON object but {str(content)[:40]!r}.")
     return content
 
 
 def has_validation(metrics: dict[str, Any]) -> bool:
-    """Return whether the figures of a run hold a validation accuracy."""
+    """Return whether the metrics of a run have a validation accuracy."""
     return bool(metrics.get("validation_images")) and "validation_accuracy" in metrics

@@ -1,4 +1,4 @@
-"""Runs as rows of a table, and the spread of those that differ in their seed only."""
+"""The table of runs, and the spread of runs that differ in the seed."""
 
 import json
 import statistics
@@ -13,34 +13,34 @@ from kaggle_cifar.training.run_summary import RunSummary, has_validation, read_r
 HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
 
 
-def describe_standing(runs: Sequence[Run]) -> str:
-    """Return the table of runs that are being trained."""
+def progress_table(runs: Sequence[Run]) -> str:
+    """Return the table of those runs that have been started."""
     return table(
-        HEADER, [run_row(read_run_summary(run)) for run in runs if run.description_file.exists()]
+        HEADER, [run_cells(read_run_summary(run)) for run in runs if run.description_file.exists()]
     )
 
 
-def run_row(run: RunSummary) -> Sequence[str]:
-    """Return a run's cells; those of an unfinished one tell how far it is."""
+def run_cells(run: RunSummary) -> Sequence[str]:
+    """Return the cells of a run; those of an unfinished run show its progress."""
     parameters = run.metrics.get("parameters")
     return (
         run.name,
         run.recipe_name,
         run.progress,
-        validation_accuracy(run.metrics) if run.run.finished else best_so_far(run.history),
+        _validation_accuracy(run.metrics) if run.run.finished else _best_so_far(run.history),
         duration(run.seconds),
         f"{parameters:,}" if parameters else "",
     )
 
 
-def best_so_far(history: list[dict[str, Any]]) -> str:
+def _best_so_far(history: list[dict[str, Any]]) -> str:
     """Return the highest validation accuracy of an unfinished run."""
     accuracies = [row.get("val_accuracy") for row in history]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return f"{max(known):.4f} so far" if known else ""
 
 
-def validation_accuracy(metrics: dict[str, Any]) -> str:
+def _validation_accuracy(metrics: dict[str, Any]) -> str:
     """Return a finished run's validation accuracy with its standard error."""
     if not has_validation(metrics):
         return "none: trained on all" if metrics.get("validation_images") == 0 else ""
@@ -48,12 +48,12 @@ def validation_accuracy(metrics: dict[str, Any]) -> str:
     return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
 
 
-def seed_sweeps(runs: Iterable[RunSummary]) -> list[str]:
-    """Return a line for each group of finished runs that differ in their seed only."""
+def seed_statistics(runs: Iterable[RunSummary]) -> list[str]:
+    """Return a line for each group of runs that differ in the seed only."""
     groups: dict[str, dict[Any, float]] = {}
     for run in runs:
         if has_validation(run.metrics) and run.recipe:
-            group = groups.setdefault(without_seed(run), {})
+            group = groups.setdefault(_without_seed(run), {})
             # A seed counts once.
             group[run.options.get("seed")] = run.metrics["validation_accuracy"]
     return [
@@ -64,12 +64,12 @@ def seed_sweeps(runs: Iterable[RunSummary]) -> list[str]:
     ]
 
 
-def without_seed(run: RunSummary) -> str:
-    """Return a text that is the same for runs that differ in their seed only."""
+def _without_seed(run: RunSummary) -> str:
+    """Return a text that is equal for runs that differ in their seed only."""
     return json.dumps([run.recipe, {**run.options, "seed": None}], sort_keys=True)
 
 
 def mean_and_spread(accuracies: Sequence[float]) -> str:
-    """Return the mean of accuracies and how far single ones lie from it."""
+    """Return the mean and the standard deviation of accuracies as text."""
     mean, spread = statistics.mean(accuracies), statistics.stdev(accuracies)
     return f"mean validation accuracy {mean:.4f}, standard deviation {spread:.4f}"

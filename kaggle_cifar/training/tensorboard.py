@@ -1,4 +1,4 @@
-"""A training's history as the event files that TensorBoard reads."""
+"""A history as event files for TensorBoard."""
 
 from pathlib import Path
 from typing import Any
@@ -7,25 +7,33 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import atomic_write
 from kaggle_cifar.ownership import RESERVED
 
-# TensorBoard reads each file whose name has "tfevents" in it, and writes none with this ending.
+# TensorBoard reads every file with "tfevents" in its name; it writes none with this suffix.
 FILES = "events.out.tfevents.*.kaggle-cifar"
 
 
+class EventFileError(UserError):
+    """An event file could not be written; `path` is the file."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path} could not be written: {fault}.")
+        self.path = path
+
+
 def write_events(folder: Path, history: list[dict[str, Any]], started: float) -> None:
-    """Write the scalars of each epoch that has no file in `folder` yet; their step is the epoch.
+    """Write the scalars of each epoch that has no file in `folder` yet.
 
-    `started` is the time of the training's start, in seconds since 1970; an epoch's time is that
-    and the seconds of training up to its end, however often the training was interrupted.
+    A step is an epoch. `started` is when the training started, in seconds since 1970. The time of
+    an epoch is that plus the seconds of training up to its end; interruptions do not count.
 
-    An epoch has a file of its own, so that a TensorBoard that looks on never meets a changed or a
-    deleted one. They are written without `tf.summary.scalar`, which wants the package tensorboard.
+    Each epoch has its own file, so a running TensorBoard never sees a changed or deleted file.
+    `tf.summary.scalar` would need the package tensorboard.
 
     Raises
     ------
-    UserError
-        When a file cannot be written.
+    EventFileError
+        If a file cannot be written.
     """
-    if len(history) == 1:  # the files that are there are of a training before this one
+    if len(history) == 1:  # existing files belong to an earlier training
         for path in folder.glob(FILES):
             path.unlink()
     seconds = 0.0
@@ -51,11 +59,11 @@ def write_epoch(path: Path, row: dict[str, Any], wall_time: float) -> None:
             summary=tf.compat.v1.Summary(value=values), step=row["epoch"], wall_time=wall_time
         ),
     )
-    whole = path.with_name(f"{RESERVED}.epoch")  # a name that TensorBoard does not read
+    whole = path.with_name(f"{RESERVED}.epoch")  # not read by TensorBoard
     try:
         with atomic_write(whole) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
             for event in events:
                 writer.write(event.SerializeToString())
     except tf.errors.OpError as error:
-        raise UserError(f"{path} could not be written: {error.message}.") from None
+        raise EventFileError(path, error.message) from None
     whole.replace(path)

@@ -1,16 +1,16 @@
-"""The whole way on a small sample, through the command line and the real kaggle client."""
+"""Every step on a small sample, through the command line and the real kaggle client."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from kaggle_cifar.competition import FILES
 from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
-from kaggle_cifar.submission.validate import read_solution
+from kaggle_cifar.submission.score import read_solution
 from tests.helpers.kaggle_server import SECRETS
+from tests.helpers.processes import run_command
+
+CSV = "submissions/model3-tuned.csv"
 
 
 @pytest.fixture
@@ -27,27 +27,16 @@ def site(kaggle_site, tmp_path):
 
 
 @pytest.fixture
-def run(tmp_path):
-    def run(*arguments):
-        folder = tmp_path / "project"
-        folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "kaggle_cifar", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env=os.environ,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        printed = done.stdout + done.stderr
-        assert not [secret for secret in SECRETS if secret in printed]
-        return done.stdout
-
-    return run
+def project(tmp_path, monkeypatch):
+    """The working folder of the commands."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def snapshot(folder):
-    """Return every file's content; Kaggle's answers, which a second look repeats, included."""
+    """Return the content of each file except locks."""
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
@@ -55,44 +44,56 @@ def snapshot(folder):
     }
 
 
-def test_from_nothing_to_a_score(site, run, tmp_path):
+def succeed(result):
+    """Return the output of a command that succeeded and printed no secret."""
+    status, output, errors = result
+    assert status == 0, output + errors
+    assert not [secret for secret in SECRETS if secret in output + errors]
+    return output
+
+
+def run_process(*arguments):
+    """Return the output of a command in its own process."""
+    done = run_command(*arguments)
+    return succeed((done.returncode, done.stdout, done.stderr))
+
+
+@pytest.mark.slow
+def test_commands_lead_to_a_score_and_repeat_nothing(site, run, project):
     commands = [
         ("download",),
-        ("train", "--epochs", "2"),
+        ("train", "--epochs", "1"),
         ("predict",),
-        ("check", "submissions/model3-tuned.csv", "--solution", str(site.solution_file)),
-        ("submit", "submissions/model3-tuned.csv", "-m", "first", "--wait"),
+        ("check", CSV, "--solution", str(site.solution_file)),
+        ("submit", CSV, "-m", "first", "--wait"),
     ]
-    assert "PROBLEM" not in run("doctor")
-    outputs = [run(*command) for command in commands]
+    assert "PROBLEM" not in succeed(run("doctor"))
+    outputs = [run_process(*command) for command in commands[:2]]
+    outputs += [succeed(run(*command)) for command in commands[2:]]
     assert "Comparing the checksums" not in outputs[0]
-    assert list((tmp_path / "project" / "data" / "cache").glob("test-*.npy"))
-    project = tmp_path / "project"
-    record = json.loads((project / "submissions" / "model3-tuned.json").read_text())
+    assert list((project / "data" / "cache").glob("test-*.npy"))
+    [record_file] = (project / "submissions").glob("*.json")
+    record = json.loads(record_file.read_text())
     assert record["status"] == "COMPLETE"
     assert record["runs"] == ["model3-tuned"]
     assert f"public accuracy {record['public_score']} " in outputs[3]
     assert f"private accuracy {record['private_score']} " in outputs[3]
-    csv = (project / "submissions" / "model3-tuned.csv").read_text().splitlines()
+    csv = (project / CSV).read_text().splitlines()
     assert csv[0] == "id,label"
     assert [int(row.partition(",")[0]) for row in csv[1:]] == list(range(1, 111))
     assert (project / "runs" / "model3-tuned" / "test_probabilities.npy").exists()
 
     before = snapshot(project)
     for command in commands:
-        run(*command)
+        succeed(run(*command))
     assert snapshot(project) == before
     assert len(site.submissions) == 1
     secrets = [secret.encode() for secret in SECRETS]
     assert not [path for path, content in before.items() if any(s in content for s in secrets)]
 
-
-def test_two_runs_make_one_submission(site, run, tmp_path):
-    run("download")
-    run("train", "--epochs", "1")
-    run("train", "--epochs", "1", "--seed", "1")
-    assert "model3-tuned + model3-tuned-seed1" in run(
-        "predict", "model3-tuned", "model3-tuned-seed1"
+    succeed(run("train", "--epochs", "1", "--seed", "1"))
+    pair = ("model3-tuned", "model3-tuned-seed1")
+    assert " + ".join(pair) in succeed(run("predict", *pair))
+    assert "valid submission of 110 rows" in succeed(
+        run("check", f"submissions/{'+'.join(pair)}.csv")
     )
-    csv = "submissions/model3-tuned+model3-tuned-seed1.csv"
-    assert "valid submission of 110 rows" in run("check", csv)

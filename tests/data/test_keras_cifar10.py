@@ -17,7 +17,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_record
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.submission.submit import submit
-from kaggle_cifar.submission.validate import write_submission
+from kaggle_cifar.submission.write import write_submission
 
 TEST_COUNT = 7
 

@@ -1,4 +1,4 @@
-"""Builds 7z archives, sound ones and such as no honest packer writes."""
+"""Builds 7z archives, valid ones and ones that no packer writes."""
 
 import io
 import lzma
@@ -14,6 +14,9 @@ import py7zr
 from PIL import Image
 from py7zr.archiveinfo import write_uint64
 
+from kaggle_cifar.competition import SAMPLE_SUBMISSION, TRAIN_LABELS
+from kaggle_cifar.files import ProjectPaths
+
 UNIX_EXTENSION = 0x8000
 COPY = [{"id": py7zr.FILTER_COPY}]
 LZMA2 = [{"id": py7zr.FILTER_LZMA2, "preset": 0}]
@@ -27,7 +30,7 @@ def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
 
 
 def of_rows(rows: bytes, header: bytes = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) -> bytes:
-    """Return a PNG whose chunks are sound, made of such rows, each after its filter's byte."""
+    """Return a PNG of valid chunks with these rows, each with the byte of its filter first."""
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content))
@@ -49,7 +52,7 @@ def pack(
     filters: Any = LZMA2,
     **options: Any,
 ) -> Path:
-    """Write an archive; names stand in it as given, and `tamper` gets its header before it ends."""
+    """Write an archive with the names as given; `tamper` may change its header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pairs = members.items() if isinstance(members, dict) else members
     with py7zr.SevenZipFile(path, "w", filters=filters, **options) as archive:
@@ -61,8 +64,21 @@ def pack(
     return path
 
 
+def pack_competition(
+    project: ProjectPaths, train_ids: Iterable[int], test_ids: Iterable[int]
+) -> None:
+    """Write the four files of a competition with these images."""
+    for split, name, ids in (
+        ("train", TRAIN_LABELS, train_ids),
+        ("test", SAMPLE_SUBMISSION, test_ids),
+    ):
+        pack(project.raw / f"{split}.7z", images(split, ids))
+        rows = "".join(f"{i},cat\n" for i in ids)
+        (project.raw / name).write_bytes(f"id,label\n{rows}".encode())
+
+
 def random_archive(split: str, rng: random.Random) -> bytes:
-    """Return an archive of the right names, of bytes that are no images."""
+    """Return an archive of the expected names whose contents are random bytes."""
     buffer = io.BytesIO()
     with py7zr.SevenZipFile(buffer, "w") as archive:
         for number in range(1, 14):
@@ -71,7 +87,7 @@ def random_archive(split: str, rng: random.Random) -> bytes:
 
 
 def with_attributes(attributes: int) -> Callable[[Any], None]:
-    """Give the last member these attributes."""
+    """Return a function that gives the last member these attributes."""
 
     def tamper(header: Any) -> None:
         header.files_info.files[-1]["attributes"] = attributes
@@ -83,10 +99,12 @@ def unix_mode(mode: int) -> int:
     return UNIX_EXTENSION | mode << 16
 
 
-def archive_of_header(path: Path, next_header: bytes, packed: bytes = b"", **lies: int) -> Path:
-    """Write an archive that is all header; `lies` may hold another `size` for it."""
-    size = lies.get("size", len(next_header))
-    start = struct.pack("<QQI", len(packed), size, zlib.crc32(next_header))
+def archive_of_header(
+    path: Path, next_header: bytes, packed: bytes = b"", size: int | None = None
+) -> Path:
+    """Write an archive that is only a header; `size` is the one that it declares."""
+    declared = len(next_header) if size is None else size
+    start = struct.pack("<QQI", len(packed), declared, zlib.crc32(next_header))
     magic = b"7z\xbc\xaf\x27\x1c\0\4" + struct.pack("<I", zlib.crc32(start))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(magic + start + packed + next_header)
@@ -94,7 +112,7 @@ def archive_of_header(path: Path, next_header: bytes, packed: bytes = b"", **lie
 
 
 def header_bomb(path: Path, count: int) -> Path:
-    """Write an archive of a few kB whose packed header holds `count` members."""
+    """Write an archive of a few kB whose packed header declares `count` members."""
     names = b"\0" + b"a\0\0\0" * count
     header = b"\x01\x05" + uint64(count) + b"\x11" + uint64(len(names)) + names + b"\0\0"
     lzma2 = [{"id": lzma.FILTER_LZMA2, "preset": 0}]
@@ -111,7 +129,7 @@ def uint64(value: int) -> bytes:
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Return every path below `folder` with its content, but for the lock."""
+    """Return every path below `folder` except the lock, with its content."""
     return {
         path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes()
         for path in folder.rglob("*")

@@ -1,10 +1,10 @@
-"""A clock for those who wait, which lets tests go on at once."""
+"""Clocks and sleepers for code that waits; they let tests run at once."""
 
 import time
 
 
 class Clock:
-    """A clock that moves when somebody sleeps, which takes hardly any time."""
+    """A clock that moves only when its `sleep` is called."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -14,4 +14,14 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        time.sleep(0.01)  # for what others do meanwhile
+        time.sleep(0.01)  # gives other threads their turn
+
+
+class Sleeper:
+    """A sleep that only remembers for how long it was called."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.slept.append(seconds)

@@ -1,8 +1,8 @@
-"""A stand-in for kaggle.com on the loopback, for the real client, unpatched.
+"""A stand-in for kaggle.com on the loopback interface, for the real client.
 
-It is the proxy of the environment variable `http_proxy`, so that every host name reaches it. It
-parses and answers with the types of `kagglesdk`. Faults are scripted: each entry of a list of
-faults is used up by one request; then all is well again.
+It is the proxy in the environment variable `http_proxy`, so every host name reaches it. It parses
+and answers with the types of `kagglesdk`. Faults are scripted: each request uses up one entry of a
+list of faults. When the list is empty, the site works again.
 """
 
 import base64
@@ -40,7 +40,7 @@ Fault = Callable[["Handler"], None]
 
 @dataclass
 class KaggleSite:
-    """The state of the site: its files, its solution, what was submitted, what goes wrong."""
+    """The state of the site: its files, its solution, its submissions, its faults."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     solution: dict[int, tuple[str, str]] = field(default_factory=dict)  # id: label, Usage
@@ -52,9 +52,9 @@ class KaggleSite:
 
     api_faults: dict[str, list[Fault]] = field(default_factory=dict)  # by method
     clock: Callable[[], float] = time.monotonic
-    wait: Callable[[float], Any] | None = None  # before late answers; by default really
+    wait: Callable[[float], Any] | None = None  # called before late answers; sleeps by default
     list_lag: float = 0.0  # seconds until a submission is listed
-    listed: dict[str, Any] = field(default_factory=dict)  # what the list says instead of the truth
+    listed: dict[str, Any] = field(default_factory=dict)  # wrong values in the list
 
     get_faults: list[Fault] = field(default_factory=list)  # downloads from the start
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
@@ -69,11 +69,11 @@ class KaggleSite:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def count(self, request: str) -> int:
-        """How many requests began like this."""
+        """Return how many requests begin like this."""
         return sum(entry.startswith(request) for entry in self.requests)
 
 
-# -- faults of the site, each for one request
+# -- faults
 
 
 def refuse(status: int, message: str = "refused", **headers: str) -> Fault:
@@ -94,7 +94,7 @@ def cut_at(position: int) -> Fault:
 
 
 def cut_without_length(position: int) -> Fault:
-    """Do not tell the file's length and end at this byte, as if it were the last."""
+    """Send no length and end at this byte, as if it were the last."""
 
     def fault(handler: "Handler") -> None:
         handler.send_response(200)
@@ -107,7 +107,7 @@ def cut_without_length(position: int) -> Fault:
 
 
 def compress(handler: "Handler") -> None:
-    """Send the file compressed, though it was asked for as it is."""
+    """Send the file compressed, although the request asks for no encoding."""
     body = gzip.compress(handler.file_content(), 1)
     handler.answer(200, body, {"Content-Encoding": "gzip", "Accept-Ranges": "bytes"})
 
@@ -122,7 +122,7 @@ def redirect_in_a_circle(handler: "Handler") -> None:
 
 
 def stall_at(position: int) -> Fault:
-    """Send the file up to this byte and then nothing, without an end."""
+    """Send the file up to this byte, then nothing, and keep the connection open."""
 
     def fault(handler: "Handler") -> None:
         handler.answer_file(until=position, stall=True)
@@ -152,14 +152,14 @@ def foreign_etag(handler: "Handler") -> None:
 
 
 def wrong_bytes(handler: "Handler") -> None:
-    """The right headers and the right length, but an error page for content."""
+    """Send the right headers and length, but the content of an error page."""
     content = b"<html>busy</html>" * (len(handler.file_content()) // 17 + 1)
     content = content[: len(handler.file_content())]
     handler.answer_file(content=content, start=handler.range_start())
 
 
 def error_of_missing_length(status: int) -> Fault:
-    """An error whose body has just the bytes that are missing."""
+    """Answer with an error whose body is as long as the missing part."""
 
     def fault(handler: "Handler") -> None:
         body = b"E" * (len(handler.file_content()) - handler.range_start())
@@ -169,12 +169,12 @@ def error_of_missing_length(status: int) -> Fault:
 
 
 def page_instead(handler: "Handler") -> None:
-    """A short page with status 200, as a login page of a network would be."""
+    """Answer with a short page and status 200, like a login page of a network."""
     handler.answer(200, b"<html>please log in</html>", {"Content-Type": "text/html"})
 
 
 def compress_part(handler: "Handler") -> None:
-    """Send a part of the compressed file when a part of the file was asked for."""
+    """Send a part of the compressed file instead of a part of the file."""
     body = gzip.compress(handler.file_content(), 1)
     start = handler.range_start()
     headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
@@ -218,7 +218,7 @@ def lose_answer(handler: "Handler") -> None:
 
 
 def refuse_afterwards(status: int, **headers: str) -> Fault:
-    """Do what was asked, but answer with an error, as a proxy does that lost its patience."""
+    """Do what was asked, but answer with an error, like a proxy that times out."""
 
     def fault(handler: "Handler") -> None:
         handler.mute = True
@@ -230,7 +230,7 @@ def refuse_afterwards(status: int, **headers: str) -> Fault:
 
 
 def redirect_afterwards(status: int) -> Fault:
-    """Do what was asked, and then point the client to the same address."""
+    """Do what was asked, then redirect to the same address."""
     service = "competitions.CompetitionApiService/CreateSubmission"
     return refuse_afterwards(status, Location=f"http://localhost/api/v1/{service}")
 
@@ -556,7 +556,7 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
 
 
 def score(content: bytes, solution: dict[int, tuple[str, str]]) -> tuple[str, str]:
-    """Return the public and private score as the site shows them, or say why there is none."""
+    """Return the public and private score as text; raise a ValueError if there is none."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -581,11 +581,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of connections that the client closed."""
+        """Print nothing about connections that the client closed."""
 
 
 def start(site: KaggleSite) -> ThreadingHTTPServer:
-    """Serve `site` on a free port of the loopback; end it with `stop`."""
+    """Serve `site` on a free port of the loopback interface until `stop`."""
     server = Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server

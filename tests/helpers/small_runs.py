@@ -9,7 +9,8 @@ from kaggle_cifar.competition import TRAIN_LABELS
 from kaggle_cifar.data.labels import read_training_labels
 from kaggle_cifar.files import ProjectPaths, write_json, write_text
 from kaggle_cifar.models.inference import write_probabilities
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 
 EPOCHS = 4
 

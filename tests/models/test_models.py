@@ -12,8 +12,8 @@ from kaggle_cifar import models, recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.models import airbench, inference, layers
 from kaggle_cifar.recipes import find_recipe
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.train import train
 from tests.helpers import ROOT
 from tests.helpers.small_data import project_in, write_training_data
 
@@ -344,5 +344,5 @@ def test_the_documented_network_is_found_in_its_file_and_trains(tmp_path, monkey
     file.write_text(json.dumps({**recipe, "network": "perceptron", "epochs": 1}))
     project = project_in(tmp_path)
     write_training_data(project, 20)
-    run = loop.train(project, find_recipe(str(file)), "mine", RunOptions())
+    run = train(project, find_recipe(str(file)), "mine", RunOptions())
     assert run.load_model().count_params() == (3072 + 1) * 100 + (100 + 1) * 10

@@ -1,4 +1,4 @@
-"""Ensembles: weights by validation, folds as one, what is gained; nothing computed twice."""
+"""Ensembles: fitted weights, folds as one member, the gain, nothing computed twice."""
 
 import csv
 import dataclasses
@@ -11,19 +11,23 @@ from hypothesis import strategies as st
 
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.competition import CLASS_NAMES
-from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import read_json, write_json
-from kaggle_cifar.models.inference import write_probabilities
+from kaggle_cifar.models.inference import read_probabilities, write_probabilities
 from kaggle_cifar.prediction import ensemble, predict
-from kaggle_cifar.prediction.ensemble import Comparison, compare, describe_gain, group, weigh
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions
-from tests.helpers.small_data import (
-    project_in,
-    small_airbench,
-    write_test_data,
-    write_training_data,
+from kaggle_cifar.prediction.ensemble import (
+    Comparison,
+    DuplicateFoldError,
+    NoCommonImagesError,
+    NoValidationError,
+    compare_members,
+    describe_gain,
+    group_folds,
+    weigh,
 )
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from tests.helpers.small_data import project_in, write_test_data, write_training_data
+from tests.prediction.conftest import write_untrained_run
 
 IMAGES = 60
 TEST_IDS = [*range(3, 90, 7), 100_000]
@@ -43,7 +47,7 @@ def random_members(members, count, seed, sharpness=0.5):
     return rng.dirichlet([sharpness] * 10, (members, count)) * 0.999 + 1e-4
 
 
-def test_the_weights_of_a_known_mixture_are_found():
+def test_fit_weights_finds_a_known_mixture():
     rng = np.random.default_rng(0)
     probabilities = random_members(3, 4000, seed=1, sharpness=0.1)
     weights = [0.6, 0.3, 0.1]
@@ -53,21 +57,21 @@ def test_the_weights_of_a_known_mixture_are_found():
     np.testing.assert_allclose(found, weights, atol=0.05)
 
 
-def test_a_member_that_is_always_nearer_to_the_truth_takes_it_all():
+def test_fit_weights_gives_all_to_a_member_that_is_always_better():
     labels = np.arange(200) % 10
     good = 0.8 * np.eye(10)[labels] + 0.02
     weights = comparison_of([np.full((200, 10), 0.1), good], labels).fit_weights()
     np.testing.assert_allclose(weights, [0, 1], atol=1e-6)
 
 
-def test_members_of_equal_worth_get_equal_weights_and_a_lone_one_gets_all():
+def test_fit_weights_gives_equal_members_equal_weights():
     probabilities, labels = random_members(1, 50, seed=0)[0], np.arange(50) % 10
     np.testing.assert_allclose(comparison_of([probabilities], labels).fit_weights(), [1])
     twins = comparison_of([probabilities, probabilities], labels)
     np.testing.assert_allclose(twins.fit_weights(), [0.5, 0.5])
 
 
-def test_members_that_gave_the_truth_no_probability_do_not_break_the_fit():
+def test_fit_weights_accepts_labels_of_probability_0():
     labels = np.zeros(4, int)
     never, sometimes = np.eye(10)[[1] * 4], np.eye(10)[[0, 0, 1, 1]]
     weights = comparison_of([never, sometimes], labels).fit_weights()
@@ -83,7 +87,7 @@ def test_members_that_gave_the_truth_no_probability_do_not_break_the_fit():
     seed=st.integers(0, 1000),
     sharpness=st.sampled_from([0.05, 0.5, 5.0]),
 )
-def test_fitting_never_lowers_the_likelihood(members, count, seed, sharpness):
+def test_fit_weights_never_lowers_the_likelihood(members, count, seed, sharpness):
     probabilities = random_members(members, count, seed, sharpness)
     labels = np.random.default_rng(seed).integers(0, 10, count)
     comparison = comparison_of(probabilities, labels)
@@ -98,7 +102,7 @@ def test_fitting_never_lowers_the_likelihood(members, count, seed, sharpness):
     assert course[0] == pytest.approx(likelihood(comparison, np.full(members, 1 / members)))
 
 
-def test_the_gain_is_the_paired_difference_to_the_best():
+def test_gain_is_the_paired_difference_to_the_best():
     labels = np.zeros(8, int)
 
     def sure_of(classes):
@@ -119,7 +123,7 @@ def test_the_gain_is_the_paired_difference_to_the_best():
 
 
 def write_run(project, name, ids, validation="last20", seed=0, recipe=None, likes=0.5):
-    """Write a run that gives the true class (id modulo 10) about the probability `likes`."""
+    """Write a run that gives the label (id modulo 10) about the probability `likes`."""
     run = Run(project.runs / name)
     options = RunOptions(validation=validation, seed=seed)
     content = {
@@ -130,9 +134,9 @@ def write_run(project, name, ids, validation="last20", seed=0, recipe=None, like
     ids = np.asarray(ids)
     rng = np.random.default_rng(len(name) + 100 * seed + ids[0])
     noise = rng.dirichlet([1] * 10, len(ids))
-    truth = np.eye(10)[ids % 10]
+    labels = np.eye(10)[ids % 10]
     write_probabilities(
-        run.probabilities_file("validation", "plain"), ids, likes * truth + (1 - likes) * noise
+        run.probabilities_file("validation", "plain"), ids, likes * labels + (1 - likes) * noise
     )
     return run
 
@@ -158,11 +162,11 @@ def write_folds(project, name, folds=3, **settings):
     ]
 
 
-def test_the_folds_of_a_recipe_are_one_member_and_seeds_are_not(project):
+def test_group_folds_makes_folds_one_member_and_seeds_several(project):
     folds = write_folds(project, "model1")
     others = write_folds(project, "second", recipe=recipes.model2())
     seeds = [write_run(project, f"seed{i}", range(81, 101), seed=i) for i in (0, 1)]
-    members = group([*folds, seeds[0], *others, seeds[1]])
+    members = group_folds([*folds, seeds[0], *others, seeds[1]])
     assert [member.runs for member in members] == [
         tuple(folds),
         (seeds[0],),
@@ -171,37 +175,37 @@ def test_the_folds_of_a_recipe_are_one_member_and_seeds_are_not(project):
     ]
 
 
-def test_only_runs_that_differ_in_nothing_but_their_fold_are_one_member(project):
+def test_group_folds_separates_other_recipes_and_fold_counts(project):
     short = dataclasses.replace(recipes.model1(), epochs=2)
     one, other = (
         write_run(project, name, range(1, 34), "fold1of3", recipe=recipe)
         for name, recipe in (("long", None), ("short", short))
     )
-    assert [member.runs for member in group([one, other])] == [(one,), (other,)]
+    assert [member.runs for member in group_folds([one, other])] == [(one,), (other,)]
     fifth = write_run(project, "fifth", range(34, 54), "fold2of5")
-    assert len(group([one, fifth])) == 2
+    assert len(group_folds([one, fifth])) == 2
 
 
-def test_folds_in_a_time_budget_are_one_member_whatever_epochs_it_allowed_them(project):
+def test_group_folds_ignores_the_epochs_of_a_time_budget(project):
     folds = write_folds(project, "model1")
     for epochs, run in enumerate(folds, 3):
         content = read_json(run.description_file)
         content["recipe"]["epochs"] = epochs / 2
         content["options"]["time_budget"] = 60.0
         write_json(run.description_file, content)
-    assert [member.runs for member in group(folds)] == [tuple(folds)]
+    assert [member.runs for member in group_folds(folds)] == [tuple(folds)]
 
 
-def test_folds_together_are_compared_on_every_image(project):
+def test_folds_are_compared_on_every_image(project):
     first, second = (
         write_folds(project, "a", likes=0.3),
         write_folds(project, "b", recipe=recipes.model2(), likes=0.1),
     )
-    comparison = compare(project, [*first, *second], "plain")
+    comparison = compare_members(project, [*first, *second], "plain")
     np.testing.assert_array_equal(comparison.labels, np.arange(1, 101) % 10)
     assert comparison.probabilities.shape == (2, 100, 10)
-    truth = comparison.probabilities[:, np.arange(100), comparison.labels]
-    assert truth[0].min() >= 0.3  # each image beside its own label
+    of_label = comparison.probabilities[:, np.arange(100), comparison.labels]
+    assert of_label[0].min() >= 0.3  # each image with its own label
     weights = weigh(project, [*first, *second], "plain")
     assert sum(weights) == pytest.approx(1)
     fitted = comparison.fit_weights()
@@ -209,10 +213,10 @@ def test_folds_together_are_compared_on_every_image(project):
     assert fitted[0] > fitted[1]
 
 
-def test_only_images_that_all_were_validated_on_count(project):
+def test_members_are_compared_on_common_images(project):
     folds = write_folds(project, "folds")
     last = write_run(project, "last", range(84, 100))
-    comparison = compare(project, [last, *folds], "plain")
+    comparison = compare_members(project, [last, *folds], "plain")
     np.testing.assert_array_equal(comparison.labels, np.arange(84, 100) % 10)
     text = describe_gain(project, [last, *folds], "plain", None)
     assert "16 validation images" in text
@@ -220,54 +224,61 @@ def test_only_images_that_all_were_validated_on_count(project):
     assert "folds-fold1of3+folds-fold2of3+folds-fold3of3, weight 0.750" in text
     best = comparison.accuracies().max()
     gain, error = comparison.gain(np.array([0.25, 0.75]))
-    assert f"{best + gain:.4f}  together: {gain:+.4f} ± {error:.4f} beside the best" in text
+    assert f"{best + gain:.4f}  ensemble, {gain:+.4f} ± {error:.4f} compared with the best" in text
     assert "fitted" not in text
     weighted = describe_gain(project, [last, *folds], "plain", [0.7, 0.1, 0.1, 0.1])
     assert "last, weight 0.700" in weighted
     assert "fitted to these images" in weighted
 
 
-def test_runs_validated_on_different_images_cannot_be_weighed(project):
+def test_weigh_refuses_runs_without_common_images(project):
     runs = [write_run(project, "early", range(1, 40)), write_run(project, "late", range(81, 101))]
-    with pytest.raises(UserError, match="early, late were validated on different images"):
+    with pytest.raises(NoCommonImagesError) as caught:
         weigh(project, runs, "plain")
+    assert caught.value.names == ["early", "late"]
     text = describe_gain(project, runs, "plain", None)
-    assert text.startswith("The gain of the ensemble is not known: early, late")
+    assert text == f"The gain of the ensemble is unknown: {caught.value}"
 
 
-def test_a_run_without_probabilities_cannot_be_weighed(project):
+def test_weigh_refuses_a_run_without_validation(project):
     runs = [write_run(project, name, range(81, 101)) for name in ("one", "two")]
-    with pytest.raises(UserError, match=r"one/validation_probabilities-tta\.npy is missing"):
+    with pytest.raises(NoValidationError) as caught:
         weigh(project, runs, "tta")
-    runs[1].probabilities_file("validation", "plain").unlink()
-    with pytest.raises(UserError, match=r"two/validation_probabilities\.npy is missing"):
+    assert caught.value.path == runs[0].probabilities_file("validation", "tta")
+    missing = runs[1].probabilities_file("validation", "plain")
+    missing.unlink()
+    with pytest.raises(NoValidationError) as caught:
         weigh(project, runs, "plain")
+    assert caught.value.path == missing
 
 
-def test_one_fold_named_twice_is_refused(project):
+def test_weigh_refuses_a_fold_named_twice(project):
     folds = write_folds(project, "folds")
-    with pytest.raises(UserError, match="name each fold once"):
+    with pytest.raises(DuplicateFoldError) as caught:
         weigh(project, [*folds, folds[1]], "plain")
+    assert caught.value.count == 33
 
 
-# Through the command, on real runs.
+# Through the command, with real networks
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Three finished runs of a small network on the same validation images, and test images."""
+def trained(tmp_path_factory, small_recipe):
+    """Three runs of a small network with the same validation images, and test images."""
     trained = project_in(tmp_path_factory.mktemp("ensembles"))
     write_training_data(trained, IMAGES)
     write_test_data(trained, TEST_IDS)
-    recipe = small_airbench(epochs=1)
     for seed in range(3):
-        loop.train(trained, recipe, f"run{seed}", RunOptions(seed=seed))
+        run = write_untrained_run(trained, small_recipe, f"run{seed}", seed=seed)
+        rows = read_probabilities(run.probabilities_file("validation", "plain"))
+        tta = run.probabilities_file("validation", "tta")
+        write_probabilities(tta, rows["id"], rows["probabilities"])
     return trained
 
 
 @pytest.fixture
 def predicted_runs(monkeypatch):
-    """A list of the runs and views that a network is really asked about."""
+    """The list of the views that networks are asked for."""
     asked, compile_forward = [], predict.compile_forward
 
     def recording(model, views):
@@ -287,14 +298,13 @@ def run_predict(trained, *arguments):
     cli.cli.main([*folders, "predict", *arguments], standalone_mode=False)
 
 
-def test_predict_weighs_runs_in_six_views_and_computes_nothing_twice(
-    trained, predicted_runs, capsys
-):
+@pytest.mark.slow
+def test_predict_weighs_runs_with_tta_and_computes_once(trained, predicted_runs, capsys):
     run_predict(trained, "run0", "run1", "--tta", "--weighted")
     assert predicted_runs == ["tta", "tta"]
     output = capsys.readouterr().out
-    assert "On the 12 validation images that all have:" in output
-    assert "beside the best; the weights were fitted to these images" in output
+    assert "Accuracy on the 12 validation images" in output
+    assert "the weights were fitted to these images" in output
 
     runs = [Run(trained.runs / name) for name in ("run0", "run1", "run2")]
     weights = weigh(trained, runs[:2], "tta")
@@ -305,7 +315,7 @@ def test_predict_weighs_runs_in_six_views_and_computes_nothing_twice(
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == sorted(TEST_IDS)
     assert [row["label"] for row in rows] == [CLASS_NAMES[i] for i in mean.argmax(axis=1)]
-    # and each image's probabilities are those of its six views, not of one
+    # With TTA, the probabilities differ from those without.
     run_predict(trained, "run0")
     assert predicted_runs == ["tta", "tta", "plain"]
     plain = np.load(runs[0].probabilities_file("test", "plain"))
@@ -324,4 +334,4 @@ def test_predict_weighs_runs_in_six_views_and_computes_nothing_twice(
     assert predicted_runs == ["tta"]
     capsys.readouterr()
     run_predict(trained, "run0", "--weighted")
-    assert "together" not in capsys.readouterr().out
+    assert "compared with the best" not in capsys.readouterr().out

@@ -1,11 +1,13 @@
-"""Probabilities by id: whole, in order, resumed after a kill, never stale."""
+"""Probabilities by id: complete, in order, resumed after a kill, never stale."""
 
 import contextlib
-import dataclasses
 import errno
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +17,21 @@ from hypothesis import strategies as st
 
 from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
+from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import BusyError, lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
-from kaggle_cifar.ownership import remove_reserved, reserved_path
+from kaggle_cifar.ownership import ForeignPathError, remove_reserved, reserved_path
 from kaggle_cifar.prediction import predict
-from kaggle_cifar.submission.validate import origin_of, write_submission
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions, chosen_runs, find_run, newest_finished_run
-from tests.helpers.kills import run_and_kill
+from kaggle_cifar.submission.write import origin_of, write_submission
+from kaggle_cifar.training.run import Run
 from tests.helpers.small_data import (
     project_in,
     write_manifest,
     write_test_data,
     write_training_data,
 )
+from tests.prediction.conftest import fake_probabilities, shift_of, write_untrained_run
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
@@ -45,8 +47,8 @@ def project(tmp_path_factory):
     project = project_in(tmp_path_factory.mktemp("prediction"))
     write_training_data(project, 40)
     pixels = write_test_data(project, IDS)
-    recipe = dataclasses.replace(recipes.model3_tuned(), epochs=1)
-    runs = [loop.train(project, recipe, f"run{i}", RunOptions(seed=i)) for i in (0, 1)]
+    runs = [write_untrained_run(project, recipes.model1(), f"run{i}", seed=i) for i in (0, 1)]
+    assert shift_of(runs[0]) != shift_of(runs[1])
     return project, runs, dict(zip(IDS, pixels, strict=True))
 
 
@@ -60,40 +62,52 @@ def copied(project, tmp_path):
     return copy, [Run(copy.runs / run.name) for run in runs], pixels
 
 
+def in_order(pixels):
+    return np.stack([pixels[i] for i in sorted(pixels)])
+
+
 def expected(run, pixels):
-    return run.load_model().predict(np.stack([pixels[i] for i in sorted(pixels)]), verbose=0)
+    """Return what a fake network predicts."""
+    return fake_probabilities(in_order(pixels), shift_of(run))
 
 
-def test_every_id_has_the_probabilities_of_its_own_image(copied):
+def small_parts(monkeypatch):
+    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
+    monkeypatch.setattr(predict, "PART_SIZE", 8)
+
+
+@pytest.mark.slow
+def test_every_id_gets_the_probabilities_of_its_image(copied):
     project, runs, pixels = copied
     ids, probabilities = predict.predict(project, runs[:1])
     np.testing.assert_array_equal(ids, sorted(IDS))
-    np.testing.assert_allclose(probabilities, expected(runs[0], pixels), atol=1e-5)
+    logits = runs[0].load_model().predict(in_order(pixels), verbose=0)
+    by_keras = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, by_keras, atol=1e-5)
     kept = read_probabilities(runs[0].folder / "test_probabilities.npy")
     np.testing.assert_array_equal(kept["id"], ids)
     np.testing.assert_allclose(kept["probabilities"], probabilities, atol=1e-7)
 
 
-def test_several_runs_are_averaged(copied):
+def test_runs_are_averaged(copied, fake_networks):
     project, runs, pixels = copied
+    one, other = (expected(run, pixels) for run in runs)
     _, probabilities = predict.predict(project, runs)
-    mean = (expected(runs[0], pixels) + expected(runs[1], pixels)) / 2
-    np.testing.assert_allclose(probabilities, mean, atol=1e-5)
+    np.testing.assert_allclose(probabilities, (one + other) / 2, atol=1e-6)
+    _, probabilities = predict.predict(project, runs, weights=[0.25, 0.75])
+    np.testing.assert_allclose(probabilities, 0.25 * one + 0.75 * other, atol=1e-6)
 
 
-def no_network(*args):
-    raise AssertionError("predicted anew")
-
-
-def test_probabilities_are_computed_once(copied, monkeypatch):
+def test_probabilities_are_computed_once(copied, fake_networks):
     project, runs, _ = copied
     _, first = predict.predict(project, runs)
-    monkeypatch.setattr(predict, "compile_forward", no_network)
+    assert fake_networks == ["plain", "plain"]
     _, second = predict.predict(project, runs)
+    assert fake_networks == ["plain", "plain"]
     np.testing.assert_array_equal(first, second)
 
 
-def test_predictions_made_elsewhere_need_no_images_here(copied):
+def test_predictions_made_elsewhere_need_no_images(copied, fake_networks):
     project, runs, _ = copied
     _, first = predict.predict(project, runs[:1])
     shutil.rmtree(project.images("test"))
@@ -103,33 +117,32 @@ def test_predictions_made_elsewhere_need_no_images_here(copied):
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     np.save(result, rows[1:])
-    with pytest.raises(UserError, match="is missing: the test images are not extracted"):
+    with pytest.raises(UserError, match="kaggle-cifar extract"):
         predict.predict(project, runs[:1])
-    assert len(read_probabilities(result)) == len(rows) - 1  # nothing was thrown away
+    assert len(read_probabilities(result)) == len(rows) - 1  # nothing was deleted
 
 
-def test_changed_images_are_predicted_anew(copied):
+def test_changed_images_are_predicted_again(copied, fake_networks):
     project, runs, _ = copied
     predict.predict(project, runs[:1])
     changed = write_test_data(project, IDS, seed=9)
     _, probabilities = predict.predict(project, runs[:1])
     new = dict(zip(IDS, changed, strict=True))
-    np.testing.assert_allclose(probabilities, expected(runs[0], new), atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected(runs[0], new), atol=1e-6)
 
 
-def test_changed_weights_are_predicted_anew(copied):
+def test_changed_weights_are_predicted_again(copied, fake_networks):
     project, runs, pixels = copied
     predict.predict(project, runs[:1])
     shutil.copy(runs[1].weights_file, runs[0].weights_file)
     _, probabilities = predict.predict(project, runs[:1])
-    np.testing.assert_allclose(probabilities, expected(runs[1], pixels), atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected(runs[1], pixels), atol=1e-6)
 
 
 @pytest.mark.parametrize("kills", [[1], [3, 2], [5, 1, 2]])
-def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills):
+def test_killed_prediction_resumes_to_the_same_bytes(copied, fake_networks, monkeypatch, kills):
     project, runs, _ = copied
-    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
-    monkeypatch.setattr(predict, "PART_SIZE", 8)
+    small_parts(monkeypatch)
     predict.predict(project, runs[:1])
     result = runs[0].folder / "test_probabilities.npy"
     whole = result.read_bytes()
@@ -150,27 +163,10 @@ def test_a_killed_prediction_ends_with_the_same_bytes(copied, monkeypatch, kills
                 predict.predict(project, runs[:1])
         assert not result.exists()
     done = len(list(reserved_path(result, "parts").glob("*.npy")))
-    assert done == sum(kills) - len(kills)  # what was finished is not computed again
+    assert done == sum(kills) - len(kills)  # finished parts are not computed again
     predict.predict(project, runs[:1])
     assert result.read_bytes() == whole
     assert not reserved_path(result, "parts").exists()
-
-
-def test_the_number_of_images_and_of_a_batch_do_not_matter(copied, monkeypatch):
-    project, runs, _ = copied
-    _, whole = predict.predict(project, runs[:1])
-    for batch_size, part_size in (
-        (1, 1),
-        (len(IDS) - 1, len(IDS) - 1),
-        (len(IDS), len(IDS)),
-        (7, 14),
-    ):
-        (runs[0].folder / "test_probabilities.npy").unlink()
-        monkeypatch.setattr(predict, "BATCH_SIZE", batch_size)
-        monkeypatch.setattr(predict, "PART_SIZE", part_size)
-        ids, probabilities = predict.predict(project, runs[:1])
-        np.testing.assert_array_equal(ids, sorted(IDS))
-        np.testing.assert_allclose(probabilities, whole, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +181,7 @@ def unprepared(project, tmp_path_factory):
 
 
 class FakeNetwork:
-    """Gives probabilities that tell the image, counts images, and may be killed at a batch."""
+    """Gives probabilities that identify the image, counts images, and may be killed."""
 
     def __init__(self, kill_at=None):
         self.kill_at, self.batches, self.images = kill_at, 0, 0
@@ -195,13 +191,7 @@ class FakeNetwork:
         if self.batches == self.kill_at:
             raise Killed
         self.images += len(pixels)
-        return told_by(pixels)
-
-
-def told_by(pixels):
-    """Return float32 (n, 10) of sum 1 that tell which images these are."""
-    values = pixels[:, :10, 0, 0] + np.float32(1)
-    return values / values.sum(axis=1, keepdims=True)
+        return fake_probabilities(pixels)
 
 
 @settings(max_examples=40)
@@ -237,7 +227,7 @@ def test_every_id_comes_once_and_in_order_for_any_size(
             with contextlib.suppress(Killed):
                 ids, probabilities = predict.predict(project, [run])
     assert ids.tolist() == sorted(chosen)
-    expected = told_by(np.stack([pixels[i] for i in ids]))
+    expected = fake_probabilities(np.stack([pixels[i] for i in ids]))
     np.testing.assert_array_equal(probabilities, expected)
     assert (
         count <= sum(network.images for network in networks) < count + batch_size * batches_a_part
@@ -246,81 +236,83 @@ def test_every_id_comes_once_and_in_order_for_any_size(
         assert len(list(project.cache.glob("test-*.npy"))) == 1
 
 
-SMALL_PARTS = (
-    "kaggle_cifar.prediction.predict:BATCH_SIZE=4",
-    "kaggle_cifar.prediction.predict:PART_SIZE=8",
-)
-REPLACED = ("a part", "the cache", "the probabilities", "the CSV's record", "the CSV")
+def predict_and_write(project, name="run0"):
+    run = Run(project.runs / name)
+    ids, probabilities = predict.predict(project, [run])
+    csv, origin = project.submissions / f"{name}.csv", origin_of([run], "plain", None)
+    write_submission(csv, ids, probabilities.argmax(axis=1), [name], **origin)
 
 
-def results(project, run):
-    """Return all that predicting and writing the CSV made, by name.
+# Arguments: the folder of the project, and the call of `Path.replace` at which to die.
+PREDICT_AND_DIE = """
+import sys
+from pathlib import Path
+import pytest
+from tests.helpers.kills import killing
+from tests.helpers.small_data import project_in
+from tests.prediction import conftest, test_predict
+with pytest.MonkeyPatch.context() as patch:
+    test_predict.small_parts(patch)
+    conftest.replace_networks(patch)
+    Path.replace = killing(Path.replace, int(sys.argv[2]))
+    test_predict.predict_and_write(project_in(Path(sys.argv[1])))
+"""
 
-    A cache's own name tells the times of its files, which differ in a copy.
-    """
-    folders = (run.folder, project.cache, project.submissions)
-    files = [
+
+def results(project):
+    """Return all that predicting and writing the CSV made, by name."""
+    folders = (project.runs / "run0", project.cache, project.submissions)
+    paths = [
         path for folder in folders for path in folder.glob("*") if path.name != ".kaggle-cifar.lock"
     ]
-    return {
-        re.sub("^test-[0-9a-f]{16}", "cache", path.name): path.read_bytes()
-        for path in files
-        if path.is_file()
-    }
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
+@pytest.mark.kill
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("call", [3, 7, 10, 11, 12], ids=REPLACED)
-def test_a_kill_is_made_good_by_the_next_run(copied, monkeypatch, call):
+@pytest.mark.parametrize(
+    ("call", "cached"),
+    [(3, True), (7, False), (9, True), (10, True), (11, True)],
+    ids=["a part", "the cache", "the probabilities", "the CSV's record", "the CSV"],
+)
+def test_prediction_resumes_after_a_kill(copied, fake_networks, monkeypatch, call, cached):
     project, runs, _ = copied
     write_manifest(project, "test")
-    undisturbed = project_in(project.data.parent.parent / "undisturbed")
-    shutil.copytree(project.data.parent, undisturbed.data.parent)
-    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
-    monkeypatch.setattr(predict, "PART_SIZE", 8)
-
-    def predict_and_write(project):
-        run = Run(project.runs / runs[0].name)
-        ids, probabilities = predict.predict(project, [run])
-        csv, origin = project.submissions / "run0.csv", origin_of([run], "plain", None)
-        write_submission(csv, ids, probabilities.argmax(axis=1), [run.name], **origin)
-        return results(project, run)
-
-    expected = predict_and_write(undisturbed)
-    folders = ("--data-dir", project.data, "--runs-dir", project.runs)
-    folders += ("--submissions-dir", project.submissions)
-    command = (*SMALL_PARTS, *map(str, folders), "predict", runs[0].name)
-    run_and_kill("pathlib:Path.replace", call, *command)
-    left = results(project, runs[0])
+    small_parts(monkeypatch)
+    predict_and_write(project)
+    expected = results(project)
+    for name in ("test_probabilities.npy", "test_probabilities.json"):
+        (runs[0].folder / name).unlink()
+    shutil.rmtree(project.submissions)
+    if not cached:
+        shutil.rmtree(project.cache)
+    command = [sys.executable, "-c", PREDICT_AND_DIE, str(project.data.parent), str(call)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    left = results(project)
     whole = {name: content for name, content in left.items() if not name.startswith(".")}
     assert whole == {name: expected[name] for name in whole}
     assert len(whole) < len(expected)
-    assert predict_and_write(project) == expected
+    predict_and_write(project)
+    assert results(project) == expected
 
 
-def test_another_prediction_at_work_is_not_disturbed(copied):
+def test_prediction_refuses_to_run_twice_at_once(copied):
     project, runs, _ = copied
-    with (
-        lock(runs[0].folder, "prediction"),
-        pytest.raises(BusyError),
-    ):
+    with lock(runs[0].folder, "prediction"), pytest.raises(BusyError):
         predict.predict(project, runs[:1])
     csv = project.submissions / "run0.csv"
-    with (
-        lock_file(csv, "writing"),
-        pytest.raises(UserError, match="Another writing of this CSV"),
-    ):
+    with lock_file(csv, "writing"), pytest.raises(BusyError):
         write_submission(csv, np.arange(3), np.arange(3), ["run0"])
     assert not csv.exists()
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 8, 9, 10, 11])
-def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, step):
+def test_full_disk_leaves_no_partial_file(copied, fake_networks, monkeypatch, step):
     project, runs, _ = copied
     write_manifest(project, "test")
-    monkeypatch.setattr(predict, "BATCH_SIZE", 4)
-    monkeypatch.setattr(predict, "PART_SIZE", 8)
-    csv = project.submissions / "run0.csv"
+    small_parts(monkeypatch)
     calls = []
     sync = files.sync
 
@@ -330,24 +322,21 @@ def test_a_disk_full_at_any_step_leaves_nothing_incomplete(copied, monkeypatch, 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(path)
 
-    def predict_and_write():
-        ids, probabilities = predict.predict(project, runs[:1])
-        write_submission(csv, ids, probabilities.argmax(axis=1), ["run0"])
-
     with monkeypatch.context() as patch:
         patch.setattr(files, "sync", full_disk)
         with pytest.raises(UserError, match="The disk is full"):
-            predict_and_write()
+            predict_and_write(project)
     assert not list(project.submissions.glob(".kaggle-cifar*.partial"))
-    predict_and_write()
+    predict_and_write(project)
+    csv = project.submissions / "run0.csv"
     ids = [int(row.split(",")[0]) for row in csv.read_text().splitlines()[1:]]
     assert ids == sorted(IDS)
     assert not list(runs[0].folder.glob("**/.kaggle-cifar*.partial"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device without room")
-def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path, monkeypatch):
-    # NumPy's own writing to a file raises an error that does not tell a full disk.
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_full_disk_during_an_array_is_an_error(tmp_path, monkeypatch):
+    # NumPy hides a full disk when it writes to a file itself.
     write_bytes = Path.write_bytes
     monkeypatch.setattr(
         Path, "write_bytes", lambda path, content: write_bytes(Path("/dev/full"), content)
@@ -357,22 +346,24 @@ def test_a_disk_that_fills_up_while_an_array_is_written_is_told(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_test_image_is_named(copied):
+def test_missing_test_image_is_named(copied):
     project, runs, _ = copied
-    (project.images("test") / "1000.png").unlink()
-    with pytest.raises(UserError, match=r"test/1000\.png is missing"):
+    path = project.images("test") / "1000.png"
+    path.unlink()
+    with pytest.raises(BrokenImageError) as caught:
         predict.predict(project, runs[:1])
+    assert str(caught.value.path) == str(path)
     assert not (runs[0].folder / "test_probabilities.npy").exists()
 
 
-def test_foreign_weights_are_named_and_nothing_is_executed(copied):
+def test_foreign_weights_are_refused_and_not_executed(copied):
     project, runs, _ = copied
     runs[0].weights_file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(UserError, match=r"model\.weights\.h5 does not hold weights"):
+    with pytest.raises(UserError, match=re.escape(str(runs[0].weights_file))):
         predict.predict(project, runs[:1])
 
 
-def test_probabilities_that_are_not_numbers_are_refused(copied):
+def test_kept_probabilities_that_are_not_numbers_are_refused(copied, fake_networks):
     project, runs, _ = copied
     predict.predict(project, runs[:1])
     result = runs[0].probabilities_file("test", "plain")
@@ -384,11 +375,10 @@ def test_probabilities_that_are_not_numbers_are_refused(copied):
     assert (caught.value.path, caught.value.count) == (result, 1)
 
 
-def test_a_network_that_gives_no_numbers_is_refused(copied):
+def test_network_that_gives_no_numbers_is_refused(copied, fake_networks, monkeypatch):
     project, runs, _ = copied
-    model = runs[0].load_model()
-    model.layers[-1].bias.assign(np.full(10, np.nan))
-    model.save_weights(runs[0].weights_file)
+    nothing = np.full((len(IDS), 10), np.nan, np.float32)
+    monkeypatch.setattr(predict, "compile_forward", lambda *_: lambda pixels: nothing)
     with pytest.raises(NotProbabilitiesError) as caught:
         predict.predict(project, runs[:1])
     assert caught.value.path == runs[0].weights_file
@@ -397,10 +387,10 @@ def test_a_network_that_gives_no_numbers_is_refused(copied):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"torn", b"PK\x03\x04 torn", np.zeros((3, 10)), np.full((44, 10), np.nan, np.float32)],
-    ids=["empty", "torn", "zip", "another", "not numbers"],
+    [b"", b"damaged", b"PK\x03\x04 damaged", np.zeros((3, 10)), np.full((44, 10), np.nan, "f4")],
+    ids=["empty", "damaged", "zip", "another", "not numbers"],
 )
-def test_a_damaged_part_is_named(copied, monkeypatch, content):
+def test_damaged_part_is_named(copied, fake_networks, monkeypatch, content):
     project, runs, _ = copied
     result = runs[0].probabilities_file("test", "plain")
     with monkeypatch.context() as patch:
@@ -412,12 +402,11 @@ def test_a_damaged_part_is_named(copied, monkeypatch, content):
         part.write_bytes(content)
     else:
         np.save(part, content)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=re.escape(str(part))):
         predict.predict(project, runs[:1])
-    assert str(part) in str(caught.value)
 
 
-def test_prediction_keeps_foreign_files_of_a_run(copied):
+def test_prediction_keeps_foreign_files_of_a_run(copied, fake_networks):
     project, runs, _ = copied
     folder = runs[0].folder / "test_probabilities.parts"
     folder.mkdir()
@@ -427,27 +416,20 @@ def test_prediction_keeps_foreign_files_of_a_run(copied):
     assert (folder / "mine.txt").read_text() == "mine"
 
 
-def test_an_unfinished_run_or_one_without_weights_is_refused(copied):
+def test_prediction_refuses_a_folder_at_its_result(copied, fake_networks):
+    project, runs, _ = copied
+    result = runs[0].probabilities_file("test", "plain")
+    result.mkdir()
+    with pytest.raises(ForeignPathError) as caught:
+        predict.predict(project, runs[:1])
+    assert caught.value.path == result and result.is_dir()
+
+
+def test_unfinished_run_or_one_without_weights_is_refused(copied):
     project, runs, _ = copied
     runs[0].weights_file.unlink()
-    with pytest.raises(UserError, match=r"model\.weights\.h5 is missing"):
+    with pytest.raises(UserError, match=re.escape(str(runs[0].weights_file))):
         predict.predict(project, runs[:1])
     runs[0].metrics_file.unlink()
     with pytest.raises(UserError, match="run0 is not finished"):
         predict.predict(project, runs[:1])
-
-
-def test_runs_are_found_by_name_and_the_newest_by_default(copied):
-    project, runs, _ = copied
-    assert find_run(project, "run0").folder == runs[0].folder
-    with pytest.raises(UserError, match=r"no run 'run7'.*run0, run1"):
-        find_run(project, "run7")
-    assert newest_finished_run(project).name == "run1"
-    shutil.rmtree(project.runs)
-    with pytest.raises(UserError, match="kaggle-cifar train"):
-        newest_finished_run(project)
-
-
-def test_a_run_named_twice_is_refused(tmp_path):
-    with pytest.raises(UserError, match="The run model1 was named twice"):
-        chosen_runs(project_in(tmp_path), ["model1", "model3", "model1"])

@@ -9,7 +9,7 @@ from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import SettingError, change_recipe, find_recipe
-from kaggle_cifar.training.run import named_run
+from kaggle_cifar.training.find_runs import named_run
 
 TUNED = recipes.model3_tuned()
 FAST = recipes.airbench94()

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slugify import slugify
 
-from kaggle_cifar import cli, recipes
+from kaggle_cifar import recipes
 from kaggle_cifar.competition import FILES, SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
@@ -31,11 +31,13 @@ from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.remote import fetch, monitor, push, script, sessions, worker
 from kaggle_cifar.remote import train as remote_train
 from kaggle_cifar.report import ledger
+from kaggle_cifar.submission.score import read_solution
 from kaggle_cifar.submission.submit import submit
-from kaggle_cifar.submission.validate import read_solution, write_submission
-from kaggle_cifar.training import loop
+from kaggle_cifar.submission.write import write_submission
 from kaggle_cifar.training.checkpoint import save_checkpoint
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.train import train as train_here
 from tests.helpers import kaggle_server as server
 from tests.helpers.clocks import Clock
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
@@ -54,7 +56,7 @@ def local(tmp_path_factory) -> tuple[ProjectPaths, Run]:
     project = project_in(tmp_path_factory.mktemp("local"))
     draw_sample(project.raw, seed=5, train_count=120, test_count=110)
     extract(project)
-    run = loop.train(project, RECIPE, "model1", OPTIONS)
+    run = train_here(project, RECIPE, "model1", OPTIONS)
     predict(project, [run])
     return project, run
 
@@ -165,7 +167,7 @@ def test_sessions_that_run_out_of_time_go_on_from_checkpoints(site, project, loc
     assert "is here, trained on Kaggle in 3 sessions" in output
     assert second.request.kernel_data_sources == [first.request.slug]
     assert third.request.kernel_data_sources == [second.request.slug]
-    assert "Going on with model1 at epoch" in "".join(e["data"] for e in third.events)
+    assert "Resuming model1 at epoch" in "".join(e["data"] for e in third.events)
     shutil.copytree(local[1].folder, project.runs / "local")
     for file in (project.runs / "local").glob("test_*"):
         file.unlink()
@@ -561,32 +563,6 @@ def test_a_run_that_was_begun_here_is_left_alone(played, project, local):
     assert not played.requests
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--predict"], "--predict belongs to a training with --on kaggle"),
-        (["--detach"], "--on kaggle"),
-        (["--accelerator", "NvidiaL4"], "--on kaggle"),
-        (["--on", "kaggle", "--seeds", "2"], "--on and --seeds exclude each other"),
-        (["--on", "kaggle", "--tensorboard"], "--on and --tensorboard exclude each other"),
-        (["--on", "kaggle", "--folds", "2"], "--on and --folds exclude each other"),
-    ],
-)
-def test_options_that_contradict_each_other_are_usage_errors(arguments, words):
-    with pytest.raises(cli.click.UsageError, match=words):
-        cli.cli.main(["train", *arguments], standalone_mode=False)
-
-
-def test_the_command_passes_on_what_was_asked_for(monkeypatch):
-    asked = []
-    monkeypatch.setattr(remote_train, "train_on_kaggle", lambda *arguments: asked.append(arguments))
-    command = ["train", "model1", "--seed", "3", "--on", "kaggle", "--predict", "--detach"]
-    cli.cli.main(command, standalone_mode=False)
-    [(_, recipe, name, options, accelerator, predict, detach)] = asked
-    assert (recipe, name, options) == (recipes.model1(), "model1-seed3", OPTIONS)
-    assert (accelerator, predict, detach) == ("NvidiaTeslaT4", True, True)
-
-
 # The script, and what it meets there
 
 
@@ -644,7 +620,7 @@ def test_all_that_training_and_prediction_need_is_looked_for(local):
     code = (
         "import sys; before = set(sys.modules); sys.argv = ['']\n"
         "from kaggle_cifar.remote import worker\n"
-        "from kaggle_cifar.training import loop\n"
+        "from kaggle_cifar.training import train\n"
         "from kaggle_cifar.prediction import predict\n"
         "from kaggle_cifar.data import extract\n"
         "import kaggle_cifar, importlib.metadata as m\n"

@@ -18,7 +18,8 @@ from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.search import cluster
 from kaggle_cifar.search.cluster import Cluster
 from kaggle_cifar.search.seeds_and_folds import train_seeds
-from kaggle_cifar.training.run import Run, RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 from tests.helpers import ROOT
 from tests.helpers.small_data import project_in, write_training_data
 

@@ -10,8 +10,10 @@ from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.recipes import find_recipe
 from kaggle_cifar.search import ray_tune, search, search_space
 from kaggle_cifar.search.cluster import Cluster
-from kaggle_cifar.training import loop
-from kaggle_cifar.training.run import Run, RunOptions, newest_finished_run
+from kaggle_cifar.training import train as training
+from kaggle_cifar.training.find_runs import newest_finished_run
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import Run
 from tests.helpers.small_data import project_in, write_training_data
 
 SETTINGS = [
@@ -58,15 +60,15 @@ def test_a_killed_search_goes_on_and_ends_with_a_recipe(project, monkeypatch, ca
     class Killed(BaseException):
         pass
 
-    finish = loop.Training.finish
+    write_result = training.write_result
 
-    def killing(self):
-        if self.run.name == "search-trial2":
+    def killing(trained):
+        if trained.run.name == "search-trial2":
             raise Killed
-        finish(self)
+        write_result(trained)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Training, "finish", killing)
+        patch.setattr(training, "write_result", killing)
         with pytest.raises(Killed):
             search_in_turn(project, 2)
     first = Run(project.runs / "search-trial1")

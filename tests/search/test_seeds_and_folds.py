@@ -16,8 +16,8 @@ from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.report import ledger
 from kaggle_cifar.search import seeds_and_folds
 from kaggle_cifar.submission.record import update_record
-from kaggle_cifar.training.loop import train
-from kaggle_cifar.training.run import RunOptions
+from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.train import train
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
 

@@ -1,4 +1,4 @@
-"""Submitting to the site that stands in for Kaggle: once, recorded, waited for."""
+"""Submitting to the server that stands in for Kaggle."""
 
 import json
 import os
@@ -17,9 +17,16 @@ from requests.adapters import HTTPAdapter
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import BusyError, ProjectPaths, lock_file
+from kaggle_cifar.kaggle.explanations import KaggleError
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.submission import submit as submit_module
-from kaggle_cifar.submission import validate
+from kaggle_cifar.submission.kaggle_calls import REFUSALS, UploadError, is_refusal, why_unknown
+from kaggle_cifar.submission.outcome import (
+    LOOK_SECONDS,
+    NotScoredError,
+    RefusedCsvError,
+    UnknownOutcomeError,
+)
 from kaggle_cifar.submission.record import (
     CsvNameError,
     InvalidRecordError,
@@ -30,32 +37,25 @@ from kaggle_cifar.submission.record import (
     start_sending,
     update_record,
 )
-from kaggle_cifar.submission.submit import (
-    AlreadySubmittedError,
-    FaultyCsvError,
-    RefusedCsvError,
-    UnknownOutcomeError,
-)
+from kaggle_cifar.submission.score import accuracy
+from kaggle_cifar.submission.submit import AlreadySubmittedError, ChangedCsvError
+from kaggle_cifar.submission.validate import FaultyCsvError
+from kaggle_cifar.submission.write import write_submission
 from tests.helpers import ROOT
 from tests.helpers import kaggle_server as server
 from tests.helpers.clocks import Clock
 from tests.helpers.kaggle_server import KaggleSite
 from tests.helpers.small_data import ROWS, text_of
-from tests.submission.test_validate import changed, quoted, write_solution
+from tests.submission.test_score import write_solution
+from tests.submission.test_validate import changed, quoted
 
 README = ROOT / "README.md"
 
 
 @pytest.fixture
-def clock(kaggle_site: KaggleSite) -> Clock:
-    """The clock of both this program and the site."""
+def clock(kaggle_site: KaggleSite, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of this program and of the site; late answers take time of it only."""
     kaggle_site.clock = clock = Clock()
-    return clock
-
-
-@pytest.fixture
-def late_line(kaggle_site: KaggleSite, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line on which late answers take time of the clock only, and time out by it."""
     kaggle_site.wait = lambda seconds: None
     send = HTTPAdapter.send
 
@@ -69,6 +69,7 @@ def late_line(kaggle_site: KaggleSite, clock: Clock, monkeypatch: pytest.MonkeyP
         return response
 
     monkeypatch.setattr(HTTPAdapter, "send", send_by_the_clock)
+    return clock
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,7 @@ def test_submits_waits_and_records_the_scores(
     update_record(csv, runs=["model3"], views="tta", sha256=digest_of(csv))
     record = submit(csv, project, clock, wait=60)
     solution = write_solution(csv.parent / "solution.csv", kaggle_site)
-    counted = validate.accuracy(csv, solution)
+    counted = accuracy(csv, solution)
     assert record["public_score"] == str(counted.public)
     assert record["private_score"] == str(counted.private)
     on_disk = json.loads((csv.parent / "model3.json").read_text())
@@ -116,11 +117,11 @@ def test_submits_waits_and_records_the_scores(
 
 
 def numbers_masked(text: str) -> str:
-    """The text without indents, and with the same in the place of every number."""
+    """Return the text without indents and with 0 for every number."""
     return re.sub(r"\d+(\.\d+)?", "0", re.sub(r"^ +", "", text, flags=re.MULTILINE))
 
 
-def test_does_without_the_number_of_submissions_left(
+def test_the_number_of_submissions_left_is_optional(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.left_today = None
@@ -141,12 +142,12 @@ def test_a_csv_with_faults_is_refused(
     csv.write_text(text_of(ROWS[:-1]))
     with pytest.raises(FaultyCsvError) as caught:
         submit(csv, project, clock)
-    assert caught.value.faults[0].startswith("ids missing: 1")
+    assert caught.value.faults[0].startswith("missing ids: 1")
     assert kaggle_site.requests == []
 
 
 def test_a_missing_csv_leaves_nothing(project: ProjectPaths, csv: Path, clock: Clock) -> None:
-    with pytest.raises(UserError, match="is missing"):
+    with pytest.raises(UserError, match=r"none\.csv"):
         submit(csv.parent / "new" / "none.csv", project, clock)
     assert list(csv.parent.iterdir()) == [csv]
 
@@ -174,7 +175,7 @@ def test_a_doubtful_csv_is_submitted_after_a_warning(
     assert ("Warning" in capfd.readouterr().out) == is_doubtful
 
 
-def test_a_foreign_json_beside_the_csv_is_refused(
+def test_a_foreign_json_in_the_records_place_is_refused(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     csv.with_suffix(".json").write_text("[]")
@@ -208,10 +209,10 @@ def test_the_same_file_is_not_submitted_twice(
     record = submit(csv, project, clock, wait=60)
     assert len(kaggle_site.submissions) == 1
     assert record["status"] == "COMPLETE"
-    assert "submitted already, with the reference 4001" in capfd.readouterr().out
+    assert "submitted before, with the reference 4001" in capfd.readouterr().out
 
 
-def test_an_edited_file_is_submitted_and_the_old_record_kept(
+def test_an_edited_csv_is_submitted_and_keeps_its_old_record(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     update_record(csv, runs=["model3"], sha256=digest_of(csv))
@@ -230,24 +231,37 @@ def test_an_edited_file_is_submitted_and_the_old_record_kept(
     assert [part["ref"] for part in third["earlier"]] == [4001, 4002]
 
 
-@pytest.mark.parametrize("how", ["copied", "moved", "hard link", "copied elsewhere"])
-def test_the_same_content_under_another_name_is_refused(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, how: str
+@pytest.mark.parametrize(
+    "case",
+    ["copied", "moved", "hard link", "elsewhere", "below", "moved with its record", "record lost"],
+)
+def test_a_content_is_known_wherever_its_csv_is(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, case: str
 ) -> None:
+    folder = {"elsewhere": "data", "below": "submissions/old"}.get(case, "submissions")
+    other = csv.parent.parent / folder / "other.csv"
+    other.parent.mkdir(exist_ok=True)
+    if case == "below":
+        shutil.copy(csv, other)
+        csv, other = other, csv
     submit(csv, project, clock)
-    other = csv.with_name("other.csv")
-    if how == "copied":
+    name, content = csv.name, csv.read_bytes()
+    if case in ("copied", "elsewhere"):
         shutil.copy(csv, other)
-    elif how == "moved":
+    elif case == "moved":
         csv.rename(other)
-    elif how == "hard link":
+    elif case == "hard link":
         os.link(csv, other)
-    else:
-        other = project.data / "other.csv"
-        shutil.copy(csv, other)
+    elif case == "moved with its record":
+        for path in (csv, csv.with_suffix(".json")):
+            path.rename(project.data / path.name)
+        other.write_bytes(content)
+    elif case == "record lost":
+        csv.with_suffix(".json").unlink()
+        other = csv
     with pytest.raises(AlreadySubmittedError) as caught:
         submit(other, project, clock)
-    assert (caught.value.file, caught.value.ref) == ("model3.csv", 4001)
+    assert caught.value.file == name
     assert len(kaggle_site.submissions) == 1
     assert submit(other, project, clock, again=True)["ref"] == 4002
 
@@ -287,7 +301,7 @@ def test_two_processes_do_not_send_the_same_content(
     assert read_record(csv)["status"] == State.NOT_SENT
 
 
-def test_a_file_that_changes_while_it_is_uploaded_is_not_submitted(
+def test_a_csv_that_changes_during_its_upload_is_not_submitted(
     kaggle_site: KaggleSite,
     csv: Path,
     project: ProjectPaths,
@@ -302,7 +316,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_not_submitted(
         return token
 
     monkeypatch.setattr(submit_module, "upload", upload_and_edit)
-    with pytest.raises(UserError, match="changed during its upload"):
+    with pytest.raises(ChangedCsvError):
         submit(csv, project, clock)
     assert kaggle_site.submissions == []
 
@@ -317,12 +331,14 @@ def test_again_submits_once_more_and_keeps_the_first_record(
     assert len(kaggle_site.submissions) == 2
 
 
-@pytest.mark.parametrize("fault", [server.refuse(400), server.refuse(503)])
-def test_a_failed_upload_is_no_success(
+@pytest.mark.parametrize(
+    "fault", [server.refuse(400), server.refuse(503), server.redirect_in_a_circle]
+)
+def test_a_failed_upload_leaves_no_record(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, fault: server.Fault
 ) -> None:
     kaggle_site.put_faults = [fault]
-    with pytest.raises(UserError, match="the upload did not reach"):
+    with pytest.raises(UploadError):
         submit(csv, project, clock)
     assert read_record(csv) == {}
     assert submit(csv, project, clock)["ref"] == 4001
@@ -333,10 +349,32 @@ def test_a_failed_upload_is_no_success(
 
 AFTER_THE_FACT = (
     server.lose_answer,
-    *map(server.redirect_afterwards, (301, 302, 303, 307, 308)),
-    *map(server.refuse_afterwards, (404, 408, 425, 499, 500, 502, 503, 504, 520)),
+    *map(server.redirect_afterwards, (302, 307)),
+    *map(server.refuse_afterwards, (404, 408, 502)),
     server.answer_late(3_000),
 )
+
+
+def test_only_some_statuses_are_refusals() -> None:
+    errors = {}
+    for status in range(300, 600):
+        response = requests.Response()
+        response.status_code = status
+        errors[status] = requests.HTTPError(response=response)
+    assert {status for status, error in errors.items() if is_refusal(error)} == REFUSALS
+    assert not {301, 302, 307, 404, 408, 409, 425, 499, 500, 502, 503, 504, 520} & REFUSALS
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (requests.ReadTimeout(), "within 10 minutes"),
+        (requests.ConnectionError(), "the connection was lost"),
+        (requests.TooManyRedirects(), "did not come from Kaggle"),
+    ],
+)
+def test_an_unclear_answer_is_explained(error: Exception, words: str) -> None:
+    assert words in why_unknown(error)
 
 
 @pytest.mark.parametrize("method", ["CreateSubmission", "StartSubmissionUpload"])
@@ -345,7 +383,6 @@ def test_an_answer_after_40_seconds_is_waited_for(
     csv: Path,
     project: ProjectPaths,
     clock: Clock,
-    late_line: None,
     method: str,
 ) -> None:
     kaggle_site.api_faults[method] = [server.answer_late(40)]
@@ -361,7 +398,6 @@ def test_a_submission_without_a_clear_answer_is_found(
     csv: Path,
     project: ProjectPaths,
     clock: Clock,
-    late_line: None,
     fault: server.Fault,
 ) -> None:
     kaggle_site.list_lag = 20
@@ -371,13 +407,14 @@ def test_a_submission_without_a_clear_answer_is_found(
     assert len(kaggle_site.submissions) == 1
 
 
-@pytest.mark.parametrize("fault", [*AFTER_THE_FACT, server.drop, server.page_instead])
+@pytest.mark.parametrize(
+    "fault", [server.lose_answer, server.drop, server.page_instead, server.answer_late(3_000)]
+)
 def test_a_submission_that_is_not_listed_is_not_sent_again(
     kaggle_site: KaggleSite,
     csv: Path,
     project: ProjectPaths,
     clock: Clock,
-    late_line: None,
     fault: server.Fault,
 ) -> None:
     kaggle_site.list_lag = 100_000
@@ -389,7 +426,21 @@ def test_a_submission_that_is_not_listed_is_not_sent_again(
         record = read_record(csv)
         assert (caught.value.path, caught.value.token) == (csv, record["token"])
         assert record["status"] == State.UNKNOWN
-        assert clock.now - before > 0.9 * submit_module.LOOK_SECONDS
+        assert clock.now - before > 0.9 * LOOK_SECONDS
+    assert kaggle_site.count("CreateSubmission") == 1
+
+
+def test_an_answer_without_a_reference_is_looked_up(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+) -> None:
+    def create_and_answer_nothing(handler: server.Handler) -> None:
+        handler.mute = True
+        handler.dispatch_api()
+        handler.mute = False
+        server.answer_json({"message": "Successfully submitted"})(handler)
+
+    kaggle_site.api_faults["CreateSubmission"] = [create_and_answer_nothing]
+    assert submit(csv, project, clock)["ref"] == 4001
     assert kaggle_site.count("CreateSubmission") == 1
 
 
@@ -419,7 +470,7 @@ def test_again_sends_nothing_if_the_first_is_found(
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_run_after_a_death_looks_for_minutes(
+def test_a_run_after_a_kill_looks_in_the_list(
     kaggle_site: KaggleSite,
     csv: Path,
     project: ProjectPaths,
@@ -443,7 +494,7 @@ def test_a_run_after_a_death_looks_for_minutes(
     assert len(kaggle_site.submissions) == 1
 
 
-def test_the_same_content_of_an_unknown_outcome_is_not_sent_by_another_name(
+def test_an_unknown_outcome_counts_under_another_name(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.drop]
@@ -456,7 +507,7 @@ def test_the_same_content_of_an_unknown_outcome_is_not_sent_by_another_name(
     assert caught.value.ref is None
 
 
-def test_a_list_that_cannot_be_read_is_tried_again(
+def test_a_list_that_cannot_be_read_is_read_again(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
@@ -465,7 +516,7 @@ def test_a_list_that_cannot_be_read_is_tried_again(
     assert len(kaggle_site.submissions) == 1
 
 
-def test_a_list_that_cannot_be_read_at_all_leaves_it_unknown(
+def test_a_list_that_stays_unreadable_leaves_it_unknown(
     kaggle_site: KaggleSite,
     csv: Path,
     project: ProjectPaths,
@@ -482,7 +533,7 @@ def test_a_list_that_cannot_be_read_at_all_leaves_it_unknown(
     assert len(kaggle_site.submissions) == 1
 
 
-def test_a_connection_that_is_never_made_is_no_submission(
+def test_without_a_connection_nothing_is_submitted(
     kaggle_site: KaggleSite,
     csv: Path,
     project: ProjectPaths,
@@ -494,14 +545,14 @@ def test_a_connection_that_is_never_made_is_no_submission(
 
     with monkeypatch.context() as patch:
         patch.setattr(submit_module, "create", nobody_there)
-        with pytest.raises(UserError, match="did not answer"):
+        with pytest.raises(KaggleError):
             submit(csv, project, clock)
     assert read_record(csv)["status"] == State.NOT_SENT
     assert submit(csv, project, clock)["ref"] == 4001
 
 
 @pytest.mark.parametrize(("status", "key"), [("SENDING", "token"), ("PENDING", "ref")])
-def test_a_record_without_what_it_must_have_is_named(
+def test_a_record_without_a_required_value_is_named(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, status: str, key: str
 ) -> None:
     update_record(csv, sha256=digest_of(csv), status=status)
@@ -514,30 +565,19 @@ def test_a_record_without_what_it_must_have_is_named(
 # -- refusals and scores
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (server.refuse(403, "accept the rules"), "rules"),
-        (server.refuse(401), "does not accept the key"),
-        (server.refuse(429, "daily limit", Retry_After="90"), "daily limit"),
-        (server.refuse(400, "deadline has passed"), "deadline has passed"),
-    ],
-)
-def test_refusals_are_explained_and_cost_nothing(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    fault: server.Fault,
-    words: str,
+@pytest.mark.parametrize("status", [400, 401, 403, 429])
+def test_a_refused_request_is_explained_and_can_be_repeated(
+    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, status: int
 ) -> None:
-    kaggle_site.api_faults["CreateSubmission"] = [fault]
-    with pytest.raises(UserError, match=words):
+    kaggle_site.api_faults["CreateSubmission"] = [server.refuse(status)]
+    with pytest.raises(KaggleError) as caught:
         submit(csv, project, clock)
+    assert caught.value.status == status
+    assert read_record(csv)["status"] == State.NOT_SENT
     assert submit(csv, project, clock)["ref"] == 4001
 
 
-def test_a_file_that_kaggle_refuses_after_the_upload(
+def test_a_csv_that_kaggle_cannot_score_is_an_error(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.solution[99] = ("cat", "Public")
@@ -553,27 +593,27 @@ def test_waiting_ends_after_its_time(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.pending_polls = 10**9
-    with pytest.raises(UserError, match=r"reference 4001\) within 1 min 30 s") as caught:
+    with pytest.raises(NotScoredError, match="--wait") as caught:
         submit(csv, project, clock, wait=90)
-    assert "--wait" in str(caught.value)
+    assert caught.value.ref == 4001
     assert clock.now <= 90
     assert read_record(csv)["status"] == "PENDING"
     kaggle_site.pending_polls = 0
     assert submit(csv, project, clock, wait=90)["status"] == "COMPLETE"
 
 
-def test_waiting_survives_trouble_at_kaggle(
+def test_waiting_continues_after_problems_at_kaggle(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
 ) -> None:
     kaggle_site.api_faults["GetSubmission"] = [server.refuse(502), server.drop]
     assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
 
 
-def test_kaggles_own_command_takes_the_csv_unchanged(
+def test_kaggles_own_command_takes_the_csv(
     kaggle_site: KaggleSite, csv: Path, project: ProjectPaths
 ) -> None:
     csv.unlink()
-    validate.write_submission(csv, np.arange(40, 0, -1), np.arange(40) % 10, ["model3"])
+    write_submission(csv, np.arange(40, 0, -1), np.arange(40) % 10, ["model3"])
     kaggle = Path(sys.executable).with_name("kaggle")
     done = subprocess.run(
         [kaggle, "competitions", "submit", "-c", "cifar-10", "-m", "tuned", "-f", csv],
@@ -584,43 +624,3 @@ def test_kaggles_own_command_takes_the_csv_unchanged(
     assert "Successfully submitted" in done.stdout
     assert kaggle_site.submissions[0]["content"] == csv.read_bytes()
     server.score(csv.read_bytes(), kaggle_site.solution)
-
-
-@pytest.mark.parametrize("case", ["elsewhere", "below", "moved away", "record lost"])
-def test_a_content_is_known_wherever_its_csv_and_record_are(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, case: str
-) -> None:
-    project.submissions.mkdir(exist_ok=True)
-    other = csv.parent.parent / "other" / "copy.csv"
-    other.parent.mkdir()
-    content = csv.read_bytes()
-    if case == "below":
-        below = project.submissions / "old" / "a.csv"
-        below.parent.mkdir()
-        below.write_bytes(content)
-        submit(below, project, clock)
-    else:
-        submit(csv, project, clock)
-        if case == "elsewhere":
-            other.write_bytes(content)
-            csv = other
-        elif case == "moved away":
-            for path in (csv, csv.with_suffix(".json")):
-                path.rename(other.parent / path.name)
-            csv.write_bytes(content)
-        else:
-            csv.with_suffix(".json").unlink()
-    with pytest.raises(submit_module.AlreadySubmittedError):
-        submit(csv, project, clock)
-    assert len(kaggle_site.submissions) == 1
-    submit(csv, project, clock, again=True)
-    assert len(kaggle_site.submissions) == 2
-
-
-def test_what_was_refused_may_be_sent_once_more(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
-) -> None:
-    kaggle_site.api_faults["CreateSubmission"] = [server.refuse(400)]
-    with pytest.raises(UserError, match="HTTP 400"):
-        submit(csv, project, clock)
-    assert submit(csv, project, clock)["ref"] == 4001

@@ -1,4 +1,4 @@
-"""Batches of any epoch: whole, resumed at any step; their augmentation against plain NumPy."""
+"""Batches of whole and resumed epochs; augmentation compared with plain NumPy."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def random_images(count, seed=0):
 
 
 def training_set(count):
-    """Return images whose labels are their row numbers, so that a batch tells which it has."""
+    """Return images whose labels are their row numbers, so that batches can be checked."""
     return TrainingSet(np.arange(count), np.arange(count, dtype=np.int32), random_images(count))
 
 
@@ -43,7 +43,7 @@ def assert_equal_batches(batches, expected):
             np.testing.assert_array_equal(part, other_part)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     count=st.integers(1, 40),
     batch_size=st.integers(1, 45),
@@ -52,9 +52,7 @@ def assert_equal_batches(batches, expected):
     drop_last=st.booleans(),
     augmentation=st.sampled_from([None, EVERYTHING]),
 )
-def test_an_epoch_goes_on_at_any_step_as_if_never_stopped(
-    count, batch_size, epoch, first_step, drop_last, augmentation
-):
+def test_epoch_resumes_at_any_step(count, batch_size, epoch, first_step, drop_last, augmentation):
     data = training_set(count)
     settings = {"drop_last": drop_last, "augmentation": augmentation}
     source = source_of(data, batch_size, **settings)
@@ -77,7 +75,7 @@ def test_an_epoch_goes_on_at_any_step_as_if_never_stopped(
             assert len(labels) == min(batch_size, count)
 
 
-def test_every_epoch_and_seed_draws_anew():
+def test_epochs_and_seeds_draw_differently():
     data = training_set(30)
 
     def draw(seed, epoch):
@@ -97,7 +95,7 @@ def test_every_epoch_and_seed_draws_anew():
     ),
     flips=st.integers(0, 15),
 )
-def test_images_move_over_their_reflection(translations, flips):
+def test_translation_reflects_at_the_edges(translations, flips):
     mirrored = np.array([bool(flips >> i & 1) for i in range(len(translations))])
     pixels = random_images(len(translations))
     moved = move_and_mirror(pixels, np.array(translations, np.int32), mirrored)
@@ -115,7 +113,7 @@ def test_images_move_over_their_reflection(translations, flips):
     corners=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=4),
     size=st.integers(1, 12),
 )
-def test_a_cutout_fills_a_whole_square_with_one_colour(corners, size):
+def test_cutout_fills_a_whole_square(corners, size):
     pixels = random_images(len(corners))
     fill = np.array([1, 2, 3], np.uint8)
     results = np.asarray(cut_out(pixels, np.array(corners, np.int32), size, fill))
@@ -125,7 +123,7 @@ def test_a_cutout_fills_a_whole_square_with_one_colour(corners, size):
         np.testing.assert_array_equal(result, expected)
 
 
-def test_cutouts_have_the_training_images_mean_colour_and_lie_anywhere_inside():
+def test_cutouts_have_the_mean_colour_and_any_position():
     data = training_set(300)
     mean = data.pixels.mean(axis=(0, 1, 2)).round().astype(np.uint8)
     [(images, rows, _)] = epoch_of(source_of(data, 300, augmentation=Augmentation(cutout=30)), 0)
@@ -133,7 +131,7 @@ def test_cutouts_have_the_training_images_mean_colour_and_lie_anywhere_inside():
     for image, original in zip(images, data.pixels[rows], strict=True):
         changed = np.argwhere((image != original).any(axis=2))
         (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0) + 1
-        # A pixel of just the mean colour may hide a whole side; a line of 30 of them does not.
+        # A single pixel may have the mean colour, but not a line of 30.
         assert (bottom - top, right - left) == (30, 30)
         np.testing.assert_array_equal(
             image[top:bottom, left:right], np.broadcast_to(mean, (30, 30, 3))
@@ -143,7 +141,7 @@ def test_cutouts_have_the_training_images_mean_colour_and_lie_anywhere_inside():
 
 
 def mirrored_rows(data, source, epoch):
-    """Return for each row whether an epoch shows its image mirrored; it must be one or other."""
+    """Return whether an epoch mirrors each image; images must not differ in another way."""
     [(images, rows, _)] = epoch_of(source, epoch)
     mirrored = np.empty(len(rows), bool)
     for image, row in zip(images, rows, strict=True):
@@ -152,7 +150,7 @@ def mirrored_rows(data, source, epoch):
     return mirrored
 
 
-def test_an_alternating_flip_shows_each_image_both_ways_in_two_epochs():
+def test_alternating_flip_mirrors_every_second_epoch():
     data = training_set(400)
     source = source_of(data, 400, augmentation=ALTERNATING)
     epochs = [mirrored_rows(data, source, epoch) for epoch in range(4)]
@@ -165,7 +163,7 @@ def test_an_alternating_flip_shows_each_image_both_ways_in_two_epochs():
 
 
 @pytest.mark.parametrize(("flip", "least", "most"), [("random", 150, 250), ("none", 0, 0)])
-def test_a_random_flip_mirrors_half_and_none_mirrors_none(flip, least, most):
+def test_random_flip_mirrors_half_of_the_images(flip, least, most):
     data = training_set(400)
     source = source_of(data, 400, augmentation=Augmentation(flip=flip))
     epochs = [mirrored_rows(data, source, epoch) for epoch in range(2)]
@@ -174,7 +172,7 @@ def test_a_random_flip_mirrors_half_and_none_mirrors_none(flip, least, most):
         assert 100 < (epochs[0] == epochs[1]).sum() < 300  # independent
 
 
-def test_shifts_reach_their_limit_in_every_direction():
+def test_translation_reaches_its_limit_everywhere():
     data = training_set(200)
     [(images, rows, _)] = epoch_of(source_of(data, 200, augmentation=Augmentation(translate=1)), 0)
     seen = set()
@@ -189,7 +187,7 @@ def test_shifts_reach_their_limit_in_every_direction():
     assert len(seen) == 9
 
 
-def test_tensorflow_does_not_tune_the_input():
-    # Its tuning thread may hold the end of an epoch for as long as the epoch ran.
+def test_input_is_not_autotuned():
+    # The tuning thread can delay the end of an epoch by as long as it ran.
     source = source_of(training_set(8), batch_size=4)
     assert source.batches(0, 0, 2).options().autotune.enabled is False

@@ -1,4 +1,4 @@
-"""The optimisers and Lookahead against their formulas, on the variables of a real network."""
+"""Optimizers and Lookahead compared with their formulas, on a real network."""
 
 import dataclasses
 import subprocess
@@ -21,7 +21,7 @@ STEPS = 3
 RATE = 0.05
 
 
-def test_legacy_rmsprop_is_keras_2s_formula():
+def test_legacy_rmsprop_is_the_formula_of_keras_2():
     rng = np.random.default_rng(0)
     gradients = rng.normal(0, 1e-4, (5, 3)).astype(np.float32)  # where epsilon's place matters
     variable = keras.Variable(np.zeros(3, np.float32))
@@ -35,11 +35,11 @@ def test_legacy_rmsprop_is_keras_2s_formula():
     np.testing.assert_allclose(variable, value, rtol=1e-5)
 
 
-def test_legacy_rmsprop_without_decay_differs_from_keras_3_only_in_epsilon():
+def test_legacy_rmsprop_without_decay_is_near_keras_3():
     gradient, steps = np.ones(1, np.float32), []
     tuned = recipes.model3_tuned()
     for name in ("legacy-rmsprop", "rmsprop"):
-        optimizer = optimizers.build(dataclasses.replace(tuned, optimizer=name))
+        optimizer = optimizers.build_optimizer(dataclasses.replace(tuned, optimizer=name))
         variable = keras.Variable(np.zeros(1, np.float32))
         optimizer.build([variable])
         optimizer.apply([gradient], [variable])
@@ -62,7 +62,7 @@ def gradients_like(values, seed):
 
 
 def apply_compiled(optimizer, variables, gradients):
-    """Apply gradients as the trainer does: in a compiled function, scaled where that is asked."""
+    """Apply gradients in a compiled function, scaled if the optimizer scales."""
 
     @tf.function(autograph=False)
     def step(gradients):
@@ -78,7 +78,7 @@ def values_of(variables):
 
 def train_network(network, recipe, wrap=lambda optimizer: optimizer):
     """Return the trained variables' values before and after some steps, and the gradients."""
-    optimizer = wrap(optimizers.build(recipe))
+    optimizer = wrap(optimizers.build_optimizer(recipe))
     optimizer.build(network.trainable_variables)
     before = values_of(network.trainable_variables)
     gradients = [gradients_like(before, seed) for seed in range(STEPS)]
@@ -96,7 +96,7 @@ def nesterov(value, gradients, rate, weight_decay, momentum=SGD.momentum):
     return value
 
 
-def test_nesterov_without_l2_is_keras_sgd():
+def test_nesterov_without_weight_decay_is_keras_sgd():
     values = [np.ones((3, 4), np.float32), np.zeros(4, np.float32)]
     gradients = [gradients_like(values, seed) for seed in range(5)]
     results = []
@@ -117,7 +117,7 @@ def test_nesterov_without_l2_is_keras_sgd():
     [lambda optimizer: optimizer, optimizers.LossScale],
     ids=["float32", "float16"],
 )
-def test_l2_is_coupled_and_batch_norms_biases_are_faster(network, wrap):
+def test_weight_decay_is_coupled_and_biases_are_faster(network, wrap):
     before, after, gradients = train_network(network, recipe_with(sgd=SGD), wrap)
     biases = 0
     for i, variable in enumerate(network.trainable_variables):
@@ -132,16 +132,15 @@ def test_l2_is_coupled_and_batch_norms_biases_are_faster(network, wrap):
     assert len(before) > biases
 
 
-def test_the_rate_of_a_schedule_is_the_one_that_is_used(network):
-    """Setting the rate between compiled steps works for the biases and kernels alike."""
-    optimizer = optimizers.build(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
+def test_learning_rate_can_be_set_between_steps(network):
+    optimizer = optimizers.build_optimizer(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
     variables = network.trainable_variables
     optimizer.build(variables)
     before = values_of(variables)
     optimizer.learning_rate = 0.0
     apply_compiled(optimizer, variables, [gradients_like(before, 0)])
     for variable, value in zip(variables, before, strict=True):
-        if len(variable.shape) != 4:  # a kernel is brought to its norm even so
+        if len(variable.shape) != 4:  # the norm of a kernel is set all the same
             np.testing.assert_array_equal(variable, value)
 
 
@@ -149,8 +148,8 @@ def as_matrix(kernel):
     return kernel.reshape(-1, kernel.shape[-1]).T
 
 
-def test_muon_moves_kernels_by_orthogonal_steps_from_a_fixed_norm(network):
-    optimizer = optimizers.build(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
+def test_muon_makes_orthogonal_steps_from_a_fixed_norm(network):
+    optimizer = optimizers.build_optimizer(recipe_with(optimizer="muon", sgd=SGD, muon=MUON))
     variables = network.trainable_variables
     optimizer.build(variables)
     before, momenta = values_of(variables), {}
@@ -172,7 +171,7 @@ def test_muon_moves_kernels_by_orthogonal_steps_from_a_fixed_norm(network):
             assert 0.6 < np.diag(values).min() <= np.diag(values).max() < 1.3
 
 
-def test_muon_moves_all_else_as_sgd_does(network):
+def test_muon_trains_other_variables_by_sgd(network):
     before, after, gradients = train_network(
         network, recipe_with(optimizer="muon", sgd=SGD, muon=MUON)
     )
@@ -198,7 +197,7 @@ def test_orthogonalize_keeps_the_singular_vectors(shape):
     assert 0.6 < np.diag(values).min() <= np.diag(values).max() < 1.3
 
 
-def test_lookahead_draws_all_state_to_slow_weights(network):
+def test_lookahead_interpolates_the_whole_state(network):
     start = values_of(network.variables)
     lookahead = optimizers.Lookahead(network.variables)
     slow = [value.astype(float) for value in start]
@@ -225,7 +224,7 @@ def test_lookahead_is_compiled_once_for_all_decays(network):
     assert lookahead.pull.experimental_get_tracing_count() == 1
 
 
-def test_lookaheads_weight_grows_with_the_cube_of_progress():
+def test_lookahead_weight_is_cubic_in_progress():
     lookahead = recipes.Lookahead(every=5, decay=0.95)
     assert lookahead.weight(1) == pytest.approx(0.95**5)
     assert lookahead.weight(0.5) == pytest.approx(0.95**5 / 8)
@@ -238,14 +237,14 @@ def test_lookaheads_weight_grows_with_the_cube_of_progress():
     end=st.floats(0, 1),
     progress=st.floats(0, 1),
 )
-def test_the_triangle_is_linear_between_its_corners(start, peak, end, progress):
+def test_triangular_schedule_is_linear(start, peak, end, progress):
     rises = peak > 0
     corners = ([0, peak, 1], [start, 1, end]) if rises else ([0, 1], [1, end])
     factor = TriangularSchedule(start, peak, end).factor(progress)
     assert factor == pytest.approx(np.interp(progress, *corners), abs=1e-9)
 
 
-# Two logical CPUs stand for two GPUs; they must be set up before TensorFlow starts.
+# Two logical CPUs stand for two GPUs. They must be set up before TensorFlow starts.
 OVERFLOW = """
 import keras, numpy as np
 import tensorflow as tf
@@ -276,9 +275,9 @@ print(variable.numpy(), optimizer.step_counter.numpy())
 """
 
 
-def test_an_overflow_on_any_of_several_devices_leaves_out_the_step():
+def test_overflow_on_any_device_skips_the_step():
     printed = subprocess.run(
         [sys.executable, "-c", OVERFLOW], check=True, capture_output=True, text=True
     ).stdout
-    # Two devices, each with a gradient of 1: at the rate of 0.5 the variable falls by 1.
+    # Two devices with a gradient of 1 each: at a learning rate of 0.5, the variable falls by 1.
     assert printed.splitlines() == ["[1. 1. 1.] 0.5", "[1. 1. 1.] 0.5", "[0. 0. 0.] 1"]

@@ -1,7 +1,6 @@
-"""The pages in a real browser: drawn, quiet, sortable, legible for everyone, on phones too.
+"""The pages in Chromium: complete, self-contained, sortable, accessible, on phones too.
 
-They want Chromium. Where there is none the tests are skipped, unless KAGGLE_CIFAR_NEED_BROWSER is
-set, as on the machine that guards what is merged.
+Without Chromium, the tests are skipped, or fail if KAGGLE_CIFAR_NEED_BROWSER is set, as in CI.
 """
 
 import os
@@ -17,6 +16,8 @@ from kaggle_cifar.submission.record import update_record
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run, write_test_probabilities
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("index.html", "good/report.html", "good~bad/report.html")
 NARROW, WIDE = 360, 1400  # pixels
@@ -25,9 +26,9 @@ NARROW, WIDE = 360, 1400  # pixels
 def find_browser() -> str:
     found = [path for name in BROWSERS if (path := shutil.which(name))]
     if not found and os.environ.get("KAGGLE_CIFAR_NEED_BROWSER"):
-        pytest.fail("There is no Chromium: apt-get install chromium.")
+        pytest.fail("Chromium is not installed. Run apt-get install chromium.")
     if not found:
-        pytest.skip(f"wants a browser, one of {', '.join(BROWSERS)}")
+        pytest.skip(f"needs a browser, one of {', '.join(BROWSERS)}")
     return found[0]
 
 
@@ -35,7 +36,7 @@ def find_browser() -> str:
 def browser():
     executable = find_browser()
     with sync_playwright() as playwright:
-        # Without a sandbox: containers, where tests often run, have none to give.
+        # Containers, where tests often run, offer no sandbox.
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -43,7 +44,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs_folder(tmp_path_factory) -> Path:
-    """Pages of two runs, one with everything, one with gaps, and of a third that never ended."""
+    """Pages of a complete run and of one with gaps; a third run is unfinished."""
     project = project_in(tmp_path_factory.mktemp("pages"))
     write_training_data(project, 400)
     write_test_data(project, range(1, 61))
@@ -62,16 +63,16 @@ def runs_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def open_page(browser, runs_folder):
-    """Open a page; at the test's end it must have asked for nothing and complained of nothing."""
-    complaints, requests, contexts = [], [], []
+    """Open a page; it must request nothing else and write nothing to the console."""
+    messages, requests, contexts = [], [], []
 
     def open_page(name, width=WIDE, scheme="light"):
         viewport = {"width": width, "height": 800}
         context = browser.new_context(viewport=viewport, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto((runs_folder / name).as_uri())
         return page
@@ -79,13 +80,13 @@ def open_page(browser, runs_folder):
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert messages == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in requests if url.startswith("file:")]) == len(contexts)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_image_and_figure_is_drawn(open_page, name):
+def test_page_shows_every_image_and_figure(open_page, name):
     page = open_page(name)
     widths = page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
     assert all(width > 0 for width in widths)
@@ -99,10 +100,10 @@ def test_every_image_and_figure_is_drawn(open_page, name):
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_scrolls_sideways(open_page, name, width):
+def test_page_does_not_scroll_sideways(open_page, name, width):
     page = open_page(name, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # What stands in a box that scrolls by itself may be wider; all else must fit.
+    # Only a box with its own scroll bar may be wider.
     outside = page.evaluate(
         """width => [...document.querySelectorAll("body *")]
             .filter(element => !element.closest(".scroll, pre, svg, .hidden"))
@@ -114,7 +115,7 @@ def test_no_page_scrolls_sideways(open_page, name, width):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_text_of_a_figure_is_cut_off(open_page, name):
+def test_page_cuts_off_no_text_of_a_figure(open_page, name):
     page = open_page(name)
     cut = page.evaluate(
         """() => [...document.querySelectorAll("figure svg text")].filter(text => {
@@ -129,7 +130,7 @@ def test_no_text_of_a_figure_is_cut_off(open_page, name):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_nobody_is_shut_out(open_page, name, scheme):
+def test_page_is_accessible(open_page, name, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(open_page(name, scheme=scheme)).response["violations"]
@@ -143,7 +144,7 @@ def column(page, title, number):
     )
 
 
-def test_tables_sort_by_click(open_page):
+def test_table_sorts_by_click(open_page):
     page = open_page("good/report.html")
     header = page.locator("[aria-label='Each class'] th").nth(3)
     header.locator("button").click()
@@ -159,7 +160,7 @@ def test_tables_sort_by_click(open_page):
     assert header.get_attribute("aria-sort") is None
 
 
-def test_tables_sort_by_keyboard_and_what_is_empty_comes_last(open_page):
+def test_table_sorts_by_keyboard_with_empty_cells_last(open_page):
     page = open_page("index.html")
     score = page.locator("[aria-label='Runs'] th button").nth(9)
     for order in ("ascending", "descending"):
@@ -169,7 +170,7 @@ def test_tables_sort_by_keyboard_and_what_is_empty_comes_last(open_page):
         assert column(page, "Runs", 10) == ["0.5", "", ""]
 
 
-def test_figures_change_with_the_colours_of_the_page(open_page):
+def test_figures_have_the_colours_of_the_page(open_page):
     colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(text).fill]"
     script = (
         f"() => {{ const text = document.querySelector('figure svg text'); return {colours}; }}"
@@ -181,7 +182,7 @@ def test_figures_change_with_the_colours_of_the_page(open_page):
     assert light[0] != dark[0] and light[1] != dark[1]
 
 
-def test_a_page_is_small_and_prints(open_page, runs_folder):
+def test_page_is_small_and_prints(open_page, runs_folder):
     assert (runs_folder / "good/report.html").stat().st_size < 5_000_000
     page = open_page("good/report.html")
     assert page.pdf(format="A4").startswith(b"%PDF")

@@ -1,0 +1,279 @@
+"""The command that trains a recipe, here, on a cluster or on Kaggle."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from kaggle_cifar import recipes
+from kaggle_cifar.cli.options import (
+    EPOCHS,
+    LIMIT,
+    RUN_COUNT,
+    SEED,
+    DependentCommand,
+    DependentOption,
+    Requirement,
+    cluster_options,
+    parse_duration,
+    parse_recipe,
+    parse_validation,
+)
+from kaggle_cifar.competition import TRAIN_COUNT
+from kaggle_cifar.console import say
+from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.training.options import RunOptions
+
+ON_KAGGLE = Requirement(["on"], "add --on kaggle")
+SEVERAL_RUNS = Requirement(
+    ["seeds", "folds"], "a cluster trains many runs, each on one machine with all its GPUs"
+)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A request to `train`, with a field for each parameter of the command."""
+
+    recipe: Recipe
+    name: str | None
+    epochs: int | None
+    limit: int | None
+    seed: int | None
+    seeds: int | None
+    folds: int | None
+    changes: tuple[str, ...]
+    validation: str
+    mixed_precision: bool
+    time_budget: float | None
+    tensorboard: bool
+    on: str | None
+    accelerator: str | None
+    predict: bool
+    detach: bool
+    address: str | None
+    cpus: int | None
+    gpus: float | None
+
+    @functools.cached_property
+    def changed_recipe(self) -> Recipe:
+        """The recipe with the changes of --set and --epochs."""
+        changed = self.recipe
+        if self.changes:
+            try:
+                changed = recipes.change_recipe(changed, self.changes)
+            except UserError as error:
+                raise click.UsageError(f"--set: {error}") from None
+        return dataclasses.replace(changed, epochs=self.epochs) if self.epochs else changed
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run, or the prefix of the names of several runs."""
+        if self.name:
+            return self.name
+        name = self.changed_recipe.name
+        if self.time_budget:
+            name += f"-{self.time_budget / 60:g}m"
+        if self.seed is not None and not self.folds:
+            name += f"-seed{self.seed}"
+        return name
+
+    @property
+    def options(self) -> RunOptions:
+        """The options that are saved with the run."""
+        return RunOptions(
+            self.seed or 0, self.limit, self.validation, self.mixed_precision, self.time_budget
+        )
+
+
+@click.command(cls=DependentCommand)
+@click.argument("recipe", type=parse_recipe, default=recipes.DEFAULT)
+@click.option("--name", help="Name of the run.  [default: the recipe, with the seed if given]")
+@click.option(
+    "--epochs",
+    cls=DependentOption,
+    excludes={"time_budget": "both set the number of epochs"},
+    recipe_key="epochs",
+    type=EPOCHS,
+    metavar="N",
+    help="Number of epochs (overrides the recipe).",
+)
+@click.option("--limit", type=LIMIT, metavar="N", help="Train on a stratified subset of N images.")
+@click.option(
+    "--seed",
+    cls=DependentOption,
+    excludes={"seeds": "--seeds N trains the seeds 0 to N - 1"},
+    type=SEED,
+    metavar="N",
+    help="Random seed.  [default: 0]",
+)
+@click.option(
+    "--seeds",
+    cls=DependentOption,
+    excludes={"folds": "use --folds with another --seed and --name instead"},
+    type=RUN_COUNT,
+    metavar="N",
+    help="Train N runs with the seeds 0 to N - 1.",
+)
+@click.option(
+    "--folds",
+    cls=DependentOption,
+    excludes={"validation": "--folds N validates each run on its own fold"},
+    type=click.IntRange(2, TRAIN_COUNT),
+    metavar="N",
+    help="Train N runs for N-fold cross-validation.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change to the recipe, such as learning_rate=0.003 or plateau.factor=0.1.",
+)
+@click.option(
+    "--validation",
+    type=parse_validation,
+    default=VALIDATION_SPLITS[0],
+    show_default=True,
+    metavar="|".join((*VALIDATION_SPLITS, "foldKofN")),
+    help="Validation images: the last 20 % by id, 20 % of each class, none, or one of N folds.",
+)
+@click.option(
+    "--mixed-precision",
+    cls=DependentOption,
+    recipe_key="mixed_precision",
+    is_flag=True,
+    help="16-bit activations, which are faster on most GPUs.",
+)
+@click.option(
+    "--time-budget",
+    type=parse_duration,
+    metavar="DURATION",
+    help="Duration such as 50m, into which the number of epochs is fitted.",
+)
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Logs for TensorBoard in runs/NAME/tensorboard.",
+)
+@click.option(
+    "--on",
+    cls=DependentOption,
+    excludes={
+        "seeds": "train the runs one by one, with --seed",
+        "tensorboard": "TensorBoard shows trainings on this machine",
+        "folds": "train the runs one by one, with --validation fold1of5 and --name",
+    },
+    type=click.Choice(["kaggle"]),
+    help="Train on a GPU of Kaggle and download the run.",
+)
+@click.option(
+    "--accelerator",
+    cls=DependentOption,
+    requires=ON_KAGGLE,
+    help="Kaggle's name of the GPU.  [default: NvidiaTeslaT4, two]",
+)
+@click.option(
+    "--predict",
+    cls=DependentOption,
+    requires=ON_KAGGLE,
+    is_flag=True,
+    help="Predict the test images on Kaggle too.",
+)
+@click.option(
+    "--detach",
+    cls=DependentOption,
+    requires=ON_KAGGLE,
+    is_flag=True,
+    help="Return once the training is on Kaggle. Run the command again to monitor it.",
+)
+@cluster_options(requires=SEVERAL_RUNS)
+@click.pass_obj
+def train(project: ProjectPaths, /, **parameters: Any) -> None:
+    """Train RECIPE, or resume an unfinished run.
+
+    RECIPE is the name of a recipe or a JSON file of your own. To write one, copy a run's run.json
+    and change its name. The folder runs/NAME gets the weights, the history, the metrics and the
+    figures. Ctrl-C saves the state; run the same command to resume.
+
+    \b
+      kaggle-cifar train
+      kaggle-cifar train model3 --seed 1
+      kaggle-cifar train my_recipe.json
+      kaggle-cifar train airbench94 --time-budget 50m
+      kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
+      kaggle-cifar train airbench96 --on kaggle --predict
+    """  # noqa: D301
+    request = TrainRequest(**parameters)
+    _ = request.changed_recipe  # a usage error comes before anything is printed
+    if request.recipe.name == recipes.DEFAULT:
+        say(recipes.BETTER_THAN_DEFAULT)
+    with exit_on_interrupt():
+        if request.seeds or request.folds:
+            train_several(project, request)
+        elif request.on:
+            train_remotely(project, request)
+        else:
+            train_here(project, request)
+
+
+def train_several(project: ProjectPaths, request: TrainRequest) -> None:
+    """Train a run for each seed or fold."""
+    from kaggle_cifar.search.cluster import Cluster
+    from kaggle_cifar.search.seeds_and_folds import train_folds, train_seeds
+
+    train_each = train_seeds if request.seeds else train_folds
+    train_each(
+        project,
+        request.changed_recipe,
+        request.run_name,
+        request.options,
+        request.seeds or request.folds or 1,
+        request.tensorboard,
+        Cluster(request.address, request.cpus, request.gpus) if request.address else None,
+    )
+
+
+def train_remotely(project: ProjectPaths, request: TrainRequest) -> None:
+    """Train the run on Kaggle."""
+    from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
+    from kaggle_cifar.remote.train import train_on_kaggle
+
+    train_on_kaggle(
+        project,
+        request.changed_recipe,
+        request.run_name,
+        request.options,
+        request.accelerator or DEFAULT_ACCELERATOR,
+        request.predict,
+        request.detach,
+    )
+
+
+def train_here(project: ProjectPaths, request: TrainRequest) -> None:
+    """Train the run on this machine."""
+    from kaggle_cifar.remote.train import check_remote
+    from kaggle_cifar.training.train import train
+
+    name = request.run_name
+    check_remote(project, name)
+    train(project, request.changed_recipe, name, request.options, request.tensorboard)
+
+
+@contextmanager
+def exit_on_interrupt() -> Iterator[None]:
+    """Exit with the signal's status if a signal stops a training."""
+    from kaggle_cifar.training.signals import Interrupted
+
+    try:
+        yield
+    except Interrupted as stop:
+        say("Stopped. The state is saved: run the same command to resume.")
+        sys.exit(128 + stop.signal_number)

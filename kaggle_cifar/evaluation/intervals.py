@@ -1,0 +1,54 @@
+"""95 % intervals of accuracies and of their differences."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kaggle_cifar.competition import SCORED_COUNT
+from kaggle_cifar.models.inference import paired_difference
+
+Z = 1.959964  # standard errors on either side of a 95 % interval
+
+
+def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of an accuracy measured on `count` images.
+
+    Source: Wilson, *Probable inference, the law of succession, and statistical inference*, 1927.
+    """
+    centre = accuracy + Z**2 / (2 * count)
+    half = Z * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
+    scale = 1 + Z**2 / count
+    return (centre - half) / scale, (centre + half) / scale
+
+
+def score_interval(accuracy: float, count: int) -> tuple[float, float]:
+    """Return the 95 % prediction interval of the leaderboard's score.
+
+    The accuracy was measured on `count` images, and Kaggle scores SCORED_COUNT others. Both are
+    samples, so their variances add up.
+    """
+    half = Z * math.sqrt(accuracy * (1 - accuracy) * (1 / count + 1 / SCORED_COUNT))
+    return max(accuracy - half, 0.0), min(accuracy + half, 1.0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two accuracies on the same images."""
+
+    mean: float
+    half: float  # half the width of the 95 % interval
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval excludes 0."""
+        return abs(self.mean) > self.half
+
+
+def accuracy_difference(
+    correct: np.ndarray,
+    other_correct: np.ndarray,
+) -> Difference:
+    """Return the first accuracy minus the second, by which images, bool (n,), are correct."""
+    mean, error = paired_difference(correct, other_correct)
+    return Difference(mean, Z * error)

@@ -1,0 +1,30 @@
+"""The loss: cross-entropy of images, regularization of the network."""
+
+from typing import TYPE_CHECKING, Any
+
+from kaggle_cifar import models
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+def image_losses(
+    model: "keras.Model", labels: "tf.Tensor", outputs: "tf.Tensor", smoothing: float = 0.0
+) -> "tf.Tensor":
+    """Return each image's cross-entropy with smoothed labels, (batch,)."""
+    import keras
+    import tensorflow as tf
+
+    from_logits = models.gives_logits(model)
+    if not smoothing:
+        return keras.losses.sparse_categorical_crossentropy(labels, outputs, from_logits)
+    targets = tf.one_hot(labels, outputs.shape[-1])
+    return keras.losses.categorical_crossentropy(targets, outputs, from_logits, smoothing)
+
+
+def regularization_loss(model: "keras.Model") -> Any:
+    """Return the sum of the layers' regularization losses, float32 ()."""
+    import tensorflow as tf
+
+    return tf.add_n(model.losses) if model.losses else tf.constant(0.0)

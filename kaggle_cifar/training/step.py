@@ -1,0 +1,97 @@
+"""The training step: forward pass, loss, gradients and update, compiled."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.training.losses import image_losses, regularization_loss
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# (batch, totals) -> totals. A batch is what `BatchSource.batches` yields; totals are float32 (3,):
+# the loss, the correct predictions and the images of the epoch so far, each as a sum over images.
+TrainStep = Callable[[tuple[Any, ...], Any], Any]
+
+
+class WhiteningLayerError(UserError):
+    """The `network` has no whitening layer whose bias could be frozen."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(
+            f"The network {recipe.network} has no layer named whitening. Set "
+            f"whitening_bias_epochs to null in the recipe {recipe.name}."
+        )
+        self.network = recipe.network
+
+
+def compile_train_step(
+    model: "keras.Model",
+    optimizer: "keras.optimizers.Optimizer",
+    recipe: Recipe,
+    strategy: "tf.distribute.Strategy",
+    variables: Sequence[Any],
+) -> TrainStep:
+    """Return the compiled function that updates `variables` by one batch.
+
+    Each replica gets a part of the batch. The weights in a batch sum to 1 over all replicas, so
+    that the sum of the replicas' losses is the mean loss of the batch.
+    """
+    import tensorflow as tf
+
+    def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            outputs = model(pixels, training=True)
+            losses = image_losses(model, labels, outputs, recipe.label_smoothing)
+            penalty = regularization_loss(model) / strategy.num_replicas_in_sync
+            loss = tf.reduce_sum(losses * weights) + penalty
+            scaled_loss = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled_loss, variables), variables)
+        predictions = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
+        correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
+        return tf.stack([loss, correct, tf.cast(tf.size(labels), tf.float32)])
+
+    @tf.function(autograph=False, jit_compile=_benefits_from_xla(recipe, strategy))
+    def train_step(batch: tuple[Any, ...], totals: tf.Tensor) -> tf.Tensor:
+        sums = strategy.run(replica_step, args=batch)
+        loss, correct, count = tf.unstack(strategy.reduce("SUM", sums, axis=None))
+        return totals + tf.stack([loss * count, correct, count])
+
+    compiled: TrainStep = train_step
+    return compiled
+
+
+def _benefits_from_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> bool:
+    """Return whether XLA makes the step faster.
+
+    On a CPU, its convolutions are slower. With several GPUs, XLA cannot compile the exchange
+    between them.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return recipe.xla and bool(gpus) and strategy.num_replicas_in_sync == 1
+
+
+def variables_to_train(model: "keras.Model", recipe: Recipe, epoch: int) -> list[Any]:
+    """Return the variables that a zero-based epoch trains.
+
+    The bias of the whitening layer is trained for the first `whitening_bias_epochs` only.
+
+    Raises
+    ------
+    WhiteningLayerError
+        If the recipe freezes that bias and the network has no such layer.
+    """
+    variables: list[Any] = model.trainable_variables
+    if recipe.whitening_bias_epochs is None:
+        return variables
+    layers = [layer for layer in model.layers if layer.name == "whitening"]
+    if not layers:
+        raise WhiteningLayerError(recipe)
+    if epoch < recipe.whitening_bias_epochs:
+        return variables
+    bias = getattr(layers[0], "bias", None)
+    return [variable for variable in variables if variable is not bias]

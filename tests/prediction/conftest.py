@@ -1,0 +1,66 @@
+"""Runs that were never trained, and networks that need no TensorFlow."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kaggle_cifar import models, recipes
+from kaggle_cifar.prediction import predict
+from kaggle_cifar.training.run import Run
+from tests.helpers.small_runs import write_run
+
+SMALL_NETWORK = {"widths": [8, 8, 8]}
+
+
+def small_network(recipe):
+    """Return a recipe with a small network of the same kind."""
+    if recipe.network != "airbench":
+        return recipe
+    options = {**recipe.network_options, **SMALL_NETWORK}
+    return dataclasses.replace(recipe, network_options=options)
+
+
+def write_untrained_run(project, recipe, name=None, seed=0, **options) -> Run:
+    """Write a finished run with the random weights of a new network."""
+    import keras
+
+    run = write_run(project, name or recipe.name, recipe=recipe, seed=seed, **options)
+    keras.utils.set_random_seed(seed)
+    models.build(recipe.network, recipe.network_options).save_weights(run.weights_file)
+    return run
+
+
+def fake_probabilities(pixels, shift=0):
+    """Return float32 (n, 10) of sum 1 that identify each image."""
+    values = np.roll(pixels[:, :10, 0, 0], shift, axis=1) + np.float32(1)
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def replace_networks(patch):
+    """Give each run a network that depends on its weights; return the views asked for."""
+    asked = []
+
+    def compile_forward(run, views):
+        asked.append(views)
+        return lambda pixels: fake_probabilities(pixels, shift_of(run))
+
+    patch.setattr(predict, "start_tensorflow", lambda: None)
+    patch.setattr(Run, "load_model", lambda run: run)
+    patch.setattr(predict, "compile_forward", compile_forward)
+    return asked
+
+
+@pytest.fixture
+def fake_networks(monkeypatch):
+    """Networks that need no TensorFlow; the list of the views asked for."""
+    return replace_networks(monkeypatch)
+
+
+def shift_of(run):
+    return int(run.weights_sha256(), 16) % 10
+
+
+@pytest.fixture(scope="session")
+def small_recipe():
+    return dataclasses.replace(small_network(recipes.airbench94()), name="small")

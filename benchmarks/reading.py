@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kaggle_cifar.data import images
 from kaggle_cifar.data.dataset import READ_BATCH
-from kaggle_cifar.data.images import image_paths, read_file, read_images
+from kaggle_cifar.data.decoding import UNKNOWN, decode_files, read_file
+from kaggle_cifar.data.images import image_paths, read_images
 from kaggle_cifar.data.labels import submission_ids
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.tensorflow_setup import start_tensorflow
@@ -45,7 +45,7 @@ def main() -> None:
         project = linked(data, Path(scratch))
         ids = submission_ids(project)
         start_tensorflow()
-        images.decode_files(image_paths(project, "test", ids[:1]), np.array([images.UNKNOWN]))
+        decode_files(image_paths(project, "test", ids[:1]), np.array([UNKNOWN]))
         inflate = measure_inflate(image_paths(project, "test", ids))
         first, again = (measure(lambda: read_all(project, ids)) for _ in range(2))
     rows = {"inflate alone": inflate, "first reading": first, "again": again}

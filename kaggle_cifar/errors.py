@@ -1,16 +1,38 @@
-"""The exceptions that the command line shows without a traceback."""
+"""Exceptions that the command line prints without a traceback."""
+
+from pathlib import Path
 
 
 class UserError(Exception):
-    """Something that the user can cause and put right.
+    """A failure that the user can cause and fix.
 
-    The message is a sentence that says what was wrong, what was expected, what was found and
-    what to do next. The command line prints it and ends with status 1.
+    The message says what failed, what was expected and what to do next. The command line prints
+    it and exits with status 1.
     """
 
 
+class PathError(UserError):
+    """A failure of the file or folder at `path`."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DataMissingError(PathError):
+    """A file or folder of the competition's data is missing."""
+
+
+class DiskFullError(UserError):
+    """The disk of `path` has too little space left: `free` bytes."""
+
+    def __init__(self, path: Path, free: int, message: str) -> None:
+        super().__init__(message)
+        self.path, self.free = path, free
+
+
 class DamagedDownloadError(UserError):
-    """A file is not what Kaggle serves under its name; `fault` says why, without what to do."""
+    """A file is not the one that Kaggle serves under its name; `fault` says why."""
 
     def __init__(self, fault: str, remedy: str = "") -> None:
         super().__init__(f"{fault} {remedy}".strip())

@@ -1,4 +1,4 @@
-"""Which values the files of a run may hold, and what is left of a file with others in it."""
+"""Check the values in a run's JSON and CSV files."""
 
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,40 +11,40 @@ from kaggle_cifar.errors import UserError
 LARGEST_NUMBER = 1e38  # float32 holds it
 LARGEST_COUNT = 2**53  # float64 holds it and each smaller count
 LONGEST = 1e9  # seconds: 31 years
-DEEPEST = 8  # levels of values in values
-NAMED = 3  # faults of a file that are named
+DEEPEST = 8  # levels of nested values
+NAMED = 3  # faults in an error message
 
 
 class DamagedFileError(UserError):
-    """A file holds values that it cannot have; `path` says which, `readable` is all the others."""
+    """The file at `path` holds invalid values; `readable` is what remains of its content."""
 
     def __init__(self, path: Path, faults: Sequence[str], readable: Any) -> None:
         more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         super().__init__(
-            f"{path} is damaged: {'; '.join(faults[:NAMED])}{more}. Restore the file, or train "
-            "the run again under another --name."
+            f"{path} is damaged: {'; '.join(faults[:NAMED])}{more}. Restore the file, or use "
+            "another --name to train again."
         )
         self.path, self.readable = path, readable
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value must be, in words and as a test."""
+    """What a value must be, as a noun phrase and as a predicate."""
 
     words: str
     accepts: Callable[[Any], bool]
 
 
-Kinds = Mapping[str, "Kind | Kinds"]  # by key; those of an object's values by their keys
+Kinds = Mapping[str, "Kind | Kinds"]  # by key; an object's keys have kinds of their own
 
 
 def is_number(value: Any, low: float = -LARGEST_NUMBER, high: float = LARGEST_NUMBER) -> bool:
-    """Return whether the value is a number in a range: no bool, NaN or infinity."""
+    """Return whether the value is a number in a range, not a bool, NaN or infinity."""
     return type(value) in (int, float) and low <= value <= high
 
 
 def is_text(value: Any) -> bool:
-    """Return whether the value is a text of one line that can be printed."""
+    """Return whether the value is one line of printable text."""
     return isinstance(value, str) and value.isprintable()
 
 
@@ -68,9 +68,9 @@ def optional(kind: Kind) -> Kind:
 def check_values(
     content: Any, kinds: Kinds, required: Sequence[str] = (), prefix: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the values of an object that can be used, and a fault for each of the others.
+    """Return the valid values of an object, and a fault for each of the others.
 
-    Keys that `kinds` does not list may have any value that can be printed.
+    Keys that `kinds` does not list may have any printable value.
     """
     if not isinstance(content, dict):
         return {}, [f"{prefix.rstrip('.') or 'it'} must be an object, not {reprlib.repr(content)}"]
@@ -91,7 +91,7 @@ def check_values(
 
 
 def is_printable(value: Any, levels: int = DEEPEST) -> bool:
-    """Return whether a JSON value is not too deep and all text in it is valid Unicode."""
+    """Return whether a JSON value is not nested too deep and holds only valid Unicode."""
     if isinstance(value, str):
         return not any("\ud800" <= letter <= "\udfff" for letter in value)
     if not isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""Where things lie on disk, how a file becomes visible only when it is whole, who may write."""
+"""Paths of a project, atomic files and folders, JSON, locks and free disk space."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import DiskFullError, UserError
 from kaggle_cifar.ownership import (
     RESERVED,
     read_record,
@@ -32,61 +32,64 @@ LOCK_NAME = f"{RESERVED}.lock"
 
 @dataclass(frozen=True)
 class ProjectPaths:
-    """The three folders of a project and the fixed places in them."""
+    """The three folders of a project and the paths in them."""
 
     data: Path = Path("data")
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")
 
     def absolute(self) -> "ProjectPaths":
-        """Return the same folders under paths that hold in any process."""
+        """Return the same folders as absolute paths."""
         return ProjectPaths(self.data.resolve(), self.runs.resolve(), self.submissions.resolve())
 
     @property
     def raw(self) -> Path:
-        """The files as Kaggle serves them."""
+        """Return the folder of the files that Kaggle serves."""
         return self.data / "raw"
 
     @property
     def cache(self) -> Path:
-        """What is derived from the images and can be deleted at any time."""
+        """Return the folder of decoded images, which may be deleted at any time."""
         return self.data / "cache"
 
     def images(self, split: str) -> Path:
-        """Return the folder of extracted PNGs; `split` is "train" or "test"."""
+        """Return the folder of PNGs of a split, "train" or "test"."""
         return self.data / split
 
     def manifest(self, split: str) -> Path:
-        """Return the CSV (`id,size,crc32`) that extraction writes beside the folder of PNGs."""
+        """Return the CSV (`id,size,crc32`) that lists the PNGs of a split."""
         return self.data / f"{split}.manifest.csv"
 
 
+# Atomic files
+
+
 def partial_path(path: Path) -> Path:
-    """Return the place beside `path` where its content grows until it is whole."""
+    """Return the reserved path at which the content of `path` is written before the rename."""
     return reserved_path(path, "partial")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; move it to `path` when the block ends well.
+    """Yield a temporary path, which is renamed to `path` if the block succeeds.
 
-    The content is on the disk before the name is. When the block raises, the partial file is
-    removed and whatever was at `path` before stays. A link is followed: what it leads to is
-    written. One writer at a time: see `lock`. Whoever calls this knows that a file that is there
-    already is this program's own.
+    The content is flushed to the disk before the rename. If the block raises, the temporary file
+    is removed and `path` stays as it was. If `path` is a link, its target is written. The caller
+    makes sure that this program wrote the existing file and that there is only one writer (see
+    `lock`).
 
     Raises
     ------
     ForeignPathError
-        When `path` leads to anything but a regular file.
+        If `path` leads to anything but a regular file.
     UserError
-        When the disk is full or the folder cannot be written.
+        If the disk is full or the folder cannot be written.
     """
     path = regular_file(path)
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_reserved(partial)  # of a process that was killed
+        remove_reserved(partial)  # left by a killed process
         yield partial
         sync(partial)
         partial.replace(path)
@@ -98,32 +101,46 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, atomically."""
+    """Write `content` to `path` atomically."""
     with atomic_write(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8 with newlines as they are, atomically."""
+    """Write `text` to `path` as UTF-8 atomically, newlines unchanged."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, atomically."""
+    """Write `value` to `path` as indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_record(path: Path, kind: str, values: dict[str, Any]) -> None:
-    """Write a record to `path`, atomically, unless something else is there.
+    """Write a record to `path` atomically.
 
     Raises
     ------
     ForeignPathError
-        When a file is there that is no record of that kind.
+        If `path` holds anything but a record of that kind.
     """
     read_record(path, kind)
     write_json(path, record_of(kind, values))
+
+
+# JSON
 
 
 def read_json(path: Path) -> Any:
@@ -132,7 +149,7 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     UserError
-        When the file is missing, cannot be read or is not JSON.
+        If the file is missing, cannot be read or is not JSON.
     """
     try:
         return json.loads(regular_file(path).read_text(encoding="utf-8"))
@@ -145,12 +162,12 @@ def read_json(path: Path) -> Any:
 
 
 def from_json(kind: type, content: dict[str, Any]) -> Any:
-    """Return a dataclass from JSON values, nested ones too.
+    """Return a dataclass, and the dataclasses in it, from JSON values.
 
     Raises
     ------
     TypeError
-        When a key is unknown or missing, or a value has another type than the field.
+        If a key is unknown or missing, or a value does not have the type of its field.
     """
     if not isinstance(content, dict):
         raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
@@ -173,31 +190,72 @@ def _field(key: str, hint: Any, value: Any) -> Any:
     raise TypeError(f"{key} cannot be {value!r}")
 
 
-def sync(path: Path) -> None:
-    """Force a file or a folder's list of names to the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+# Atomic folders
+
+
+@contextmanager
+def staged_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new empty folder, which replaces `folder` if the block succeeds.
+
+    If the block raises, the new folder is removed and `folder` stays as it was. The caller makes
+    sure that `folder` may be replaced and that there is only one writer.
+
+    Raises
+    ------
+    UserError
+        If the disk is full or the folder cannot be written.
+    """
+    remove_staged(folder)
+    staging = partial_path(folder)
     try:
-        os.fsync(descriptor)
+        staging.mkdir(parents=True)
+        yield staging
+        set_aside(folder)
+        staging.replace(folder)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
     finally:
-        os.close(descriptor)
+        remove_staged(folder)
+
+
+def set_aside(folder: Path) -> None:
+    """Rename an existing folder to the reserved path from which `staged_folder` removes it."""
+    if folder.exists():
+        folder.replace(reserved_path(folder, "old"))
+
+
+def remove_staged(folder: Path) -> None:
+    """Remove what `staged_folder` left for `folder`, also in a process that was killed."""
+    try:
+        remove_reserved(partial_path(folder))
+        remove_reserved(reserved_path(folder, "old"))
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
+# Locks
 
 
 class BusyError(UserError):
-    """Another process holds a folder."""
+    """Another process is using `path`."""
+
+    def __init__(self, path: Path, activity: str) -> None:
+        super().__init__(
+            f"Another {activity} process is using {path}. Wait until it ends, then run this again."
+        )
+        self.path = path
 
 
 @contextmanager
 def lock(folder: Path, activity: str) -> Iterator[None]:
-    """Hold `folder` for one process, whose death frees it; `activity` is a noun ("extraction").
+    """Lock `folder` until the block or the process ends; `activity` is a noun ("extraction").
 
     Raises
     ------
     BusyError
-        At once when another process holds it.
+        If another process has locked it.
     UserError
-        When the folder cannot be written.
+        If the folder cannot be written.
     """
     with held(folder / LOCK_NAME, folder, activity):
         try:
@@ -207,22 +265,20 @@ def lock(folder: Path, activity: str) -> Iterator[None]:
 
 
 def lock_file(path: Path, activity: str) -> AbstractContextManager[None]:
-    """Hold one file for one process, as `lock` holds a folder."""
+    """Lock one file as `lock` locks a folder."""
     path = regular_file(path)
     return held(reserved_path(path, "lock"), path, activity)
 
 
 @contextmanager
 def held(lock_path: Path, path: Path, activity: str) -> Iterator[None]:
-    """Hold `path` by a lock at `lock_path`."""
+    """Lock `path` with the lock file `lock_path`."""
     try:
         lock_path.parent.mkdir(parents=True, exist_ok=True)
         holder = FileLock(lock_path)
         holder.acquire(blocking=False)
     except Timeout:
-        raise BusyError(
-            f"Another {activity} is at work in {path}. Wait for it to end, then run this again."
-        ) from None
+        raise BusyError(path, activity) from None
     except OSError as error:
         raise explain_os_error(error, path) from error
     try:
@@ -232,38 +288,61 @@ def held(lock_path: Path, path: Path, activity: str) -> Iterator[None]:
 
 
 def remove_if_only_lock(folder: Path) -> None:
-    """Remove a folder in which nothing came to be but its lock."""
-    with contextlib.suppress(OSError):  # Windows keeps a file that is open; the folder may be gone
+    """Remove a folder that holds nothing but its lock."""
+    with contextlib.suppress(OSError):  # an open file on Windows, or no folder
         if [path.name for path in folder.iterdir()] == [LOCK_NAME]:
             (folder / LOCK_NAME).unlink()
             folder.rmdir()
 
 
+# Errors of the disk
+
+
+def check_free_space(path: Path, needed: int) -> None:
+    """Raise a DiskFullError if the disk of `path` has less than `needed` bytes left."""
+    free = free_space(path)
+    if free < needed:
+        raise DiskFullError(
+            path,
+            free,
+            f"Not enough disk space for {path}: {needed / 2**20:,.0f} MiB are needed, "
+            f"{free / 2**20:,.0f} MiB are free. Free some space or use another disk.",
+        )
+
+
+def free_space(path: Path) -> int:
+    """Return how many bytes are free on the disk of `path`, which need not exist yet."""
+    return shutil.disk_usage(existing_parent(path)).free
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error of the operating system means that the disk is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def explain_os_error(error: OSError, path: Path) -> UserError:
-    """Return the sentence for an error of the operating system met while writing `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(existing_parent(path)).free
-        return UserError(
-            f"The disk is full: {path} could not be written "
-            f"({free / 2**20:,.0f} MiB are free). Nothing incomplete was left. "
-            "Free some space and run this again."
+    """Return the UserError for an error of the operating system while writing `path`."""
+    if is_disk_full(error):
+        free = free_space(path)
+        return DiskFullError(
+            path,
+            free,
+            f"The disk is full: {path} could not be written ({free / 2**20:,.0f} MiB are free). "
+            "No partial files were kept. Free some space and run this again.",
         )
+    choose = "or use another folder (see the folder options in `kaggle-cifar --help`)."
     if isinstance(error, PermissionError):
-        return UserError(
-            f"No permission to write {path}. Make the folder writable or choose another "
-            "(see the folder options in `kaggle-cifar --help`)."
-        )
+        return UserError(f"No permission to write {path}. Make the folder writable {choose}")
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         return UserError(
             f"{path} could not be written: {error.filename} is not a folder, or is a link to a "
-            "folder that is missing. Make that folder or mount its disk, or choose another (see "
-            "the folder options in `kaggle-cifar --help`)."
+            f"folder that is missing. Create that folder, mount its disk, {choose}"
         )
     return UserError(f"{path} could not be written: {error.strerror or error}.")
 
 
 def existing_parent(path: Path) -> Path:
-    """Return the nearest folder above `path`, or `path` itself, that exists."""
+    """Return `path` if it exists, or else the nearest folder above it that does."""
     path = path.absolute()
     while not path.exists():
         path = path.parent

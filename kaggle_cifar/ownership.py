@@ -1,12 +1,12 @@
-"""One rule for every path: what this program did not write is never deleted or replaced.
+"""Never delete or replace what this program did not write.
 
-A path is this program's own in one of three ways:
+This program owns a path if one of these is true:
 
-- its name begins with RESERVED: partial files, staging folders and locks;
-- it is a JSON record whose first key says which kind of record it is;
-- it is in a folder with a mark, a record of what this program wrote there.
+- Its name begins with RESERVED: partial files, staging folders and locks.
+- It is a JSON record whose first key says which kind of record it is.
+- It is in a folder with a mark, which is a record of the files that this program wrote there.
 
-Everything else is foreign: it may be read, and that is all.
+Everything else is foreign. Foreign files are only read.
 """
 
 import hashlib
@@ -17,29 +17,25 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import PathError, UserError
 
-RESERVED = ".kaggle-cifar"  # how the names of this program's own files and folders begin
-MARK = f"{RESERVED}.json"  # in a folder that this program made
-KIND = "kaggle-cifar"  # the key of a record's kind
-LARGEST_RECORD = 2**24  # bytes; a larger file is no record
+RESERVED = ".kaggle-cifar"  # the prefix of names that only this program uses
+MARK = f"{RESERVED}.json"  # the record in a folder that this program made
+KIND = "kaggle-cifar"  # the key that holds a record's kind
+LARGEST_RECORD = 2**24  # bytes; a larger file is not a record
 
 
-class ForeignPathError(UserError):
-    """Something is in the way that this program did not write; `path` says what."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
+class ForeignPathError(PathError):
+    """What is at `path` was not written by this program, so it must not be replaced."""
 
 
 def reserved_path(path: Path, purpose: str) -> Path:
-    """Return this program's own path beside `path`, for instance for its partial content."""
+    """Return the reserved path in the folder of `path` for a purpose such as "partial"."""
     return path.with_name(f"{RESERVED}.{path.name}.{purpose}")
 
 
 def remove_reserved(path: Path) -> None:
-    """Remove a file or folder whose name is reserved, if it is there; a link is not followed."""
+    """Remove the file or folder at a reserved path, if there is one; links are not followed."""
     if not path.name.startswith(RESERVED):
         raise ValueError(f"{path} does not have a reserved name")
     if path.is_dir() and not path.is_symlink():
@@ -52,7 +48,7 @@ def remove_reserved(path: Path) -> None:
 
 
 def kind_of_file(mode: int) -> str:
-    """Return the words for what is not a regular file, by its `st_mode`."""
+    """Return what something other than a regular file is called, from its `st_mode`."""
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFCHR: "a device",
@@ -64,19 +60,19 @@ def kind_of_file(mode: int) -> str:
 
 
 def regular_file(path: Path) -> Path:
-    """Return the regular file that `path` leads to, new or there already; links are followed.
+    """Return the regular file, new or existing, that `path` leads to; links are followed.
 
     Raises
     ------
     ForeignPathError
-        When it leads to a folder, a device, a named pipe, a socket, or in a circle.
+        If it leads to a folder, a device, a named pipe, a socket, or back to itself.
     """
     target = Path(os.path.realpath(path))
     try:
         mode = os.stat(target).st_mode  # noqa: PTH116 - `Path.stat` hides no error less
     except FileNotFoundError:
         if target.is_symlink():
-            raise ForeignPathError(path, f"{path} is a link that leads in a circle.") from None
+            raise ForeignPathError(path, f"{path} is a link that leads back to itself.") from None
         return target
     except NotADirectoryError:
         raise ForeignPathError(path, f"A part of the path {path} is not a folder.") from None
@@ -84,7 +80,7 @@ def regular_file(path: Path) -> Path:
         raise ForeignPathError(path, f"{path} cannot be used: {error.strerror}.") from None
     if not stat.S_ISREG(mode):
         raise ForeignPathError(
-            path, f"{path} is {kind_of_file(mode)}. Only a regular file can be used here."
+            path, f"{path} is {kind_of_file(mode)}. Use the path of a regular file."
         )
     return target
 
@@ -93,12 +89,12 @@ def regular_file(path: Path) -> Path:
 
 
 def read_record(path: Path, kind: str) -> dict[str, Any]:
-    """Return the record of that kind at `path`, without its kind; an empty one if none is there.
+    """Return the record of that kind at `path` without its kind, or {} if there is no file.
 
     Raises
     ------
     ForeignPathError
-        When the file is anything but such a record.
+        If the file is anything else.
     """
     target = regular_file(path)
     try:
@@ -114,14 +110,14 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
     if not isinstance(content, dict) or content.pop(KIND, None) != kind:
         raise ForeignPathError(
             path,
-            f"{path} is not a record that this program wrote ({kind}), so it is left as it is. "
-            "Move it away, or choose another name.",
+            f"{path} is not a record ({kind}) of this program, so it was not changed. Move it away "
+            "or use another name.",
         )
     return content
 
 
 def record_of(kind: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a record: its kind, then the values."""
+    """Return the content of a record, its kind first."""
     return {KIND: kind, **values}
 
 
@@ -129,30 +125,29 @@ def record_of(kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_own_folder(folder: Path, kind: str) -> None:
-    """Raise a ForeignPathError unless `folder` is new, empty, or this program's own of that kind.
+    """Raise a ForeignPathError unless `folder` is new, empty, or marked as of that kind.
 
-    Locks and other reserved names do not count as content.
+    Files with a reserved name, such as locks, do not count as content.
     """
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise ForeignPathError(folder, f"{folder} is not a folder, and is left as it is.")
+        raise ForeignPathError(folder, f"{folder} is not a folder. Move it away.")
     if not is_marked(folder, kind) and foreign_names(folder):
         raise ForeignPathError(
             folder,
             f"{folder} holds {', '.join(foreign_names(folder)[:3])}, which this program did not "
-            f"write: a folder for {kind} must be new, empty, or made by this program for that. "
-            "Choose another folder.",
+            f"write. Use a new or empty folder for {kind}, or one that it made before.",
         )
 
 
 def foreign_names(folder: Path) -> list[str]:
-    """Return the names in a folder that are not reserved, in order."""
+    """Return the names in a folder that are not reserved, sorted."""
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(RESERVED))
 
 
 def is_marked(folder: Path, kind: str) -> bool:
-    """Whether a folder carries this program's mark of that kind."""
+    """Return whether a folder has this program's mark of that kind."""
     try:
         return bool(read_record(folder / MARK, kind))
     except UserError:
@@ -162,7 +157,7 @@ def is_marked(folder: Path, kind: str) -> bool:
 def require_only_own_content(folder: Path, kind: str) -> None:
     """Raise a ForeignPathError unless `folder` may be replaced as a whole.
 
-    It may if it is new, empty, or holds nothing but what its mark lists, unchanged.
+    It may if it is new, empty, or holds only unchanged files that its mark lists.
     """
     require_own_folder(folder, kind)
     if not folder.is_dir() or not foreign_names(folder):
@@ -178,12 +173,12 @@ def require_only_own_content(folder: Path, kind: str) -> None:
         raise ForeignPathError(
             folder,
             f"{folder} holds {', '.join(changed[:3])}, which this program did not write or which "
-            "was changed since. Choose another folder, or move it away.",
+            "changed later. Use another folder or move this one away.",
         )
 
 
 def mark_folder(folder: Path, kind: str) -> None:
-    """Mark a folder, with the SHA-256 of each file below it, as this program's own of that kind."""
+    """Mark a folder as this program's own; the mark lists the SHA-256 of each file in it."""
     content = record_of(kind, {"files": digests(folder)})
     (folder / MARK).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -195,9 +190,9 @@ def sha256(path: Path) -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file below `folder` that has no reserved name, by its path.
+    """Return the SHA-256 of each file below `folder` by its path, reserved names excepted.
 
-    What is neither a file nor a folder, a link too, has an empty one.
+    An empty folder has "folder" in its place, a link or special file an empty text.
     """
     found = {}
     for path in sorted(folder.rglob("*")):

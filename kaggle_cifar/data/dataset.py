@@ -1,4 +1,4 @@
-"""Images and labels by id to a training set; the validation split."""
+"""Load images and their labels as a training set, and split off a validation set."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from kaggle_cifar.files import ProjectPaths
 
 VALIDATION_SHARE = 0.2
 READ_BATCH = 512  # images
-# The same images for every seed of a training: runs can be compared and averaged image by image.
+# The same images for every seed of a run, so that runs can be compared image by image.
 DRAW_SEED = 0
 
 
@@ -40,7 +40,7 @@ def load_training_set(project: ProjectPaths, limit: int | None = None) -> Traini
     Raises
     ------
     UserError
-        When labels or images are missing, doubled, unknown, broken or of the wrong size.
+        If labels or images are missing, duplicate, unknown, broken or of the wrong size.
     """
     ids, labels = load_labels(project, limit)
     pixels = np.empty((len(ids), *IMAGE_SHAPE), np.uint8)
@@ -59,7 +59,7 @@ def load_labels(project: ProjectPaths, limit: int | None = None) -> tuple[np.nda
     Raises
     ------
     UserError
-        When the labels are missing or damaged, or fewer than `limit`.
+        If the labels are missing or invalid, or fewer than `limit`.
     """
     ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
     if limit is None:
@@ -69,36 +69,44 @@ def load_labels(project: ProjectPaths, limit: int | None = None) -> tuple[np.nda
 
 
 def check_split(project: ProjectPaths, limit: int | None, validation: str) -> None:
-    """Raise a SplitError if the images cannot be split so; only the labels are read."""
+    """Raise a SplitError if the images cannot be split like this; only the labels are read."""
     _, labels = load_labels(project, limit)
     split_validation(labels, validation)
 
 
+class LimitError(UserError):
+    """A subset of `limit` images is too small, or larger than the training set."""
+
+    def __init__(self, limit: int, available: int) -> None:
+        super().__init__(
+            f"Invalid number of images {limit:,}; use {len(CLASS_NAMES)} (one for each class) to "
+            f"{available:,} (all labelled images)."
+        )
+        self.limit = limit
+
+
 class SplitError(UserError):
-    """A split leaves nothing to train or to validate on; `images` is how many are to be split."""
+    """A split of `images` images leaves none to train on or none to validate on."""
 
     def __init__(self, validation: str, images: int) -> None:
         super().__init__(
-            f"{images:,} images are too few to be split by --validation {validation}: some must be "
-            "left to train on, and some to validate on. Use a higher --limit, fewer folds or "
-            "another --validation."
+            f"{images:,} images are too few for --validation {validation}: at least one is needed "
+            "to train on and one to validate on. Use a higher --limit, fewer folds or another "
+            "--validation."
         )
         self.images = images
 
 
 def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `count` row numbers, ascending, with each class in its share of `labels`.
+    """Return `count` row numbers, ascending, with the class shares of `labels`.
 
     Raises
     ------
-    UserError
-        When there are fewer rows, or fewer than one a class is asked for.
+    LimitError
+        If there are fewer rows, or `count` is less than one for each class.
     """
     if not len(CLASS_NAMES) <= count <= len(labels):
-        raise UserError(
-            f"{count:,} images were asked for: it must be at least {len(CLASS_NAMES)}, one a "
-            f"class, and at most {len(labels):,}, as many as are labelled."
-        )
+        raise LimitError(count, len(labels))
     sizes = np.bincount(labels, minlength=len(CLASS_NAMES))
     shares = sizes * count / len(labels)
     counts = np.floor(shares).astype(int)
@@ -114,14 +122,14 @@ def stratified_choice(labels: np.ndarray, count: int, rng: np.random.Generator) 
 def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the row numbers to train on and those to validate on, both ascending.
 
-    `validation` is "last20" (the last 20 % of the rows, as Keras' `validation_split` and the
-    student project have it), "stratified" (20 % of each class, drawn), "none", or a fold like
-    "fold2of5" (the second of five equal stratified parts, drawn).
+    `validation` is "last20" (the last 20 % of the rows, as in Keras' `validation_split` and the
+    student project), "stratified" (a random 20 % of each class), "none", or a fold such as
+    "fold2of5" (the second of five equal, random and stratified parts).
 
     Raises
     ------
     SplitError
-        When nothing would be left to train or to validate on.
+        If nothing is left to train on or to validate on.
     """
     rows = np.arange(len(labels))
     if validation == "none":
@@ -133,7 +141,7 @@ def split_validation(labels: np.ndarray, validation: str) -> tuple[np.ndarray, n
 
 
 def choose_validation(labels: np.ndarray, validation: str) -> np.ndarray:
-    """Return the row numbers to validate on, ascending; they may be none or all."""
+    """Return the row numbers to validate on, ascending; they may be none or all rows."""
     rng = np.random.default_rng(DRAW_SEED)
     if validation == "last20":
         return np.arange(int(len(labels) * (1 - VALIDATION_SHARE)), len(labels))
@@ -149,9 +157,10 @@ def choose_validation(labels: np.ndarray, validation: str) -> np.ndarray:
 def stratified_fold(
     labels: np.ndarray, fold: int, folds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the row numbers, ascending, of one of `folds` parts; `fold` counts from one."""
+    """Return the row numbers, ascending, of one of `folds` parts; the first `fold` is 1."""
     by_class = [
         rng.permutation(np.flatnonzero(labels == label)) for label in range(len(CLASS_NAMES))
     ]
-    # Dealt out in turn, class after class, the parts differ by one row at most, also in a class.
+    # Dealing the rows out in turn, class by class, makes the parts equal but for one row, in each
+    # class too.
     return np.sort(np.concatenate(by_class)[fold - 1 :: folds])

@@ -14,22 +14,22 @@ from kaggle_cifar.data.archive import Contents, identity, open_images
 from kaggle_cifar.data.image_folder import (
     StagedImages,
     is_extracted,
-    remove_leftovers,
+    real_folder,
     staged_images,
 )
 from kaggle_cifar.data.png import UndecodableError, require_decodable
-from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, lock
+from kaggle_cifar.errors import DataMissingError, UserError
+from kaggle_cifar.files import ProjectPaths, lock, remove_staged
 
 
-class ArchiveMissingError(UserError):
+class ArchiveMissingError(DataMissingError):
     """The images of a split are not extracted and their archive is missing; `path` is its path."""
 
     def __init__(self, path: Path, folder: Path) -> None:
-        self.path = path
         super().__init__(
+            path,
             f"{path} is missing and {folder} is not extracted. Run `kaggle-cifar download`, or "
-            f"`kaggle-cifar sample {path.parent}` for a small competition without Kaggle."
+            f"`kaggle-cifar sample {path.parent}` for a small competition without Kaggle.",
         )
 
 
@@ -83,7 +83,7 @@ def extract_split(project: ProjectPaths, archive: Path, split: str) -> bool:
     """Extract the archive of one split; return False if that was done before."""
     folder, manifest = project.images(split), project.manifest(split)
     with lock(project.data, "extraction"):
-        remove_leftovers(folder)
+        remove_staged(real_folder(folder))
         if is_extracted(archive, folder, manifest):
             return False
         if not archive.exists():
@@ -117,12 +117,11 @@ def extract_archive(
         If the archive is corrupt or contains anything else, or if the disk is full.
     """
     with (
-        staged_images(folder, manifest) as staged,
+        staged_images(folder, manifest, identity(archive)) as staged,
         open_images(archive, folder.name) as (members, contents),
     ):
         check_ids(archive, members, expected_ids)
         write_images(staged, contents, archive, len(members))
-        staged.replace_folder(members, identity(archive))
     say(f"Extracted {len(members):,} images to {folder}.")
 
 
@@ -147,7 +146,7 @@ def write_images(staged: StagedImages, contents: Contents, archive: Path, count:
             try:
                 require_decodable(content)
             except UndecodableError as error:
-                member = f"{staged.folder.name}/{image_id}.png"
+                member = f"{archive.stem}/{image_id}.png"
                 raise BrokenMemberError(archive, member, str(error)) from None
             staged.write(image_id, content)
             progress.update()

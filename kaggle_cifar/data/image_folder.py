@@ -18,21 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.data.archive import ArchiveMember, identity
-from kaggle_cifar.data.images import Manifest, read_file, read_manifest
+from kaggle_cifar.data.decoding import read_file
+from kaggle_cifar.data.manifest import Manifest, read_manifest
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import atomic_write, explain_os_error, partial_path
+from kaggle_cifar.files import atomic_write, explain_os_error, set_aside, staged_folder
 from kaggle_cifar.ownership import (
     RESERVED,
     ForeignPathError,
     read_record,
     record_of,
     regular_file,
-    remove_reserved,
-    reserved_path,
 )
 
 RECORD = "extraction"  # the kind of record next to a manifest
-REPLACED = "old"  # the purpose of the reserved path of a folder that was replaced
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 # What changes with a file's content, by the file's name.
@@ -57,35 +55,39 @@ def is_extracted(archive: Path, folder: Path, manifest: Path) -> bool:
 
 
 @contextmanager
-def staged_images(folder: Path, manifest: Path) -> Iterator["StagedImages"]:
-    """Yield the new images for `folder`, still empty; remove them unless they replaced it.
+def staged_images(
+    folder: Path, manifest: Path, made_from: dict[str, Any]
+) -> Iterator["StagedImages"]:
+    """Yield new images, still empty, which replace `folder` and `manifest` if the block succeeds.
+
+    `made_from` identifies the archive, as `identity` does. If the block raises, the new images are
+    removed and everything stays as it was.
 
     Raises
     ------
     ForeignPathError
-        If `folder` or the place of `manifest` has anything that this program did not write.
+        If `folder` or the path of `manifest` has anything that this program did not write, or gets
+        it during the block.
     UserError
         If `folder` cannot be replaced, the disk is full or it cannot be written.
     """
     try:
         replaceable = require_own_images(folder, manifest)
-        remove_leftovers(folder)
-        yield StagedImages(folder, manifest, replaceable)
     except OSError as error:
         raise explain_os_error(error, real_folder(folder)) from error
-    finally:
-        remove_leftovers(folder)
+    with staged_folder(real_folder(folder)) as staging:
+        staged = StagedImages(staging)
+        yield staged
+        require_unchanged(folder, manifest, replaceable)
+        replace_manifest(folder, manifest, staged.members, made_from)
 
 
 class StagedImages:
-    """New images for a folder, under a reserved name until they are complete."""
+    """New images in a staging folder; `members` lists them by id."""
 
-    def __init__(self, folder: Path, manifest: Path, replaceable: FileStates) -> None:
-        self.folder, self.manifest, self.replaceable = folder, manifest, replaceable
-        self.real = real_folder(folder)
-        self.staging = partial_path(self.real)
-        self.staging.mkdir(parents=True)
-        self.prefix = f"{self.staging}{os.sep}"
+    def __init__(self, staging: Path) -> None:
+        self.members: dict[int, ArchiveMember] = {}
+        self.prefix = f"{staging}{os.sep}"
 
     def write(self, image_id: int, content: bytes) -> None:
         """Write one image, several times faster than `Path.write_bytes`."""
@@ -96,34 +98,30 @@ class StagedImages:
                 rest = rest[os.write(descriptor, rest) :]
         finally:
             os.close(descriptor)
+        self.members[image_id] = ArchiveMember(len(content), zlib.crc32(content))
 
-    def replace_folder(self, members: dict[int, ArchiveMember], made_from: dict[str, Any]) -> None:
-        """Move the images into place and write their manifest and record.
 
-        The old folder and manifest are removed before the new record is written, and the new
-        folder comes last. So the three exist together only if they belong together. After a kill
-        in between there is no folder, and the next run extracts again. The images are not forced
-        to the disk: after a power failure, their checksums show which are damaged.
+def replace_manifest(
+    folder: Path, manifest: Path, members: dict[int, ArchiveMember], made_from: dict[str, Any]
+) -> None:
+    """Set the old images aside, and replace their manifest and record with those of the new ones.
 
-        Raises
-        ------
-        ForeignPathError
-            If something that this program did not write appeared since the images were staged.
-        """
-        require_unchanged(self.folder, self.manifest, self.replaceable)
-        text = manifest_csv(members)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        record = record_of(RECORD, {"archive": made_from, "manifest_sha256": digest})
-        with (
-            atomic_write(self.manifest) as new_manifest,
-            atomic_write(record_path(self.manifest)) as new_record,
-        ):
-            new_manifest.write_text(text, encoding="ascii", newline="\n")
-            new_record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            if self.real.exists():
-                self.real.replace(reserved_path(self.real, REPLACED))
-            regular_file(self.manifest).unlink(missing_ok=True)
-        self.staging.replace(self.real)
+    The old folder and manifest are removed before the new record is written, and the new folder
+    comes last, from `staged_folder`. So the three exist together only if they belong together.
+    After a kill in between there is no folder, and the next run extracts again. The images are not
+    flushed to the disk: after a power failure, their checksums show which are damaged.
+    """
+    text = manifest_csv(members)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    record = record_of(RECORD, {"archive": made_from, "manifest_sha256": digest})
+    with (
+        atomic_write(manifest) as new_manifest,
+        atomic_write(record_path(manifest)) as new_record,
+    ):
+        new_manifest.write_text(text, encoding="ascii", newline="\n")
+        new_record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        set_aside(real_folder(folder))
+        regular_file(manifest).unlink(missing_ok=True)
 
 
 # Places
@@ -137,16 +135,6 @@ def real_folder(folder: Path) -> Path:
 def record_path(manifest: Path) -> Path:
     """Return the path of the record that identifies the archive of a manifest."""
     return manifest.with_suffix(".json")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed extraction to `folder` left under reserved names."""
-    real = real_folder(folder)
-    try:
-        remove_reserved(partial_path(real))
-        remove_reserved(reserved_path(real, REPLACED))
-    except OSError as error:
-        raise explain_os_error(error, real) from error
 
 
 # The manifest

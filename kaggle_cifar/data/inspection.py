@@ -1,4 +1,4 @@
-"""One look at the data: counts, classes, moments, duplicates, and files that should not be so."""
+"""Inspect all images: counts, channel means, duplicates, broken and unexpected files."""
 
 import hashlib
 from collections import Counter
@@ -19,72 +19,82 @@ from kaggle_cifar.files import ProjectPaths, explain_os_error, write_json
 from kaggle_cifar.ownership import is_marked, mark_folder, require_own_folder
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 
-SHOWN = 5  # examples of a kind of finding
-INSPECTION = "inspection"  # the kind of folder that this module writes
+SHOWN = 5  # examples of a finding that are printed
+INSPECTION = "inspection"  # the kind of the folder in its mark
 
 
 @dataclass
-class Split:
-    """What was found in one folder of images."""
+class SplitFindings:
+    """Findings in the folder of images of one split."""
 
     name: str
     expected: int
     read: int = 0
     broken: list[str] = field(default_factory=list)
     odd_files: list[str] = field(default_factory=list)
-    sums: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))  # of values, of squares
+    sums: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))  # values; squares
     digests: Counter[bytes] = field(default_factory=Counter)
 
     @property
     def mean(self) -> np.ndarray:
         """The mean of each channel, 0 to 1."""
-        return self.sums[0] / self.count
+        return np.asarray(self.sums[0] / self.pixels)
 
     @property
     def deviation(self) -> np.ndarray:
         """The standard deviation of each channel, 0 to 1."""
-        return np.sqrt(self.sums[1] / self.count - self.mean**2)
+        return np.asarray(np.sqrt(self.sums[1] / self.pixels - self.mean**2))
 
     @property
-    def count(self) -> int:
-        """How many pixels were read; 1 where none was, to divide by."""
+    def pixels(self) -> int:
+        """The number of pixels that were read, at least 1 because it is a divisor."""
         return max(self.read * IMAGE_SHAPE[0] * IMAGE_SHAPE[1], 1)
 
     @property
     def duplicates(self) -> int:
-        """How many images are copies of others in the folder."""
+        """The number of images that are copies of others in the folder."""
         return self.read - len(self.digests)
+
+    def add(self, batch: np.ndarray) -> None:
+        """Add a batch of readable images."""
+        self.read += len(batch)
+        # Each channel has 256 levels, so counting them avoids a copy of the batch in floats.
+        for channel in range(3):
+            levels = np.bincount(batch[..., channel].ravel(), minlength=256)
+            values = np.arange(256) / 255
+            self.sums[:, channel] += levels @ values, levels @ values**2
+        self.digests.update(hashlib.blake2b(image, digest_size=16).digest() for image in batch)
 
 
 def inspect(project: ProjectPaths, seed: int = 0) -> None:
-    """Print what the data is, and write two pictures and inspection.json to `data/inspection`.
+    """Print findings about the data; write two figures and inspection.json to `data/inspection`.
 
-    Broken files are counted and named rather than an error: to see them all is the purpose.
+    Broken files are no error: the findings count and name them.
 
     Raises
     ------
     ForeignPathError
-        When `data/inspection` holds anything else, and no earlier inspection.
+        If this program did not write `data/inspection`.
     UserError
-        When the labels or the folders are missing.
+        If the labels or the images are missing.
     """
     folder = project.data / "inspection"
-    claim(folder)
+    claim_folder(folder)
     start_tensorflow()
     ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
-    train = look_through(project, "train", ids)
-    test = look_through(project, "test", submission_ids(project))
+    train = inspect_split(project, "train", ids)
+    test = inspect_split(project, "test", submission_ids(project))
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
     examples = draw_example_of_each_class(project, ids, labels, seed, folder / "classes.png")
     save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
     write_json(folder / "inspection.json", as_json(train, test, counts, shared, examples))
-    tell(train, test, counts, shared)
-    say(f"Pictures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
+    print_findings(train, test, counts, shared)
+    say(f"Figures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
 
 
-def claim(folder: Path) -> None:
-    """Make `folder` this program's own before its first picture is written."""
+def claim_folder(folder: Path) -> None:
+    """Create and mark `folder`, unless an earlier inspection did."""
     require_own_folder(folder, INSPECTION)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,39 +104,28 @@ def claim(folder: Path) -> None:
         raise explain_os_error(error, folder) from error
 
 
-def look_through(project: ProjectPaths, name: str, ids: np.ndarray) -> Split:
-    """Read all images of a split once."""
+def inspect_split(project: ProjectPaths, name: str, ids: np.ndarray) -> SplitFindings:
+    """Read all images of a split."""
     require_folder(project, name)
-    split = Split(name, len(ids))
+    split = SplitFindings(name, len(ids))
     expected = {f"{image_id}.png" for image_id in ids}
     found = (path.name for path in project.images(name).iterdir())
     split.odd_files = sorted(file for file in found if file not in expected)
     with (
-        progress_bar(f"Looking through {name}", len(ids), "images") as bar,
+        progress_bar(f"Inspecting {name}", len(ids), "images") as bar,
         closing(survey_images(project, name, ids, READ_BATCH)) as batches,
     ):
         for pixels, faults in batches:
-            take_note(split, pixels)
+            split.add(pixels)
             split.broken += [f"{Path(fault.path).name} {fault.what}" for fault in faults]
             bar.update(len(pixels) + len(faults))
     return split
 
 
-def take_note(split: Split, batch: np.ndarray) -> None:
-    """Add a batch of images to what is known of a split."""
-    split.read += len(batch)
-    # Squares of 256 grey levels fit into a table: no float copy of the batch is made.
-    for channel in range(3):
-        levels = np.bincount(batch[..., channel].ravel(), minlength=256)
-        values = np.arange(256) / 255
-        split.sums[:, channel] += levels @ values, levels @ values**2
-    split.digests.update(hashlib.blake2b(image, digest_size=16).digest() for image in batch)
-
-
 def draw_example_of_each_class(
     project: ProjectPaths, ids: np.ndarray, labels: np.ndarray, seed: int, path: Path
 ) -> list[int | None]:
-    """Draw a random readable image of each class, and return their ids; None where none is."""
+    """Draw a random readable image of each class; return the ids, None if a class has none."""
     rng = np.random.default_rng(seed)
     examples: list[int | None] = []
     images = []
@@ -144,7 +143,11 @@ def draw_example_of_each_class(
 
 
 def as_json(
-    train: Split, test: Split, counts: list[int], shared: int, examples: list[int | None]
+    train: SplitFindings,
+    test: SplitFindings,
+    counts: list[int],
+    shared: int,
+    examples: list[int | None],
 ) -> dict[str, object]:
     """Return all findings as JSON values."""
     findings: dict[str, object] = {
@@ -165,7 +168,9 @@ def as_json(
     return findings
 
 
-def tell(train: Split, test: Split, counts: list[int], shared: int) -> None:
+def print_findings(
+    train: SplitFindings, test: SplitFindings, counts: list[int], shared: int
+) -> None:
     """Print the findings."""
     say(f"x_train shape: {(train.read, *IMAGE_SHAPE)}, uint8")
     say(f"y_train shape: {(sum(counts),)}")
@@ -177,13 +182,13 @@ def tell(train: Split, test: Split, counts: list[int], shared: int) -> None:
             " ".join(f"{value:.4f}" for value in values) for values in (split.mean, split.deviation)
         )
         say(f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}")
-        say(f"{split.name}: {split.duplicates:,} exact copies of other images in it")
-        say(f"{split.name}: {listed(split.broken)} of the files unreadable")
-        say(f"{split.name}: {listed(split.odd_files)} files that do not belong there")
-    say(f"{shared:,} images are in both train and test, pixel for pixel")
+        say(f"{split.name}: {split.duplicates:,} duplicate images")
+        say(f"{split.name}: {summarize(split.broken)} broken files")
+        say(f"{split.name}: {summarize(split.odd_files)} unexpected files")
+    say(f"{shared:,} images are in both train and test")
 
 
-def listed(items: list[str]) -> str:
-    """Return how many items there are, with the first of them."""
+def summarize(items: list[str]) -> str:
+    """Return the number of items, with the first of them in parentheses."""
     more = ", …" if len(items) > SHOWN else ""
     return f"{len(items):,}" + (f" ({'; '.join(items[:SHOWN])}{more})" if items else "")

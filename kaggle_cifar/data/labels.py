@@ -1,4 +1,4 @@
-"""The two CSV files of the competition: which id has which label, which ids a submission holds."""
+"""Read the competition's CSV files: the training labels and the ids of a submission."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kaggle_cifar import competition
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import DataMissingError, UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import regular_file
 
@@ -22,23 +22,39 @@ ROW = re.compile(r"(\d{1,18}),([^,\n]*)", re.ASCII)
 ROWS = re.compile(rf"^{ROW.pattern}$", re.ASCII | re.MULTILINE)
 
 
+class InvalidTableError(UserError):
+    """The CSV at `path` is not as expected; `fault` says why and `line` where, if known."""
+
+    def __init__(self, path: Path, fault: str, line: int | None = None, remedy: str = "") -> None:
+        place = f"{path}, line {line}" if line else f"{path}"
+        super().__init__(f"{place}: {fault}. {remedy}".rstrip())
+        self.path, self.fault, self.line = path, fault, line
+
+
 def read_rows(path: Path) -> list[tuple[str, str]]:
-    """Return the id and the label of every row of the CSV at `path`, as they stand there.
+    """Return the id and the label of every row of the CSV at `path` as text.
 
     Raises
     ------
-    UserError
-        When the file is missing, has another header, or has a line that is no such row.
+    DataMissingError
+        If the file is missing.
+    InvalidTableError
+        If it has another header, no row, or a line that is not an id and a label.
     """
     header, _, body = read_table(path).partition("\n")
     if header != HEADER:
-        raise UserError(
-            f"{path} must begin with the line '{HEADER}', but begins with {header[:40]!r}. {REMEDY}"
-        )
+        fault = f"expected the header {HEADER!r}, found {header[:40]!r}"
+        raise InvalidTableError(path, fault, remedy=REMEDY)
     rows: list[tuple[str, str]] = ROWS.findall(body)
     lines = body.removesuffix("\n").split("\n") if body else []
     if len(rows) != len(lines):
-        raise unreadable_line(path, lines)
+        number, line = next(
+            (number, line) for number, line in enumerate(lines, start=2) if not ROW.fullmatch(line)
+        )
+        fault = f"expected an integer id, a comma and a label, found {line[:60]!r}"
+        raise InvalidTableError(path, fault, number, REMEDY)
+    if not rows:
+        raise InvalidTableError(path, "no rows after the header", remedy=REMEDY)
     return rows
 
 
@@ -47,57 +63,46 @@ def read_table(path: Path, remedy: str = REMEDY) -> str:
     try:
         text = read_bytes(path, remedy).decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text. {remedy}") from None
+        raise InvalidTableError(path, "not UTF-8 text", remedy=remedy) from None
     return text.replace("\r\n", "\n")
 
 
 def read_bytes(path: Path, remedy: str) -> bytes:
-    """Return the content of the file at `path`; `remedy` says what to do if it is missing.
+    """Return the content of the CSV at `path`; `remedy` says what to do if it is missing.
 
     Raises
     ------
     ForeignPathError
-        When it is a folder, a named pipe, a device or another thing without an end.
+        If it is a folder, a named pipe, a device or another endless thing.
+    DataMissingError
+        If it is missing.
+    InvalidTableError
+        If it is too large to be a CSV of this competition.
     UserError
-        When it is missing, too large to be a CSV of this competition, or cannot be read.
+        If it cannot be read.
     """
     target = regular_file(path)
     try:
         size = target.stat().st_size
         if size > LARGEST:
-            raise UserError(
-                f"{path} has {size / 2**20:,.0f} MiB: it is too large to be a CSV of this "
-                "competition."
-            )
+            fault = f"{size / 2**20:,.0f} MiB are too large for a CSV of this competition"
+            raise InvalidTableError(path, fault)
         return target.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing. {remedy}") from None
+        raise DataMissingError(path, f"{path} is missing. {remedy}") from None
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
 
 
-def unreadable_line(path: Path, lines: list[str]) -> UserError:
-    """Return the error that names the first of `lines` that is no row of id and label."""
-    number, line = next(
-        (number, line) for number, line in enumerate(lines, start=2) if not ROW.fullmatch(line)
-    )
-    return UserError(
-        f"{path}, line {number}: expected an integer id, a comma and a label, found {line[:60]!r}. "
-        + REMEDY
-    )
-
-
-def check_doubled_ids(path: Path, ids: list[int]) -> None:
-    """Raise a UserError that names the first id that stands in `ids` twice."""
+def check_duplicate_ids(path: Path, ids: list[int]) -> None:
+    """Raise an InvalidTableError for the first id that occurs twice in `ids`."""
     if len(set(ids)) == len(ids):
         return
     first_lines: dict[int, int] = {}
     for number, image_id in enumerate(ids, start=2):
         if image_id in first_lines:
-            raise UserError(
-                f"{path}, line {number}: the id {image_id} stands on line "
-                f"{first_lines[image_id]} already; every id must stand there once."
-            )
+            fault = f"duplicate id {image_id}, first used on line {first_lines[image_id]}"
+            raise InvalidTableError(path, fault, number)
         first_lines[image_id] = number
 
 
@@ -106,22 +111,25 @@ def read_training_labels(path: Path) -> "tuple[np.ndarray, np.ndarray]":
 
     Raises
     ------
-    UserError
-        When the file or its header is wrong, a label is missing or unknown, or an id is doubled.
+    DataMissingError
+        If the file is missing.
+    InvalidTableError
+        If the file or a row of it is invalid, or an id is duplicated.
     """
     import numpy as np
 
     rows = read_rows(path)
-    if not rows:
-        raise UserError(f"{path} holds no row below its header.")
     class_indices = {name: index for index, name in enumerate(competition.CLASS_NAMES)}
-    try:
-        labels = np.array([class_indices[label] for _, label in rows], dtype=np.int32)
-    except KeyError:
-        raise unknown_label(path, rows) from None
+    for number, (image_id, label) in enumerate(rows, start=2):
+        if label not in class_indices:
+            found = f"unknown label {label!r}" if label else "no label"
+            classes = ", ".join(competition.CLASS_NAMES)
+            fault = f"{found} for the id {image_id}, expected one of {classes}"
+            raise InvalidTableError(path, fault, number)
     ids = [int(image_id) for image_id, _ in rows]
-    check_doubled_ids(path, ids)
+    check_duplicate_ids(path, ids)
     order = np.argsort(np.array(ids, dtype=np.int64))
+    labels = np.array([class_indices[label] for _, label in rows], dtype=np.int32)
     return np.array(ids, dtype=np.int64)[order], labels[order]
 
 
@@ -130,8 +138,8 @@ def labels_of(project: ProjectPaths, ids: "np.ndarray") -> "np.ndarray":
 
     Raises
     ------
-    UserError
-        When one has no label, and as `read_training_labels`.
+    InvalidTableError
+        If an image has no label, and as `read_training_labels`.
     """
     import numpy as np
 
@@ -139,25 +147,9 @@ def labels_of(project: ProjectPaths, ids: "np.ndarray") -> "np.ndarray":
     known, labels = read_training_labels(path)
     if not np.isin(ids, known).all():
         unknown = ids[~np.isin(ids, known)][0]
-        raise UserError(
-            f"{path} has no label for the id {unknown}, on which the run was validated: it is "
-            "another data set's. Name the right folder by --data-dir."
-        )
+        fault = f"no label for the id {unknown}, on which the run was validated"
+        raise InvalidTableError(path, fault, remedy="Use --data-dir to name the run's data.")
     return labels[np.searchsorted(known, ids)]
-
-
-def unknown_label(path: Path, rows: list[tuple[str, str]]) -> UserError:
-    """Return the error that names the first row whose label is no class."""
-    number, image_id, label = next(
-        (number, image_id, label)
-        for number, (image_id, label) in enumerate(rows, start=2)
-        if label not in competition.CLASS_NAMES
-    )
-    found = f"has the unknown label {label!r}" if label else "has no label"
-    return UserError(
-        f"{path}, line {number}: the id {image_id} {found}. "
-        f"The labels are {', '.join(competition.CLASS_NAMES)}."
-    )
 
 
 def read_ids(path: Path) -> list[int]:
@@ -165,20 +157,20 @@ def read_ids(path: Path) -> list[int]:
 
     Raises
     ------
-    UserError
-        When the file or its header is wrong, is empty, or doubles an id.
+    DataMissingError
+        If the file is missing.
+    InvalidTableError
+        If the file or a row of it is invalid, or an id is duplicated.
     """
     ids = [int(image_id) for image_id, _ in read_rows(path)]
-    if not ids:
-        raise UserError(f"{path} holds no row below its header.")
-    check_doubled_ids(path, ids)
+    check_duplicate_ids(path, ids)
     return ids
 
 
 def expected_ids(project: ProjectPaths) -> Sequence[int]:
-    """Return the ids that a submission must hold; needs no numpy.
+    """Return the ids that a submission must hold; this does not import numpy.
 
-    They are those of `sampleSubmission.csv`; where that file is missing, 1 to 300000.
+    They are those of `sampleSubmission.csv`, or 1 to 300000 if that file is missing.
     """
     path = project.raw / competition.SAMPLE_SUBMISSION
     return read_ids(path) if path.exists() else range(1, competition.TEST_COUNT + 1)

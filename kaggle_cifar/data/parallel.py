@@ -9,15 +9,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# More threads gain little and take memory for what each works on.
+# More threads gain little here, and each costs memory.
 THREADS = min(4, os.cpu_count() or 1)
 
 
 def in_order(futures: Iterator["Future[T]"], ahead: int) -> Iterator[T]:
-    """Return the results of `futures`, in their order.
+    """Return the results of `futures` in order.
 
-    It takes the first `ahead` futures at once and one more with each result. So an iterator that
-    submits work as it is advanced is never further ahead.
+    The first `ahead` futures are taken at once, then one more with each result. So an iterator that
+    submits work when it advances never runs further ahead.
     """
     waiting = deque(islice(futures, ahead))
 

@@ -1,4 +1,4 @@
-"""Figures of the data: an example of each class, and how many each has."""
+"""Figures of the data: an example of each class, and the number of images in each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @styled
 def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> None:
-    """Write a PNG of ten images uint8 (10, 32, 32, 3) in two rows of five, each under its title."""
+    """Write a PNG of ten titled images, uint8 (10, 32, 32, 3), in two rows of five."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.6), layout="constrained")
@@ -27,7 +27,7 @@ def draw_classes(images: "np.ndarray", titles: Sequence[str], path: Path) -> Non
 
 @styled
 def draw_class_counts(counts: Sequence[int]) -> "Figure":
-    """Return a figure of how many images each class has."""
+    """Return a bar chart of the number of images in each class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")

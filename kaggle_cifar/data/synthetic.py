@@ -1,13 +1,12 @@
-"""A small offline competition in Kaggle's exact layout: ten drawn shapes under the class names.
+"""Draw a small offline competition in Kaggle's layout: one shape for each class.
 
-Position, size, angle, colours and background are drawn at random and alike for every class, so
-that only the shape tells the class: a linear classifier on the pixels gets a quarter right, a
-small convolutional network nearly all.
+Position, size, angle, colours and background are random and independent of the class, so only the
+shape depends on it. A linear classifier on the pixels gets a quarter of the images right, a small
+convolutional network nearly all of them.
 """
 
-import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +20,28 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.console import say
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.data.labels import HEADER
+from kaggle_cifar.data.png import encode_png
 from kaggle_cifar.files import atomic_write, explain_os_error, lock, write_text
-from kaggle_cifar.ownership import RESERVED, remove_reserved
+from kaggle_cifar.ownership import RESERVED, ForeignPathError, remove_reserved
 
 SOLUTION = "solution.csv"
 SAMPLE_FILES = (TRAIN_ARCHIVE, TEST_ARCHIVE, TRAIN_LABELS, SAMPLE_SUBMISSION, SOLUTION)
 
-# Enough for the tuned Model 3 to learn within the demo's few minutes on two cores, and more than
-# a thousand ids each, so that the order of a folder's listing is not that of the ids.
+# Enough for the tuned Model 3 to learn in the demo's few minutes on two cores. More than a thousand
+# ids each, so that the order of a folder's listing differs from that of the ids.
 TRAIN_COUNT = 4_000
 TEST_COUNT = 3_000
-SCORED_SHARE = 0.5  # of the test images; the rest is junk, which Kaggle's test set holds too
+SCORED_SHARE = 0.5  # of the test images; the others are junk, as in Kaggle's test set
 
 RADII = (7.0, 12.0)  # pixels
-CONTRAST = (100.0, 200.0)  # distance of figure and background in RGB, of at most 441
+CONTRAST = (100.0, 200.0)  # distance of shape and background in RGB, of at most 441
 NOISE = 6.0  # standard deviation, grey levels
-BATCH = 500  # images drawn at once, which bounds the memory
+BATCH = 500  # images painted at once, which bounds the memory
 
-Distances = np.ndarray  # from a shape's outline, negative inside, float (n, height, width)
+FINER = 4  # times as many pixels a side as in the image, which smooths a shape's edge
+FILLED, EMPTY = 255, 0
+Shape = list[tuple[np.ndarray, int]]  # outlines to draw one over the other, FILLED or EMPTY
 
 
 def draw_sample(
@@ -47,26 +49,26 @@ def draw_sample(
 ) -> None:
     """Write a small competition to `folder`: archives, labels, sample submission, solution.
 
-    The same seed and counts draw the same images and tables. A sample that is already there is
-    left alone, and so is every other file. `solution.csv` (`id,label,Usage`) holds the scored
-    test ids only.
+    The same seed and counts give the same images and tables. If the sample exists, nothing is
+    changed. `solution.csv` (`id,label,Usage`) holds only the scored test ids.
 
     Raises
     ------
+    ForeignPathError
+        If `folder` holds some of the files but not a whole sample.
     UserError
-        When `folder` holds some of the files but no whole sample, or cannot be written.
+        If `folder` cannot be written.
     """
-    with lock(folder, "drawing of a sample"):
+    with lock(folder, "sample"):
         if all((folder / name).exists() for name in SAMPLE_FILES):
-            say(f"{folder} holds a sample already: left as it is. Delete it to draw another.")
+            say(f"{folder} already holds a sample. Delete it to draw another.")
             return
         drawn = folder / f"{RESERVED}.sample.partial"
-        # The solution is written last: where it is, the drawing was finished, and only moving it
-        # into place was interrupted.
+        # The solution is written last: if it exists, only moving the files was interrupted.
         if (drawn / SOLUTION).exists():
-            check_other_files(folder, [path.name for path in drawn.iterdir()])
+            check_no_files(folder, [path.name for path in drawn.iterdir()])
         else:
-            check_other_files(folder, SAMPLE_FILES)
+            check_no_files(folder, SAMPLE_FILES)
             remove_reserved(drawn)
             try:
                 draw_files(drawn, seed, train_count, test_count)
@@ -77,13 +79,14 @@ def draw_sample(
     say(f"Drew {train_count:,} training and {test_count:,} test images into {folder}.")
 
 
-def check_other_files(folder: Path, names: Iterable[str]) -> None:
-    """Raise a UserError if `folder` holds one of the files that are to be written."""
+def check_no_files(folder: Path, names: Iterable[str]) -> None:
+    """Raise a ForeignPathError if `folder` holds one of the files that are to be written."""
     found = [name for name in names if os.path.lexists(folder / name)]
     if found:
-        raise UserError(
-            f"{folder} already holds {', '.join(found)}, which may be Kaggle's own: a sample is "
-            "written only where none of its files is. Choose another folder, or delete them."
+        raise ForeignPathError(
+            folder / found[0],
+            f"{folder} already holds {', '.join(found)}, which may be Kaggle's. Use another folder "
+            "for the sample, or delete them.",
         )
 
 
@@ -102,17 +105,17 @@ def draw_files(folder: Path, seed: int, train_count: int, test_count: int) -> No
     write_archive(folder / TEST_ARCHIVE, test_images)
 
     train_names = [CLASS_NAMES[label] for label in train_labels]
-    write_csv(folder / TRAIN_LABELS, "id,label", enumerate(train_names, start=1))
-    write_csv(folder / SAMPLE_SUBMISSION, "id,label", ((i + 1, "cat") for i in range(test_count)))
+    write_csv(folder / TRAIN_LABELS, HEADER, enumerate(train_names, start=1))
+    write_csv(folder / SAMPLE_SUBMISSION, HEADER, ((i + 1, "cat") for i in range(test_count)))
     solution = (
         (i + 1, CLASS_NAMES[test_labels[i]], "Public" if public[i] else "Private")
         for i in np.flatnonzero(scored)
     )
-    write_csv(folder / SOLUTION, "id,label,Usage", solution)
+    write_csv(folder / SOLUTION, f"{HEADER},Usage", solution)
 
 
 def move_files(drawn: Path, folder: Path) -> None:
-    """Move what lies in `drawn` to `folder`, the solution last, and remove `drawn`."""
+    """Move the files in `drawn` to `folder`, the solution last, and remove `drawn`."""
     try:
         for name in SAMPLE_FILES:
             if (drawn / name).exists():
@@ -123,7 +126,7 @@ def move_files(drawn: Path, folder: Path) -> None:
 
 
 def write_csv(path: Path, header: str, rows: Iterable[tuple[object, ...]]) -> None:
-    """Write a table to `path`, atomically."""
+    """Write a table to `path` atomically."""
     lines = [header, *(",".join(map(str, row)) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
@@ -135,7 +138,7 @@ def write_archive(path: Path, images: np.ndarray) -> None:
     """
     import py7zr
 
-    # PNGs are compressed already: a higher preset would only take longer.
+    # PNGs are already compressed: a higher preset only takes longer.
     filters = [{"id": py7zr.FILTER_LZMA2, "preset": 0}]
     with (
         atomic_write(path) as partial,
@@ -146,17 +149,8 @@ def write_archive(path: Path, images: np.ndarray) -> None:
             archive.writestr(encode_png(images[image_id - 1]), f"{path.stem}/{image_id}.png")
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """Return an image (height, width, 3) uint8 as the bytes of a PNG."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def draw_images(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return one image for each class index: uint8 (n, 32, 32, 3)."""
+    """Return an image of each class index: uint8 (n, 32, 32, 3)."""
     images = np.empty((len(labels), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     for start in range(0, len(labels), BATCH):
         batch = labels[start : start + BATCH]
@@ -165,7 +159,7 @@ def draw_images(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_junk(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return images that belong to no class, two shapes over each other: as `draw_images`."""
+    """Return images without a class, two shapes blended: uint8 (n, 32, 32, 3)."""
     first, second = (
         draw_images(rng.integers(len(CLASS_NAMES), size=count), rng).astype(np.float32)
         for _ in range(2)
@@ -175,27 +169,33 @@ def draw_junk(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_masks(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return how much of each pixel the figure covers, 0 to 1: float32 (n, 32, 32)."""
-    radius = rng.uniform(*RADII, (len(labels), 1, 1))
-    angle = rng.uniform(0, 2 * np.pi, (len(labels), 1, 1))
-    centre_y, centre_x = (
-        rng.uniform(radius, IMAGE_SIZE - 1 - radius, radius.shape) for _ in range(2)
-    )
-    rows, columns = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
-    dy, dx = (rows - centre_y) / radius, (columns - centre_x) / radius
-    x = np.cos(angle) * dx + np.sin(angle) * dy
-    y = np.cos(angle) * dy - np.sin(angle) * dx
-
-    masks = np.empty(x.shape, np.float32)
-    for index, distances in enumerate(SHAPES.values()):
-        chosen = labels == index
-        # A pixel at the outline is half covered: that is the anti-aliasing.
-        masks[chosen] = np.clip(0.5 - distances(x[chosen], y[chosen]) * radius[chosen], 0, 1)
+    """Return how much of each pixel the shape covers, 0 to 1: float32 (n, 32, 32)."""
+    count = len(labels)
+    radius = rng.uniform(*RADII, count)
+    angle = rng.uniform(0, 2 * np.pi, count)
+    centre_y, centre_x = (rng.uniform(radius, IMAGE_SIZE - 1 - radius) for _ in range(2))
+    masks = np.empty((count, IMAGE_SIZE, IMAGE_SIZE), np.float32)
+    for i, label in enumerate(labels):
+        cosine, sine = radius[i] * np.cos(angle[i]), radius[i] * np.sin(angle[i])
+        turn = np.array([[cosine, sine], [-sine, cosine]])
+        masks[i] = draw_mask(SHAPES[label], turn, (centre_x[i], centre_y[i]))
     return masks
 
 
+def draw_mask(shape: Shape, turn: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Return how much of each pixel one shape covers, turned and scaled around `centre`."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (IMAGE_SIZE * FINER, IMAGE_SIZE * FINER))
+    draw = ImageDraw.Draw(image)
+    for outline, fill in shape:
+        points = (outline @ turn + centre + 0.5) * FINER - 0.5
+        draw.polygon(points.ravel().tolist(), fill=fill)
+    return np.asarray(image.reduce(FINER), np.float32) / np.float32(FILLED)
+
+
 def paint(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the figures in one colour each on a background that shades into another: uint8."""
+    """Return each mask in one colour on a background that shades into another colour: uint8."""
     count = len(masks)
     rows, columns = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE] / (IMAGE_SIZE - 1) - 0.5
     slope_y, slope_x = rng.uniform(-30, 30, (2, count, 1, 1, 3))
@@ -204,88 +204,47 @@ def paint(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     contrast *= rng.uniform(*CONTRAST, (count, 1, 1, 1)) / np.linalg.norm(
         contrast, axis=-1, keepdims=True
     )
-    # Always the brighter one: where it can be either, the tuned recipe's high rate takes more
-    # epochs to start learning than the demo has.
+    # The shape is always brighter. If it could be darker too, the tuned recipe's high learning rate
+    # would need more epochs than the demo has.
     figure = background + np.abs(contrast)
     shaded = background + slope_y * rows[..., None] + slope_x * columns[..., None]
     noise = rng.normal(0, NOISE, (*masks.shape, 3))
     cover = masks[..., None]
-    return np.clip(cover * figure + (1 - cover) * shaded + noise, 0, 255).astype(np.uint8)
+    pixels = cover * figure + (1 - cover) * shaded + noise
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
 
 
-def disc(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a disc that fills the unit circle."""
-    return np.hypot(x, y) - 1
+# Outlines (n, 2) of x and y in the unit circle
 
 
-def ring(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a ring, a third of the radius wide."""
-    return np.abs(np.hypot(x, y) - 0.8) - 0.2
+def circle(radius: float = 1, x: float = 0, y: float = 0) -> np.ndarray:
+    """Return the outline of a circle."""
+    return np.asarray(polygon(64, (radius,)) + np.array([x, y]))
 
 
-def half_ring(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a horseshoe: the ring without its lower part."""
-    return np.maximum(ring(x, y), y - 0.3)
+def polygon(corners: int, radii: tuple[float, ...] = (1,)) -> np.ndarray:
+    """Return the outline of a polygon whose corners have these distances from (0, 0) in turn."""
+    angles = 2 * np.pi * np.arange(corners) / corners
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray(np.resize(radii, (corners, 1)) * directions)
 
 
-def half_disc(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from the upper half of a disc."""
-    return np.maximum(np.hypot(x, y + 0.3) - 0.95, -y - 0.3)
+def box(half_width: float, half_height: float, y: float = 0) -> np.ndarray:
+    """Return the outline of a rectangle around (0, y)."""
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    return np.asarray(corners * (half_width, half_height) + np.array([0, y]))
 
 
-def crescent(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a disc with another cut out of its side."""
-    return np.maximum(disc(x, y), 0.85 - np.hypot(x - 0.55, y))
-
-
-def polygon(x: np.ndarray, y: np.ndarray, corners: int) -> Distances:
-    """Measure from a regular polygon inscribed in the unit circle."""
-    sector = 2 * np.pi / corners
-    bearing = np.arctan2(y, x) % sector - sector / 2
-    return np.hypot(x, y) * np.cos(bearing) - np.cos(sector / 2)
-
-
-def triangle(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from an equilateral triangle."""
-    return polygon(x, y, 3)
-
-
-def square(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a square."""
-    return polygon(x, y, 4)
-
-
-def star(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a star with five points."""
-    sector = 2 * np.pi / 5
-    bearing = np.abs(np.arctan2(y, x) % sector - sector / 2)
-    # In the half sector between a point at (1, 0) and a notch, the outline is one straight line.
-    along = np.hypot(x, y) * np.cos(sector / 2 - bearing)
-    across = np.hypot(x, y) * np.sin(sector / 2 - bearing)
-    notch = 0.4 * np.array([np.cos(sector / 2), np.sin(sector / 2)])
-    normal = np.array([notch[1], 1 - notch[0]]) / np.hypot(notch[1], 1 - notch[0])
-    return (along - 1) * normal[0] + across * normal[1]
-
-
-def box(x: np.ndarray, y: np.ndarray, half_width: float, half_height: float) -> Distances:
-    """Measure from a rectangle around the origin."""
-    return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
-
-
-def cross(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from a cross of two equal bars."""
-    return np.minimum(box(x, y, 0.95, 0.28), box(x, y, 0.28, 0.95))
-
-
-def two_bars(x: np.ndarray, y: np.ndarray) -> Distances:
-    """Measure from two parallel bars."""
-    return box(x, np.abs(y) - 0.5, 0.7, 0.21)
-
-
-SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], Distances]] = dict(
-    zip(
-        CLASS_NAMES,
-        (triangle, square, crescent, star, cross, ring, disc, half_ring, half_disc, two_bars),
-        strict=True,
-    )
+# The shape of each class, in the order of CLASS_NAMES.
+SHAPES: tuple[Shape, ...] = (
+    [(polygon(3), FILLED)],  # triangle
+    [(polygon(4), FILLED)],  # square
+    [(circle(), FILLED), (circle(0.85, x=0.55), EMPTY)],  # crescent
+    [(polygon(10, (1, 0.4)), FILLED)],  # star
+    [(box(0.95, 0.28), FILLED), (box(0.28, 0.95), FILLED)],  # cross
+    [(circle(), FILLED), (circle(0.6), EMPTY)],  # ring
+    [(circle(), FILLED)],  # disc
+    [(circle(), FILLED), (circle(0.6), EMPTY), (box(1.1, 0.4, y=0.7), EMPTY)],  # horseshoe
+    [(circle(0.95, y=-0.3), FILLED), (box(1.1, 0.5, y=-0.8), EMPTY)],  # half disc
+    [(box(0.7, 0.21, y=-0.5), FILLED), (box(0.7, 0.21, y=0.5), FILLED)],  # two bars
 )

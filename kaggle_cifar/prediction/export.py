@@ -14,7 +14,14 @@ from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.console import say
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, explain_os_error, held, partial_path, write_text
+from kaggle_cifar.files import (
+    ProjectPaths,
+    explain_os_error,
+    held,
+    partial_path,
+    staged_folder,
+    write_text,
+)
 from kaggle_cifar.models import gives_logits
 from kaggle_cifar.models.inference import compile_forward, read_probabilities
 from kaggle_cifar.ownership import (
@@ -75,11 +82,13 @@ def export(project: ProjectPaths, run: Run, folder: Path) -> None:
     use_plain_operations(model)
     images, pixels = comparison_images(project, run)
     expected = in_batches(compile_forward(model), pixels)
-    try:
-        with held(reserved_path(target, "lock"), target, "export"):
-            reasons = write_export(model, target, pixels, expected)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
+    with held(reserved_path(target, "lock"), target, "export"), staged_folder(target) as staging:
+        reasons = write_models(model, staging, pixels, expected)
+        write_text(staging / "classes.txt", "\n".join(CLASS_NAMES) + "\n")
+        mark_folder(staging, KIND)
+        require_only_own_content(target, KIND)  # again, because writing the models took a while
+        if target.exists():
+            shutil.copymode(target, staging)
     say(f"{folder}: {', '.join(foreign_names(target))}.")
     print_difference(run, images, pixels, expected)
     if reasons:
@@ -115,35 +124,6 @@ def require_export_folder(project: ProjectPaths, folder: Path) -> Path:
     except OSError as error:
         raise explain_os_error(error, folder) from error
     return target
-
-
-def write_export(
-    model: "keras.Model", target: Path, pixels: np.ndarray, expected: np.ndarray
-) -> dict[str, str]:
-    """Write an export to a staging folder, then move it to `target`; returns as `write_models`."""
-    staging = partial_path(target)
-    try:
-        remove_reserved(staging)
-        staging.mkdir(parents=True)
-        reasons = write_models(model, staging, pixels, expected)
-        write_text(staging / "classes.txt", "\n".join(CLASS_NAMES) + "\n")
-        mark_folder(staging, KIND)
-        replace_folder(staging, target)
-    finally:
-        remove_reserved(staging)
-    return reasons
-
-
-def replace_folder(staging: Path, target: Path) -> None:
-    """Move a complete export to `target`, which keeps its mode."""
-    require_only_own_content(target, KIND)  # again, because writing the models took a while
-    old = reserved_path(target, "old")
-    remove_reserved(old)
-    if target.exists():
-        shutil.copymode(target, staging)
-        target.replace(old)
-    staging.replace(target)
-    remove_reserved(old)
 
 
 # The models

@@ -11,7 +11,8 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.console import progress_bar, say
-from kaggle_cifar.data.images import BrokenImageError, image_paths, read_images, require_folder
+from kaggle_cifar.data.decoding import BrokenImageError
+from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (

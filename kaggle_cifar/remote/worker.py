@@ -232,8 +232,8 @@ def write_manifest(project: "ProjectPaths", split: str) -> None:
     The user's machine has the same one, so it knows that the predictions are of its images.
     """
     from kaggle_cifar.data.archive import ArchiveMember
+    from kaggle_cifar.data.decoding import read_file
     from kaggle_cifar.data.image_folder import manifest_csv
-    from kaggle_cifar.data.images import read_file
     from kaggle_cifar.files import write_text
 
     members = {}

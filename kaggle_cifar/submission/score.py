@@ -106,5 +106,5 @@ def read_solution(path: Path) -> list[tuple[int, str, str]]:
             expected = f"{header} with the name of a class, and Public, Private or Ignored"
             raise InvalidSolutionError(path, number, expected, line)
         rows.append((int(image_id), label, usage))
-    labels.check_doubled_ids(path, [image_id for image_id, _, _ in rows])
+    labels.check_duplicate_ids(path, [image_id for image_id, _, _ in rows])
     return rows

@@ -10,23 +10,28 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner
 
 from kaggle_cifar import competition, files
 from kaggle_cifar.cli import cli
-from kaggle_cifar.data import download, extract
+from kaggle_cifar.data import download, extract, verification
 from kaggle_cifar.data.archive import UnsupportedMethodError
-from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.kaggle import client, session, signed_links
+from kaggle_cifar.data.download import DamagedTwiceError, OtherSourceError
+from kaggle_cifar.data.transfer import TransferError, size_of
+from kaggle_cifar.errors import DiskFullError, UserError
+from kaggle_cifar.files import BusyError, ProjectPaths
+from kaggle_cifar.kaggle import client, session
+from kaggle_cifar.kaggle.signed_links import CHUNK_SIZE
 from kaggle_cifar.ownership import ForeignPathError
 from tests.helpers import kaggle_server as server
 from tests.helpers.archives import images, pack, png, random_archive
 from tests.helpers.kaggle_server import KaggleSite
 from tests.helpers.kills import run_and_kill
+
+E = TypeVar("E", bound=UserError)
 
 DOWNLOAD = """
 import sys
@@ -63,13 +68,17 @@ def no_secret_anywhere(capfd: pytest.CaptureFixture[str], project: ProjectPaths)
     assert not [secret for secret in secrets if any(secret in content for content in written)]
 
 
+def failure(project: ProjectPaths, sleeper: Sleeper, expected: type[E]) -> E:
+    """Download, expecting an error; return it. Its message must hold no secret."""
+    with pytest.raises(expected) as caught:
+        download.download(project, sleep=sleeper)
+    assert not [secret for secret in server.SECRETS if secret in str(caught.value)]
+    return caught.value
+
+
 def fail(project: ProjectPaths, sleeper: Sleeper) -> str:
     """Download, expecting an error; return its message, which must hold no secret."""
-    with pytest.raises(UserError) as caught:
-        download.download(project, sleep=sleeper)
-    message = str(caught.value)
-    assert not [secret for secret in server.SECRETS if secret in message]
-    return message
+    return str(failure(project, sleeper, UserError))
 
 
 def assert_whole(project: ProjectPaths, site: KaggleSite) -> None:
@@ -87,7 +96,7 @@ def only_archive(site: KaggleSite, project: ProjectPaths) -> bytes:
     return site.files["train.7z"]
 
 
-def test_brings_the_four_files(
+def test_download_fetches_the_four_files(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -95,10 +104,10 @@ def test_brings_the_four_files(
 ) -> None:
     download.download(project, sleep=sleeper)
     assert_whole(project, kaggle_site)
-    assert "train.7z: downloaded and whole" in capfd.readouterr().out
+    assert "train.7z: downloaded and verified" in capfd.readouterr().out
 
 
-def test_second_download_asks_for_nothing(
+def test_second_download_sends_no_request(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -111,10 +120,10 @@ def test_second_download_asks_for_nothing(
     monkeypatch.setattr(download, "verify", lambda *_: pytest.fail("verified again"))
     download.download(project, sleep=sleeper)
     assert kaggle_site.requests == []
-    assert capfd.readouterr().out.count("there already, and whole") == 4
+    assert capfd.readouterr().out.count("already downloaded and verified") == 4
 
 
-def test_finds_files_on_later_pages_of_the_list(
+def test_list_of_files_may_have_many_pages(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     kaggle_site.files |= {f"a{number}.txt": b"x" for number in range(45)}
@@ -124,7 +133,7 @@ def test_finds_files_on_later_pages_of_the_list(
 
 
 @pytest.mark.parametrize("status", [500, 429])
-def test_does_without_a_list_that_kaggle_cannot_give(
+def test_download_continues_without_list_of_files(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, status: int
 ) -> None:
     kaggle_site.api_faults["ListDataFiles"] = [server.refuse(status)] * client.ATTEMPTS
@@ -137,7 +146,7 @@ def listed(site: KaggleSite, sizes: dict[str, Any]) -> server.Fault:
     return server.answer_json({"files": files})
 
 
-def test_sizes_may_be_listed_as_text(
+def test_listed_size_may_be_text(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     sizes = {name: str(len(content)) for name, content in kaggle_site.files.items()}
@@ -146,11 +155,11 @@ def test_sizes_may_be_listed_as_text(
     assert_whole(project, kaggle_site)
     kaggle_site.api_faults["ListDataFiles"] = [listed(kaggle_site, {"test.7z": str(10**18)})]
     (project.raw / "test.7z").unlink()
-    assert "disk is too full" in fail(project, sleeper)
+    assert failure(project, sleeper, DiskFullError).path == project.raw
 
 
 @pytest.mark.parametrize("size", ["", "many", "-5", -5, 1.5, None, [], {}, True])
-def test_a_listed_size_that_is_none_is_ignored(
+def test_invalid_listed_size_is_ignored(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, size: Any
 ) -> None:
     only_archive(kaggle_site, project)
@@ -161,7 +170,7 @@ def test_a_listed_size_that_is_none_is_ignored(
 
 @pytest.mark.parametrize("name_of_member", ["trainLabels.csv", "folder/trainLabels.csv"])
 @pytest.mark.parametrize("served_as", ["trainLabels.csv.zip", "trainLabels.csv"])
-def test_unpacks_what_comes_zipped(
+def test_zipped_file_is_unzipped(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -177,18 +186,18 @@ def test_unpacks_what_comes_zipped(
     assert (project.raw / "trainLabels.csv").read_bytes() == content
 
 
-def test_refuses_a_broken_zip(
+def test_broken_zip_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     kaggle_site.files["trainLabels.csv"] = b"PK\x03\x04" + b"x" * 100
-    assert "trainLabels.csv came damaged twice" in fail(project, sleeper)
+    assert failure(project, sleeper, DamagedTwiceError).name == "trainLabels.csv"
     assert not (project.raw / "trainLabels.csv").exists()
 
 
 # -- interruptions
 
 
-def test_goes_on_after_many_cuts(
+def test_download_resumes_after_many_cuts(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -203,7 +212,7 @@ def test_goes_on_after_many_cuts(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_goes_on_after_cuts_at_random_bytes(
+def test_download_resumes_after_cuts_at_random_bytes(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, seed: int
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -235,7 +244,7 @@ def test_goes_on_after_cuts_at_random_bytes(
         server.refuse(500),
     ],
 )
-def test_ends_with_the_right_file_whatever_answers_the_first_request(
+def test_download_survives_any_answer_to_first_request(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -253,7 +262,7 @@ def test_ends_with_the_right_file_whatever_answers_the_first_request(
 
 
 @pytest.mark.parametrize("error", [-5, 5])
-def test_an_archive_is_judged_by_its_checksums_not_by_its_listed_size(
+def test_archive_may_differ_from_its_listed_size(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, error: int
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -263,7 +272,7 @@ def test_an_archive_is_judged_by_its_checksums_not_by_its_listed_size(
     assert kaggle_site.count("GET train.7z") == 1
 
 
-def test_bytes_after_the_end_of_an_archive_are_harmless(
+def test_bytes_after_end_of_archive_are_harmless(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -272,24 +281,23 @@ def test_bytes_after_the_end_of_an_archive_are_harmless(
     assert (project.raw / "train.7z").read_bytes() == content + bytes(1_000)
 
 
-def test_links_that_lead_in_a_circle(
+def test_redirect_loop_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
     kaggle_site.get_faults = [server.redirect_in_a_circle] * 300
-    assert "train.7z failed" in fail(project, sleeper)
+    failure(project, sleeper, UserError)
     assert not (project.raw / "train.7z").exists()
 
 
-def test_goes_on_in_the_next_run(
+def test_failed_download_resumes_in_next_run(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
     kaggle_site.get_faults = [server.cut_at(100_000)]
     kaggle_site.range_faults = [server.drop] * client.ATTEMPTS
-    message = fail(project, sleeper)
-    assert "train.7z failed" in message
-    assert "MiB are kept" in message
+    error = failure(project, sleeper, TransferError)
+    assert (error.name, error.kept) == ("train.7z", 98_304)
     assert not (project.raw / "train.7z").exists()
     kaggle_site.requests.clear()
     kaggle_site.range_faults.clear()
@@ -314,7 +322,7 @@ def test_goes_on_in_the_next_run(
         server.drop,
     ],
 )
-def test_ends_with_the_right_file_whatever_answers_a_resumed_request(
+def test_download_survives_any_answer_to_resumed_request(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -326,11 +334,13 @@ def test_ends_with_the_right_file_whatever_answers_a_resumed_request(
     kaggle_site.range_faults = [fault]
     download.download(project, sleep=sleeper)
     assert_whole(project, kaggle_site)
-    # Only the checksums can tell wrong bytes; all else is seen before it is appended.
-    assert ("came damaged" in capfd.readouterr().out) == (fault is server.wrong_bytes)
+    # Only the checksums show wrong bytes; everything else is noticed before it is appended.
+    assert ("was damaged in the download" in capfd.readouterr().out) == (
+        fault is server.wrong_bytes
+    )
 
 
-def test_keeps_what_it_has_when_an_error_answers_a_resumed_request(
+def test_partial_file_is_kept_after_server_error(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
@@ -340,7 +350,7 @@ def test_keeps_what_it_has_when_an_error_answers_a_resumed_request(
     assert kaggle_site.count("GET train.7z bytes=98304-") == 2
 
 
-def test_follows_a_file_that_changes_in_the_middle(
+def test_file_that_changes_during_download_is_fetched(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -359,14 +369,14 @@ def test_follows_a_file_that_changes_in_the_middle(
 
 
 @pytest.mark.parametrize("fault", [server.wrong_bytes, server.page_instead])
-def test_refuses_a_file_that_stays_wrong(
+def test_file_that_stays_wrong_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, fault: server.Fault
 ) -> None:
     only_archive(kaggle_site, project)
     kaggle_site.get_faults = [fault] * 20
-    message = fail(project, sleeper)
-    assert "train.7z came damaged twice and was removed" in message
-    assert "Delete it" not in message
+    error = failure(project, sleeper, DamagedTwiceError)
+    assert error.name == "train.7z"
+    assert "Delete it" not in str(error)
     assert not (project.raw / "train.7z").exists()
     assert not list(project.raw.glob(".kaggle-cifar.*.download"))
     kaggle_site.get_faults = []
@@ -375,35 +385,36 @@ def test_refuses_a_file_that_stays_wrong(
 
 
 @pytest.mark.parametrize("position", [40, 5_000, 100_000, 199_000, -20])
-def test_refuses_an_archive_with_one_wrong_bit(
+def test_archive_with_one_wrong_bit_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, position: int
 ) -> None:
     content = bytearray(only_archive(kaggle_site, project))
     content[position] ^= 1
     kaggle_site.files["train.7z"] = bytes(content)
-    assert "train.7z came damaged twice" in fail(project, sleeper)
+    assert failure(project, sleeper, DamagedTwiceError).name == "train.7z"
     assert not (project.raw / "train.7z").exists()
 
 
-def test_refuses_a_csv_with_missing_rows_by_its_size(
+def test_csv_with_missing_rows_is_refused_by_its_size(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     content = kaggle_site.files["trainLabels.csv"]
     kaggle_site.listed_sizes["trainLabels.csv"] = len(content)
     kaggle_site.files["trainLabels.csv"] = content[: content.index(b"20,")]
-    message = fail(project, sleeper)
-    assert f"should have {len(content)} bytes" in message
+    error = failure(project, sleeper, DamagedTwiceError)
+    assert error.name == "trainLabels.csv"
+    assert f"Kaggle lists {len(content)}" in str(error)
 
 
 @pytest.mark.parametrize("name", ["trainLabels.csv", "sampleSubmission.csv"])
-def test_refuses_a_page_for_a_csv(
+def test_page_instead_of_csv_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, name: str
 ) -> None:
     kaggle_site.files[name] = b"<html>sorry</html>"
-    assert f"{name} came damaged twice" in fail(project, sleeper)
+    assert failure(project, sleeper, DamagedTwiceError).name == name
 
 
-def test_puts_a_damaged_file_aside_and_downloads_afresh(
+def test_damaged_file_is_renamed_and_downloaded_again(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -416,12 +427,12 @@ def test_puts_a_damaged_file_aside_and_downloads_afresh(
     assert_whole(project, kaggle_site)
     assert (project.raw / "train.7z.damaged").read_bytes() == damaged
     output = capfd.readouterr().out
-    assert "train.7z is damaged and was put aside" in output
+    assert "train.7z is damaged and was renamed to" in output
     assert "Delete it" not in output
 
 
 @pytest.mark.parametrize("others", [1, 3])
-def test_a_file_that_is_put_aside_replaces_no_other(
+def test_renamed_damaged_file_replaces_no_other(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, others: int
 ) -> None:
     only_archive(kaggle_site, project)
@@ -436,10 +447,10 @@ def test_a_file_that_is_put_aside_replaces_no_other(
     assert (project.raw / f"train.7z.damaged-{others + 2}").read_bytes() == b"damaged again"
 
 
-# -- what this program did not write stays
+# -- foreign files
 
 
-def test_a_foreign_record_of_verified_files_is_kept(
+def test_foreign_verified_json_is_kept(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     project.raw.mkdir(parents=True)
@@ -453,7 +464,7 @@ def test_a_foreign_record_of_verified_files_is_kept(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes")
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_what_is_no_file_under_a_files_name_is_kept(
+def test_folder_or_pipe_with_name_of_file_is_kept(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, make: Any
 ) -> None:
     project.raw.mkdir(parents=True)
@@ -464,7 +475,7 @@ def test_what_is_no_file_under_a_files_name_is_kept(
     assert kaggle_site.requests == []
 
 
-def test_a_file_that_is_put_there_meanwhile_is_kept(
+def test_file_that_appears_during_download_is_kept(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
@@ -480,7 +491,7 @@ def test_a_file_that_is_put_there_meanwhile_is_kept(
     assert (project.raw / "train.7z").read_bytes() == b"mine"
 
 
-def test_a_link_to_a_place_for_a_file_is_followed(
+def test_link_to_path_of_file_is_followed(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -492,7 +503,7 @@ def test_a_link_to_a_place_for_a_file_is_followed(
 
 
 @pytest.mark.parametrize("name", ["train.7z", "trainLabels.csv"])
-def test_a_file_that_cannot_be_read_is_not_called_damaged(
+def test_unreadable_file_is_not_called_damaged(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -517,15 +528,15 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
     assert (project.raw / name).read_bytes() == kaggle_site.files[name]
 
 
-def test_kaggles_files_do_not_join_the_public_ones(
+def test_folder_of_public_cifar10_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     files.write_record(project.raw / "source.json", download.SOURCE_KIND, {"source": "keras"})
-    assert "holds the public CIFAR-10" in fail(project, sleeper)
+    assert failure(project, sleeper, OtherSourceError).path == project.raw
     assert kaggle_site.requests == []
 
 
-# -- an archive of a method that cannot be decoded here
+# -- archives that py7zr cannot decode
 
 
 def change_method(header: Any) -> None:
@@ -538,7 +549,7 @@ def assert_unsupported(project: ProjectPaths, sleeper: Sleeper, method: str) -> 
     assert caught.value.method == method
 
 
-def test_an_archive_of_an_unknown_method_is_not_called_damaged(
+def test_archive_of_unknown_method_is_not_called_damaged(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
@@ -549,7 +560,7 @@ def test_an_archive_of_an_unknown_method_is_not_called_damaged(
     assert kaggle_site.requests == []
 
 
-def test_a_download_of_an_unknown_method_is_kept_and_asked_for_once(
+def test_archive_of_unknown_method_is_downloaded_once(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
 ) -> None:
     only_archive(kaggle_site, project)
@@ -564,7 +575,7 @@ def test_a_download_of_an_unknown_method_is_kept_and_asked_for_once(
 
 
 @pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z")
-def test_the_method_bcj2_is_named(
+def test_method_bcj2_is_named(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
 ) -> None:
     only_archive(kaggle_site, project)
@@ -575,7 +586,7 @@ def test_the_method_bcj2_is_named(
     assert_unsupported(project, sleeper, "BCJ2")
 
 
-def test_takes_a_staged_file_that_is_complete(
+def test_complete_staged_file_is_used(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -587,7 +598,8 @@ def test_takes_a_staged_file_that_is_complete(
     assert kaggle_site.count("GET") == 0
 
 
-def test_goes_on_after_sigkill(
+@pytest.mark.kill
+def test_download_resumes_after_sigkill(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     content = only_archive(kaggle_site, project)
@@ -595,7 +607,7 @@ def test_goes_on_after_sigkill(
 
     def kill(handler: server.Handler) -> None:
         handler.answer_file(until=150_000)
-        while download.size_of(download.staged_file(project.raw / "train.7z")) < 100_000:
+        while size_of(download.staged_file(project.raw / "train.7z")) < 100_000:
             pass
         process.kill()
 
@@ -609,7 +621,7 @@ def test_goes_on_after_sigkill(
     assert kaggle_site.count("GET train.7z bytes=") == 1
 
 
-def test_a_stalled_connection_times_out(
+def test_stalled_connection_times_out(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -635,11 +647,11 @@ def test_stalls_without_end_become_a_sentence(
     assert "storage.kaggle.test sent nothing for" in fail(project, sleeper)
 
 
-# -- answers that are compressed though they were asked for as they are
+# -- compressed answers, though uncompressed ones were requested
 
 
 @pytest.mark.parametrize("is_size_listed", [True, False])
-def test_a_server_that_always_compresses_is_decoded(
+def test_compressed_answers_are_decoded(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, is_size_listed: bool
 ) -> None:
     if not is_size_listed:
@@ -652,7 +664,7 @@ def test_a_server_that_always_compresses_is_decoded(
 
 
 @pytest.mark.parametrize("rest", [server.compress, server.compress_part])
-def test_a_download_resumes_although_its_rest_is_compressed(
+def test_download_resumes_if_rest_is_compressed(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, rest: server.Fault
 ) -> None:
     only_archive(kaggle_site, project)
@@ -662,7 +674,7 @@ def test_a_download_resumes_although_its_rest_is_compressed(
     assert_whole(project, kaggle_site)
 
 
-def test_a_compressed_answer_that_is_cut_is_asked_for_again(
+def test_cut_compressed_answer_is_requested_again(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     only_archive(kaggle_site, project)
@@ -675,7 +687,7 @@ def test_a_compressed_answer_that_is_cut_is_asked_for_again(
 @pytest.mark.parametrize(
     ("encoding", "words"), [("rot13", "rot13"), ("gzip", "could not be decomp")]
 )
-def test_an_encoding_that_cannot_be_decoded_is_named(
+def test_undecodable_encoding_is_named(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper, encoding: str, words: str
 ) -> None:
     only_archive(kaggle_site, project)
@@ -684,7 +696,7 @@ def test_an_encoding_that_cannot_be_decoded_is_named(
     assert not (project.raw / "train.7z").exists()
 
 
-# -- what is said of each try
+# -- what is printed of each attempt
 
 
 @pytest.mark.parametrize(
@@ -696,7 +708,7 @@ def test_an_encoding_that_cannot_be_decoded_is_named(
         (server.encode_unasked("rot13"), "rot13"),
     ],
 )
-def test_an_interrupted_download_tells_the_reason(
+def test_interrupted_download_prints_reason_and_delay(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -707,9 +719,8 @@ def test_an_interrupted_download_tells_the_reason(
     only_archive(kaggle_site, project)
     kaggle_site.get_faults = [fault]
     download.download(project, sleep=sleeper)
-    [line] = [line for line in capfd.readouterr().out.splitlines() if "next try" in line]
+    [line] = [line for line in capfd.readouterr().out.splitlines() if reason in line]
     [seconds] = sleeper.slept
-    assert reason in line
     assert f"in {seconds:.0f} s" in line
 
 
@@ -764,11 +775,11 @@ def test_links_that_are_always_refused(
     assert competition.RULES_PAGE not in message
 
 
-def test_full_disk_is_told_beforehand(
+def test_full_disk_is_found_before_download(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     kaggle_site.listed_sizes["test.7z"] = 10**18
-    assert "disk is too full" in fail(project, sleeper)
+    assert failure(project, sleeper, DiskFullError).path == project.raw
     assert kaggle_site.count("GET") == 0
 
 
@@ -795,7 +806,7 @@ class FullFile:
 
 
 @pytest.mark.parametrize("room", [0, 1, 20_000, 150_000])
-def test_disk_that_fills_up(
+def test_disk_that_fills_up_keeps_partial_file(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -811,17 +822,17 @@ def test_disk_that_fills_up(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full_disk)
-        message = fail(project, sleeper)
-    assert "the disk is full" in message
-    assert ("MiB are kept" in message) == (room > signed_links.CHUNK_SIZE)
+        error = failure(project, sleeper, TransferError)
+    assert "the disk is full" in str(error)
+    assert (error.kept > 0) == (room > CHUNK_SIZE)
     assert sleeper.slept == []
     assert not (project.raw / "train.7z").exists()
     download.download(project, sleep=sleeper)
     assert (project.raw / "train.7z").read_bytes() == content
 
 
-@pytest.mark.parametrize("step", ["unpacking", "sync", "publishing", "remembering"])
-def test_a_disk_full_at_another_step(
+@pytest.mark.parametrize("step", ["unzipping", "sync", "renaming", "recording"])
+def test_full_disk_at_later_step_is_reported(
     kaggle_site: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -838,28 +849,30 @@ def test_a_disk_full_at_another_step(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     owner, name = {
-        "unpacking": (shutil, "copyfileobj"),
+        "unzipping": (shutil, "copyfileobj"),
         "sync": (files, "sync"),
-        "publishing": (Path, "replace"),
-        "remembering": (Path, "write_bytes"),
+        "renaming": (Path, "replace"),
+        "recording": (Path, "write_bytes"),
     }[step]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, full_disk)
-        assert "The disk is full" in fail(project, sleeper)
+        failure(project, sleeper, DiskFullError)
     found = [path.name for path in project.raw.iterdir() if not path.name.startswith(".")]
-    assert found == (["trainLabels.csv"] if step == "remembering" else [])
+    assert found == (["trainLabels.csv"] if step == "recording" else [])
     download.download(project, sleep=sleeper)
     assert (project.raw / "trainLabels.csv").read_bytes() == content
 
 
-def test_two_downloads_at_once(
+def test_second_download_at_once_is_refused(
     kaggle_site: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     with files.lock(project.raw, "download"):
-        assert "Another download is at work" in fail(project, sleeper)
+        assert failure(project, sleeper, BusyError).path == project.raw
 
 
-def test_of_two_processes_one_downloads(kaggle_site: KaggleSite, project: ProjectPaths) -> None:
+def test_two_processes_download_each_file_once(
+    kaggle_site: KaggleSite, project: ProjectPaths
+) -> None:
     kaggle_site.pause = 0.1
     both = [
         subprocess.Popen(
@@ -870,13 +883,13 @@ def test_of_two_processes_one_downloads(kaggle_site: KaggleSite, project: Projec
     errors = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both].count(0) >= 1, errors
     for process, error in zip(both, errors, strict=True):
-        assert process.returncode == 0 or "Another download is at work" in error
+        assert process.returncode == 0 or "Another download process" in error
     assert_whole(project, kaggle_site)
     for name in competition.FILES:
         assert kaggle_site.count(f"GET {name}") == 1
 
 
-# -- verified by being extracted
+# -- verification by extraction
 
 
 @pytest.fixture
@@ -894,14 +907,14 @@ def download_and_extract(project: ProjectPaths, sleeper: Sleeper) -> None:
     download.download(project, extract=partial(extract.extract_split, project), sleep=sleeper)
 
 
-def test_an_archive_that_is_extracted_is_not_decoded_twice(
+def test_extracted_archive_is_not_decoded_twice(
     extractable: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(download, "verify_archive", lambda *_: pytest.fail("decoded twice"))
+    monkeypatch.setattr(verification, "verify_archive", lambda *_: pytest.fail("decoded twice"))
     download_and_extract(project, sleeper)
     assert_whole(project, extractable)
     capfd.readouterr()
@@ -909,7 +922,7 @@ def test_an_archive_that_is_extracted_is_not_decoded_twice(
     assert capfd.readouterr().out.count("already extracted") == 2
 
 
-def test_a_damaged_archive_is_found_by_extracting_it(
+def test_damaged_archive_is_found_by_extraction(
     extractable: KaggleSite,
     project: ProjectPaths,
     sleeper: Sleeper,
@@ -920,12 +933,12 @@ def test_a_damaged_archive_is_found_by_extracting_it(
     damaged = whole[:cut] + bytes(100) + whole[cut + 100 :]
     extractable.get_faults = [lambda handler: handler.answer_file(content=damaged, start=0)]
     download_and_extract(project, sleeper)
-    assert "train.7z came damaged and was removed" in capfd.readouterr().out
+    assert "train.7z was damaged in the download" in capfd.readouterr().out
     assert_whole(project, extractable)
     assert len(list(project.images("train").iterdir())) == 30
 
 
-def test_an_intact_archive_with_a_broken_image_is_kept(
+def test_intact_archive_with_broken_image_is_kept(
     extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper, tmp_path: Path
 ) -> None:
     members = images("train", range(1, 31)) | {"train/7.png": png(7)[:-20]}
@@ -938,7 +951,7 @@ def test_an_intact_archive_with_a_broken_image_is_kept(
     assert caught.value.member == "train/7.png"
 
 
-def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_verified(
+def test_archive_that_cannot_be_extracted_is_verified(
     extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     project.images("train").mkdir(parents=True)
@@ -948,7 +961,7 @@ def test_what_keeps_an_archive_from_being_extracted_does_not_keep_it_from_being_
     assert (project.images("train") / "1.png").read_bytes() == b"mine"
 
 
-def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
+def test_archive_of_extracted_images_is_verified(
     extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper
 ) -> None:
     download_and_extract(project, sleeper)
@@ -961,17 +974,18 @@ def test_an_archive_whose_images_are_there_already_is_verified_all_the_same(
     assert (project.raw / "train.7z.damaged").exists()
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
         *(("pathlib:Path.replace", calls) for calls in (1, 2, 6, 8, 9)),
-        ("kaggle_cifar.data.download:publish", 4),
+        ("kaggle_cifar.data.download:move_verified", 4),
         ("kaggle_cifar.data.image_folder:StagedImages.write", 40),
         ("shutil:rmtree", 1),
     ],
 )
-def test_a_kill_is_made_good_by_the_next_run(
+def test_killed_download_is_completed_by_next_run(
     extractable: KaggleSite, project: ProjectPaths, sleeper: Sleeper, where: str, calls: int
 ) -> None:
     run_and_kill(where, calls, "--data-dir", str(project.data), "download")
@@ -987,7 +1001,7 @@ def test_a_kill_is_made_good_by_the_next_run(
     assert not [path for path in project.data.glob(".*") if path.name != ".kaggle-cifar.lock"]
 
 
-def test_the_command_line_tells_once_what_it_extracted(
+def test_command_prints_once_what_it_extracted(
     extractable: KaggleSite, project: ProjectPaths
 ) -> None:
     def output() -> str:
@@ -998,5 +1012,5 @@ def test_the_command_line_tells_once_what_it_extracted(
     first, second = output(), output()
     assert first.count("Extracted") == 2
     assert "already extracted" not in first
-    assert second.count("there already, and whole") == 4
+    assert second.count("already downloaded and verified") == 4
     assert second.count("already extracted") == 2

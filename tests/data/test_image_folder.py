@@ -1,19 +1,17 @@
 import hashlib
 import json
 import os
-import zlib
 
 import pytest
 
 from kaggle_cifar.data import image_folder
-from kaggle_cifar.data.archive import ArchiveMember, identity
+from kaggle_cifar.data.archive import identity
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import ForeignPathError
 from tests.helpers.archives import images, pack, tree
 
 IDS = range(1, 5)
-MEMBERS = {i: ArchiveMember(2, zlib.crc32(b"%02d" % i)) for i in IDS}
 OLD = {f"{i}.png": b"%02d" % i for i in IDS}
 
 
@@ -35,11 +33,13 @@ def archive(project):
 
 def write_folder(project, made_from=None, meanwhile=lambda: None):
     """Write images as an extraction does; `meanwhile` is called before they are in place."""
-    with image_folder.staged_images(project.images("train"), project.manifest("train")) as staged:
+    made_from = made_from or {"name": "test"}
+    with image_folder.staged_images(
+        project.images("train"), project.manifest("train"), made_from
+    ) as staged:
         for image_id in IDS:
             staged.write(image_id, b"%02d" % image_id)
         meanwhile()
-        staged.replace_folder(MEMBERS, made_from or {"name": "test"})
 
 
 def assert_foreign(project, path):

@@ -1,4 +1,4 @@
-"""Every image once and in order, from the files and from the cache; a cache is whole or absent."""
+"""Reading images in order from files and cache; a cache is whole or absent and never stale."""
 
 import errno
 import os
@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kaggle_cifar.data import images as pixels_module
-from kaggle_cifar.data.images import BrokenImageError, decode_images, read_images, survey_images
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.data import cache, decoding
+from kaggle_cifar.data.decoding import BrokenImageError
+from kaggle_cifar.data.images import read_images, survey_images
+from kaggle_cifar.data.manifest import CorruptManifestError
 from kaggle_cifar.files import lock
 from tests.helpers import ROOT
 from tests.helpers.small_data import project_in, write_manifest, write_pngs
@@ -34,7 +35,7 @@ def extracted(tmp_path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """The same for many examples: the cache is deleted before each."""
+    """Return the same for many examples, each of which deletes the cache."""
     project = project_in(tmp_path_factory.mktemp("pixels"))
     pixels = write_pngs(project.images("test"), IDS)
     write_manifest(project, "test")
@@ -46,7 +47,7 @@ def read(project, ids=IDS, batch_size=50):
 
 
 def caches(project):
-    """Return what is in the cache's folder, but for its lock."""
+    """Return the names in the cache folder without its lock."""
     if not project.cache.exists():
         return []
     return sorted(
@@ -67,7 +68,7 @@ def no_decoder(*_):
     batch_size=st.sampled_from([1, 2, 7, 13, 126, 127, 128, 131, 500]),
     seed=st.integers(0, 3),
 )
-def test_every_image_comes_once_and_in_order(shared, count, batch_size, seed):
+def test_images_are_read_once_and_in_order(shared, count, batch_size, seed):
     project, pixels = shared
     shutil.rmtree(project.cache, ignore_errors=True)
     rows = np.arange(count) if seed == 0 else np.random.default_rng(seed).permutation(131)[:count]
@@ -80,14 +81,14 @@ def test_every_image_comes_once_and_in_order(shared, count, batch_size, seed):
     assert len(caches(project)) == 1
 
 
-def test_a_second_reading_decodes_nothing(extracted, monkeypatch):
+def test_second_reading_decodes_nothing(extracted, monkeypatch):
     project, pixels = extracted
     read(project)
-    monkeypatch.setattr(pixels_module, "decode_files", no_decoder)
+    monkeypatch.setattr(decoding, "decode_files", no_decoder)
     np.testing.assert_array_equal(read(project), pixels)
 
 
-def test_the_cache_can_be_read_without_this_program(extracted):
+def test_cache_is_a_numpy_file(extracted):
     project, pixels = extracted
     read(project)
     (name,) = caches(project)
@@ -97,7 +98,7 @@ def test_the_cache_can_be_read_without_this_program(extracted):
 # Never stale
 
 
-def test_other_images_are_read_anew_and_the_old_cache_goes(extracted):
+def test_cache_of_other_images_is_replaced(extracted):
     project, _ = extracted
     read(project)
     old = caches(project)
@@ -108,19 +109,20 @@ def test_other_images_are_read_anew_and_the_old_cache_goes(extracted):
     assert caches(project) != old
 
 
-def test_a_folder_without_a_manifest_gets_no_cache(extracted):
+def test_folder_without_manifest_is_not_cached(extracted):
     project, pixels = extracted
     project.manifest("test").unlink()
     np.testing.assert_array_equal(read(project), pixels)
     assert caches(project) == []
 
 
-def test_an_image_that_is_not_the_extracted_one_is_named(extracted):
+def test_image_with_other_checksum_is_named(extracted):
     project, _ = extracted
     folder = project.images("test")
     shutil.copy(folder / f"{IDS[90]}.png", folder / f"{IDS[91]}.png")
-    with pytest.raises(BrokenImageError, match=rf"test/{IDS[91]}\.png is an image, but not the"):
+    with pytest.raises(BrokenImageError, match="its checksum differs") as caught:
         read(project)
+    assert caught.value.path == str(folder / f"{IDS[91]}.png")
     assert caches(project) == []
 
 
@@ -129,14 +131,14 @@ def blacken(path):
 
 
 def copy_with_its_times(path):
-    """Replace an image by another, of the same size and time of writing."""
+    """Replace an image by another of the same size and modification time."""
     status = path.stat()
     path.write_bytes(path.read_bytes()[::-1])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.parametrize("change", [blacken, copy_with_its_times, Path.unlink])
-def test_an_image_changed_after_its_pixels_were_kept_is_named(extracted, capsys, change):
+def test_image_changed_after_caching_is_named(extracted, capsys, change):
     project, _ = extracted
     read(project)
     path = project.images("test") / f"{IDS[70]}.png"
@@ -144,26 +146,26 @@ def test_an_image_changed_after_its_pixels_were_kept_is_named(extracted, capsys,
     with pytest.raises(BrokenImageError) as caught:
         read(project)
     assert caught.value.path == str(path)
-    assert "are not those whose pixels are in" in capsys.readouterr().out
-    with pytest.raises(BrokenImageError):  # and again: nothing was kept of it
+    assert "changed since their pixels were cached" in capsys.readouterr().out
+    with pytest.raises(BrokenImageError):  # and again: nothing of it was cached
         read(project, IDS[60:80])
     np.testing.assert_array_equal(read(project, IDS[:70]), extracted[1][:70])
 
 
-def test_images_of_a_new_time_are_compared_and_their_pixels_kept_again(extracted, capsys):
+def test_touched_image_is_checked_and_cached_again(extracted, capsys):
     project, pixels = extracted
     read(project)
     old = caches(project)
     (project.images("test") / f"{IDS[3]}.png").touch()
     np.testing.assert_array_equal(read(project), pixels)
-    assert "are not those whose pixels are in" in capsys.readouterr().out
+    assert "changed since their pixels were cached" in capsys.readouterr().out
     assert len(caches(project)) == 1
     assert caches(project) != old
     read(project)
     assert capsys.readouterr().out == ""
 
 
-def test_files_of_others_in_the_cache_folder_stay(extracted):
+def test_foreign_files_in_cache_folder_are_kept(extracted):
     project, _ = extracted
     read(project)
     names = ["test-mine.npy", "test-0123456789ABCDEF.npy", "test-0123456789abcdef.npy.old"]
@@ -178,7 +180,7 @@ def test_files_of_others_in_the_cache_folder_stay(extracted):
     assert len(caches(project)) == len(names) + 2
 
 
-def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
+def test_unreadable_image_is_not_called_broken(extracted, monkeypatch):
     project, _ = extracted
     path = f"{project.images('test')}/{IDS[3]}.png"
 
@@ -187,7 +189,7 @@ def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
         return Path(name).read_bytes()
 
-    monkeypatch.setattr(pixels_module, "read_file", read_file)
+    monkeypatch.setattr(decoding, "read_file", read_file)
     with pytest.raises(BrokenImageError) as caught:
         read(project)
     assert (caught.value.path, caught.value.what) == (path, "could not be read (Permission denied)")
@@ -195,7 +197,7 @@ def test_an_unreadable_image_is_not_said_to_be_broken(extracted, monkeypatch):
     assert "extract" not in str(caught.value)
 
 
-def test_an_image_that_was_extracted_broken_is_not_said_to_be_restored(extracted):
+def test_image_broken_in_archive_has_its_own_remedy(extracted):
     project, _ = extracted
     (project.images("test") / f"{IDS[3]}.png").write_bytes(b"no image")
     write_manifest(project, "test")
@@ -203,7 +205,7 @@ def test_an_image_that_was_extracted_broken_is_not_said_to_be_restored(extracted
         read(project)
 
 
-def test_a_survey_gives_all_that_can_be_read_and_every_fault(extracted):
+def test_survey_yields_readable_images_and_all_faults(extracted):
     project, pixels = extracted
     broken = [0, 1, 57, 130]
     for row in broken:
@@ -215,22 +217,24 @@ def test_a_survey_gives_all_that_can_be_read_and_every_fault(extracted):
     assert caches(project) == []
 
 
-def test_an_id_that_was_not_extracted_is_named(extracted):
+def test_id_that_was_not_extracted_is_named(extracted):
     project, _ = extracted
     read(project)
-    with pytest.raises(BrokenImageError, match=r"test/300001\.png is missing"):
+    with pytest.raises(BrokenImageError, match="is missing") as caught:
         read(project, np.append(IDS, 300_001))
+    assert caught.value.path == str(project.images("test") / "300001.png")
 
 
-def test_a_damaged_manifest_is_named(extracted):
+def test_damaged_manifest_is_named(extracted):
     project, _ = extracted
     project.manifest("test").write_text("id,size,crc32\n1,2\n")
-    with pytest.raises(UserError, match=r"test\.manifest\.csv is damaged"):
+    with pytest.raises(CorruptManifestError) as caught:
         read(project)
+    assert caught.value.path == project.manifest("test")
 
 
 @pytest.mark.parametrize("content", [b"", b"no NumPy", None])
-def test_a_damaged_cache_is_made_anew(extracted, content):
+def test_damaged_cache_is_written_again(extracted, content):
     project, pixels = extracted
     read(project)
     path = project.cache / caches(project)[0]
@@ -243,7 +247,7 @@ def test_a_damaged_cache_is_made_anew(extracted, content):
 # Whole or absent, and never in the way
 
 
-def test_reading_that_is_broken_off_leaves_nothing(extracted):
+def test_interrupted_reading_leaves_no_cache(extracted):
     project, _ = extracted
     batches = read_images(project, "test", IDS, 10)
     next(batches)
@@ -272,7 +276,7 @@ class FullFile:
 
 
 @pytest.mark.parametrize("room", [0, 128, 100_000])
-def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room):
+def test_full_disk_does_not_stop_reading(extracted, monkeypatch, capsys, room):
     project, pixels = extracted
     path_open = Path.open
 
@@ -282,37 +286,37 @@ def test_a_disk_that_fills_up_stops_nothing(extracted, monkeypatch, capsys, room
 
     monkeypatch.setattr(Path, "open", full_disk)
     np.testing.assert_array_equal(read(project), pixels)
-    assert "are not kept" in capsys.readouterr().out
+    assert "are not cached" in capsys.readouterr().out
     assert caches(project) == []
 
 
-@pytest.mark.parametrize("step", ["sync", "check_full_disk", "lock"])
-def test_what_fails_at_another_step_stops_nothing(extracted, monkeypatch, capsys, step):
+@pytest.mark.parametrize("step", ["sync", "check_free_space", "lock"])
+def test_failure_at_other_step_does_not_stop_reading(extracted, monkeypatch, capsys, step):
     project, pixels = extracted
 
     def full_disk(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pixels_module, step, full_disk)
+    monkeypatch.setattr(cache, step, full_disk)
     np.testing.assert_array_equal(read(project), pixels)
-    assert "are not kept" in capsys.readouterr().out
+    assert "are not cached" in capsys.readouterr().out
     assert caches(project) == []
 
 
-def test_a_cache_leaves_room_for_other_work(extracted, monkeypatch, capsys):
+def test_cache_leaves_disk_space_for_other_work(extracted, monkeypatch, capsys):
     project, pixels = extracted
     usage = shutil._ntuple_diskusage(10**9, 10**9 - 500_000, 500_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     np.testing.assert_array_equal(read(project), pixels)
-    assert "are not kept" in capsys.readouterr().out
+    assert "are not cached" in capsys.readouterr().out
     assert caches(project) == []
 
 
-def test_of_two_at_once_one_keeps_the_pixels(extracted, capsys):
+def test_two_readers_write_one_cache(extracted, capsys):
     project, pixels = extracted
-    with lock(project.cache, "reading of all images"):
+    with lock(project.cache, "image caching"):
         np.testing.assert_array_equal(read(project), pixels)
-    assert "Another reading of all images is at work" in capsys.readouterr().out
+    assert "Another image caching process" in capsys.readouterr().out
     assert caches(project) == []
     first, second = (read_images(project, "test", IDS, 10) for _ in range(2))
     both = list(zip(first, second, strict=True))
@@ -322,7 +326,7 @@ def test_of_two_at_once_one_keeps_the_pixels(extracted, capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is open")
-def test_the_cache_may_be_deleted_while_it_is_made_or_used(extracted, capsys):
+def test_cache_may_be_deleted_while_in_use(extracted, capsys):
     project, pixels = extracted
     for cache_was_there in (False, True):
         if cache_was_there:
@@ -332,15 +336,15 @@ def test_the_cache_may_be_deleted_while_it_is_made_or_used(extracted, capsys):
         shutil.rmtree(project.cache)
         np.testing.assert_array_equal(np.concatenate([start, *batches]), pixels)
         assert caches(project) == []
-        assert ("are not kept" in capsys.readouterr().out) != cache_was_there
+        assert ("are not cached" in capsys.readouterr().out) != cache_was_there
 
 
-def test_a_look_at_the_files_does_not_trust_the_cache(extracted):
+def test_survey_ignores_the_cache(extracted):
     project, _ = extracted
     read(project)
     (project.images("test") / f"{IDS[5]}.png").write_bytes(b"")
-    with pytest.raises(BrokenImageError, match=r"is not an image \(0 bytes\)"):
-        list(decode_images(project, "test", IDS, 10))
+    faults = [fault for _, faults in survey_images(project, "test", IDS, 10) for fault in faults]
+    assert [fault.what for fault in faults] == ["is not an image (0 bytes)"]
 
 
 # A kill at any moment
@@ -350,13 +354,13 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from kaggle_cifar.data import images
+from kaggle_cifar.data import decoding, images
 from kaggle_cifar import files
 from tests.helpers.kills import killing, owner_of
 
 data, ids, where, calls = sys.argv[1:]
 # TensorFlow takes seconds to import.
-images.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
+decoding.decode_files = lambda paths, _: (np.stack([np.array(Image.open(p)) for p in paths]), [])
 owner, name = owner_of(where)
 setattr(owner, name, killing(getattr(owner, name), int(calls)))
 for _ in images.read_images(files.ProjectPaths(Path(data)), "test", np.load(ids), 20):
@@ -364,18 +368,19 @@ for _ in images.read_images(files.ProjectPaths(Path(data)), "test", np.load(ids)
 """
 
 
+@pytest.mark.kill
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("where", "calls"),
     [
         ("numpy.lib.format:write_array_header_1_0", 1),
-        ("kaggle_cifar.data.images:CacheWriter.write", 1),
-        ("kaggle_cifar.data.images:CacheWriter.write", 6),
-        ("kaggle_cifar.data.images:sync", 1),
+        ("kaggle_cifar.data.cache:CacheWriter.write", 1),
+        ("kaggle_cifar.data.cache:CacheWriter.write", 6),
+        ("kaggle_cifar.data.cache:sync", 1),
         ("pathlib:Path.replace", 1),
     ],
 )
-def test_a_kill_is_made_good_by_the_next_reading(extracted, tmp_path, where, calls):
+def test_killed_caching_is_completed_by_next_reading(extracted, tmp_path, where, calls):
     project, pixels = extracted
     np.save(tmp_path / "ids.npy", IDS)
     command = [sys.executable, "-c", KILLED_AT, str(project.data), str(tmp_path / "ids.npy")]

@@ -1,4 +1,4 @@
-"""What `inspect` says of images that are whole, copied, broken or strange."""
+"""Findings of `inspect` about whole, duplicate, broken and unexpected files."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def findings_of(project):
     return json.loads((project.data / "inspection" / "inspection.json").read_text())
 
 
-def test_counts_and_moments_are_those_of_the_pixels(project, capsys):
+def test_counts_and_moments_match_the_pixels(project, capsys):
     project, train, test = project
     findings = findings_of(project)
     for name, pixels in (("train", train), ("test", test)):
@@ -47,7 +47,7 @@ def test_counts_and_moments_are_those_of_the_pixels(project, capsys):
             assert picture.width > 700
 
 
-def test_copies_within_and_between_the_folders_are_counted(project):
+def test_duplicates_in_and_between_folders_are_counted(project):
     project, _, _ = project
     train, test = project.images("train"), project.images("test")
     for copy in (3, 4):
@@ -58,7 +58,7 @@ def test_copies_within_and_between_the_folders_are_counted(project):
     assert findings["images_in_both"] == 1
 
 
-def test_every_broken_and_strange_file_is_named_and_the_rest_is_read(project, capsys):
+def test_broken_and_unexpected_files_are_named(project, capsys):
     project, _, _ = project
     folder = project.images("test")
     (folder / "7.png").write_bytes(b"")
@@ -74,7 +74,7 @@ def test_every_broken_and_strange_file_is_named_and_the_rest_is_read(project, ca
     assert "271.png has 8 x 8 pixels" in output
 
 
-def test_hundreds_of_broken_files_are_counted_each(project, capsys):
+def test_hundreds_of_broken_files_are_counted(project, capsys):
     project, _, test = project
     for image_id in range(1, 251):
         (project.images("test") / f"{image_id}.png").write_bytes(b"no image")
@@ -87,7 +87,7 @@ def test_hundreds_of_broken_files_are_counted_each(project, capsys):
 
 
 @pytest.mark.parametrize("name", ["classes.png", "notes.txt"])
-def test_a_folder_of_someone_else_is_left_as_it_is(project, name):
+def test_foreign_folder_is_kept(project, name):
     project, _, _ = project
     folder = project.data / "inspection"
     folder.mkdir()
@@ -98,7 +98,7 @@ def test_a_folder_of_someone_else_is_left_as_it_is(project, name):
     assert tree(folder) == {name: b"mine"}
 
 
-def test_a_second_inspection_replaces_the_pictures_and_nothing_else(project):
+def test_second_inspection_replaces_only_its_figures(project):
     project, _, _ = project
     inspect(project)
     folder = project.data / "inspection"
@@ -109,7 +109,7 @@ def test_a_second_inspection_replaces_the_pictures_and_nothing_else(project):
     assert (folder / "classes.png").exists()
 
 
-def test_a_file_that_broke_since_its_pixels_were_kept_is_named(project):
+def test_file_that_broke_after_caching_is_named(project):
     project, _, _ = project
     write_manifest(project, "test")
     assert findings_of(project)["test"]["broken"] == []

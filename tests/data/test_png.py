@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from kaggle_cifar.data.png import UndecodableError, decode_png, describe, is_plain_png
+from kaggle_cifar.data.png import UndecodableError, decode_png, is_plain_png, undecodable_reason
 from tests.helpers.archives import of_rows, png
 
 PLAIN = [png(1), of_rows(bytes(3104)), of_rows(bytes([4, *range(96)] * 32))]
@@ -48,7 +48,7 @@ def test_plain_png_is_recognized(content):
     place=st.sampled_from([8, 33, -12]),
     length=st.floats(0.97, 1),
 )
-def test_plain_png_decodes_whatever_was_done_to_it(base, edits, inserted, place, length):
+def test_tampered_png_decodes_if_it_is_plain(base, edits, inserted, place, length):
     place %= len(base)
     content = bytearray(base[:place] + inserted + base[place:])
     for where, value in edits:
@@ -59,14 +59,14 @@ def test_plain_png_decodes_whatever_was_done_to_it(base, edits, inserted, place,
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_described(content, begins_like_a_png):
+def test_undecodable_bytes_have_a_reason(content, begins_like_a_png):
     content = png(1)[:33] + content if begins_like_a_png else content
     assert not is_plain_png(content)
     with pytest.raises(UndecodableError):
         decode_png(content)
-    assert describe(content)
+    assert undecodable_reason(content)
 
 
-def test_a_png_that_claims_to_be_huge_is_described():
+def test_huge_size_in_png_has_a_reason():
     content = of_rows(b"", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
-    assert describe(content)
+    assert undecodable_reason(content)

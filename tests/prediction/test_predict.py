@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
-from kaggle_cifar.data.images import BrokenImageError
+from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import BusyError, lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array

@@ -1,0 +1,152 @@
+"""Atomic files and folders, locks and errors of the disk."""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import os
+import shutil
+
+import pytest
+
+from kaggle_cifar import files
+from kaggle_cifar.errors import DiskFullError, UserError
+from tests.helpers.archives import tree
+
+
+@dataclasses.dataclass
+class Inner:
+    name: str
+
+
+@dataclasses.dataclass
+class Outer:
+    rate: float
+    inner: Inner | None = None
+
+
+def test_atomic_write_keeps_the_old_file_if_it_fails(tmp_path):
+    files.write_text(tmp_path / "x", "old")
+    with pytest.raises(KeyboardInterrupt), files.atomic_write(tmp_path / "x") as partial:
+        partial.write_text("new")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {"x": b"old"}
+
+
+def test_staged_folder_replaces_the_old_one(tmp_path):
+    for content in (b"old", b"new"):
+        with files.staged_folder(tmp_path / "x") as staging:
+            (staging / "file").write_bytes(content)
+    assert tree(tmp_path) == {"x": None, "x/file": b"new"}
+
+
+def test_staged_folder_keeps_the_old_one_if_it_fails(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(KeyboardInterrupt), files.staged_folder(tmp_path / "x") as staging:
+        (staging / "file").write_text("new")
+        raise KeyboardInterrupt
+    assert tree(tmp_path) == {"x": None}
+
+
+def test_staged_folder_removes_what_a_kill_left(tmp_path):
+    for purpose in ("partial", "old"):
+        (tmp_path / f".kaggle-cifar.x.{purpose}" / "inner").mkdir(parents=True)
+    with files.staged_folder(tmp_path / "x") as staging:
+        assert list(staging.iterdir()) == []
+    assert tree(tmp_path) == {"x": None}
+
+
+def test_staged_folder_reports_a_full_disk(tmp_path):
+    with pytest.raises(DiskFullError) as caught, files.staged_folder(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.path == tmp_path / "x"
+    assert tree(tmp_path) == {}
+
+
+def test_free_space_is_checked_for_a_new_path(tmp_path, monkeypatch):
+    usage = shutil._ntuple_diskusage(100, 70, 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    files.check_free_space(tmp_path / "new" / "file", 30)
+    with pytest.raises(DiskFullError) as caught:
+        files.check_free_space(tmp_path / "new" / "file", 31)
+    assert caught.value.free == 30
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "No permission to write"),
+        (errno.EDQUOT, "The disk is full"),
+        (errno.EIO, "could not be written"),
+    ],
+)
+def test_os_error_becomes_a_user_error(tmp_path, number, words):
+    error = OSError(number, os.strerror(number))
+    assert words in str(files.explain_os_error(error, tmp_path / "x"))
+
+
+def test_file_in_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "x").write_text("a file")
+    with pytest.raises(UserError, match="x is not a folder"), files.lock(tmp_path / "x", "test"):
+        pass
+
+
+@pytest.mark.parametrize("content", [None, "{", "[" * 100_000, b"\xff"])
+def test_invalid_json_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=r"x\.json is"):
+        files.read_json(path)
+
+
+def test_dataclass_is_read_from_json():
+    content = {"rate": 1, "inner": {"name": "a"}}
+    assert files.from_json(Outer, content) == Outer(1.0, Inner("a"))
+    assert files.from_json(Outer, {"rate": 0.5}) == Outer(0.5)
+
+
+@pytest.mark.parametrize(
+    "content", [[], {}, {"rate": "1"}, {"rate": True}, {"rate": 1, "x": 2}, {"rate": 1, "inner": 3}]
+)
+def test_invalid_dataclass_content_is_refused(content):
+    with pytest.raises(TypeError):
+        files.from_json(Outer, content)
+
+
+def test_second_lock_is_refused(tmp_path):
+    with (
+        files.lock(tmp_path, "test"),
+        pytest.raises(files.BusyError) as caught,
+        files.lock(tmp_path, "test"),
+    ):
+        pass
+    assert caught.value.path == tmp_path
+
+
+def test_unused_folder_goes_with_its_lock(tmp_path):
+    for name in ("empty", "used"):
+        with files.lock(tmp_path / name, "test"):
+            if name == "used":
+                (tmp_path / name / "file").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used"]
+
+
+def test_lock_file_deleted_while_locking_is_not_held_twice(tmp_path, monkeypatch):
+    # This happens if another process ends after we open its lock file and before we lock it.
+    flock, path = fcntl.flock, tmp_path / files.LOCK_NAME
+
+    def delete_first(descriptor, operation):
+        if operation & fcntl.LOCK_EX and path.exists():
+            path.unlink()
+            monkeypatch.setattr(fcntl, "flock", flock)
+        return flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with (
+        contextlib.suppress(files.BusyError),
+        files.lock(tmp_path, "test"),
+        path.open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

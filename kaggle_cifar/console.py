@@ -1,5 +1,7 @@
-"""Messages, tables and progress: a bar on a terminal, plain lines in a log."""
+"""Messages, tables and progress: a bar on a terminal or in a notebook, plain lines in a log."""
 
+import functools
+import importlib.util
 import shutil
 import sys
 import time
@@ -51,12 +53,32 @@ class LogLines(Bar):
         return print_status
 
 
-def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> Bar:
+@functools.cache
+def notebook_bar() -> type[Progress]:
+    """Return the class of a notebook's bars: a widget if ipywidgets is installed, else text."""
+    if not importlib.util.find_spec("ipywidgets"):
+        return Bar
+    from tqdm.notebook import tqdm_notebook
+
+    return tqdm_notebook
+
+
+def is_notebook() -> bool:
+    """Return whether the code runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = getattr(ipython, "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+def progress_bar(description: str, total: int, unit: str, initial: int = 0) -> Progress:
     """Return a progress bar on standard error; call its `update(n)` and `close()`.
 
-    `unit` is a noun, or "B" for bytes, which are printed in binary multiples.
+    `unit` is a noun, or "B" for bytes, which are printed in binary multiples. In a notebook, the
+    bar is part of the cell's output.
     """
-    bar_class = Bar if sys.stderr.isatty() else LogLines
+    bar_class: type[Progress] = Bar if sys.stderr.isatty() else LogLines
+    if is_notebook():
+        bar_class = notebook_bar()
     scale: dict[str, Any] = {"unit_scale": True, "unit_divisor": 1024} if unit == "B" else {}
     return bar_class(
         desc=description,

@@ -1,4 +1,4 @@
-"""Exceptions that the command line prints without a traceback."""
+"""Exceptions that are shown as a sentence, without a traceback."""
 
 from pathlib import Path
 
@@ -7,8 +7,19 @@ class UserError(Exception):
     """A failure that the user can cause and fix.
 
     The message says what failed, what was expected and what to do next. The command line prints
-    it and exits with status 1.
+    it and exits with status 1. A notebook shows it without a traceback.
+
+    >>> import kaggle_cifar as kc
+    >>> try:
+    ...     kc.find_run("model7")
+    ... except kc.UserError as error:
+    ...     print(type(error).__name__)
+    RunNotFoundError
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class PathError(UserError):

@@ -1,3 +1,4 @@
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from kaggle_cifar import competition, doctor
+from kaggle_cifar import competition
 from kaggle_cifar.doctor import Finding
 from kaggle_cifar.files import ProjectPaths
 from tests.helpers import kaggle_server as server
 from tests.helpers.kaggle_server import KaggleSite
+
+doctor = importlib.import_module("kaggle_cifar.doctor")
 
 
 @pytest.fixture(autouse=True)

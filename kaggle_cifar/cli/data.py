@@ -51,26 +51,9 @@ def download(project: ProjectPaths, extract: bool, source: str) -> None:
       kaggle-cifar download --no-extract
       kaggle-cifar --data-dir data-keras download --source keras
     """  # noqa: D301
-    from kaggle_cifar.data.download import download
-    from kaggle_cifar.data.extract import extract as extract_archives
-    from kaggle_cifar.data.extract import extract_split
-    from kaggle_cifar.data.keras_cifar10 import download_from_keras
+    from kaggle_cifar.api.data import download_files
 
-    if source == "keras":
-        download_from_keras(project)
-        return
-    if not extract:
-        download(project)
-        return
-    extracted: list[str] = []
-
-    def extract_and_note(archive: Path, split: str) -> bool:
-        is_new = extract_split(project, archive, split)
-        extracted.extend([split] * is_new)
-        return is_new
-
-    download(project, extract=extract_and_note)
-    extract_archives(project, just_extracted=extracted)
+    download_files(project, source, extract)
 
 
 @click.command()

@@ -7,8 +7,6 @@ import click
 from kaggle_cifar.console import say
 from kaggle_cifar.files import ProjectPaths
 
-MARKS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
-
 
 @click.command()
 @click.pass_obj
@@ -21,10 +19,9 @@ def doctor(project: ProjectPaths) -> None:
     \b
       kaggle-cifar doctor
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from kaggle_cifar.doctor import examine
+    from kaggle_cifar.api.data import examine
 
-    findings = examine(project)
-    for finding in findings:
-        say(f"{MARKS[finding.status]}  {finding.name}: {finding.detail}")
-    if any(finding.status == "problem" for finding in findings):
+    diagnosis = examine(project)
+    say(str(diagnosis))
+    if diagnosis.problems:
         sys.exit(1)

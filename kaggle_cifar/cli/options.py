@@ -1,6 +1,5 @@
 """The parameters that several commands share, and relations between options."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,11 +9,11 @@ from click.core import ParameterSource
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
-from kaggle_cifar.console import duration
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.training.options import LARGEST_SEED, LONGEST_BUDGET
+from kaggle_cifar.training import options
+from kaggle_cifar.training.options import LARGEST_SEED
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -35,14 +34,10 @@ def parse_recipe(name_or_file: str) -> Recipe:
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as 50m, 1h30m or 90s."""
-    parts = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text)
-    hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
-    total = float(3600 * hours + 60 * minutes + seconds)
-    if not total:
-        raise click.BadParameter(f"Invalid duration {text!r}; use 50m, 1h30m or 90s.")
-    if total > LONGEST_BUDGET:
-        raise click.BadParameter(f"{text!r} is more than {duration(LONGEST_BUDGET)}.")
-    return total
+    try:
+        return options.parse_duration(text)
+    except UserError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def parse_validation(name: str) -> str:

@@ -30,21 +30,10 @@ def predict(
       kaggle-cifar predict airbench94 --tta
       kaggle-cifar predict airbench94-seed0 airbench94-seed1 --tta --weighted
     """  # noqa: D301
-    from kaggle_cifar.prediction.ensemble import describe_gain, weigh
-    from kaggle_cifar.prediction.predict import predict
-    from kaggle_cifar.submission.write import choose_output, origin_of, write_submission
+    from kaggle_cifar.api.submissions import write_predictions
     from kaggle_cifar.training.find_runs import chosen_runs
 
-    chosen = chosen_runs(project, runs)
-    names = [run.name for run in chosen]
-    views = "tta" if tta else "plain"
-    path = choose_output(project, names, views, weighted, output)
-    weights = weigh(project, chosen, views) if weighted else None
-    if len(chosen) > 1:
-        say(describe_gain(project, chosen, views, weights))
-    ids, probabilities = predict(project, chosen, views, weights)
-    origin = origin_of(chosen, views, weights)
-    write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
+    write_predictions(project, chosen_runs(project, runs), tta, weighted, output)
 
 
 @click.command()

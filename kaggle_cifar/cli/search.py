@@ -1,12 +1,17 @@
 """The command that searches for good settings of a recipe."""
 
-import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from kaggle_cifar.api.arguments import ConflictingArgumentsError
+from kaggle_cifar.api.searches import (
+    GRID_DRAW_TRIALS,
+    SAMPLERS,
+    TRIALS,
+    SearchRequest,
+    run_search,
+)
 from kaggle_cifar.cli.options import (
     EPOCHS,
     LIMIT,
@@ -19,72 +24,14 @@ from kaggle_cifar.cli.options import (
 )
 from kaggle_cifar.cli.train import exit_on_interrupt
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.search.search_space import GRID_DRAW
-from kaggle_cifar.training.options import RunOptions
-
-if TYPE_CHECKING:
-    from kaggle_cifar.search.search_space import Space
-
-GRID_DRAW_TRIALS = 5  # as in the student project
-TRIALS = 16
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """A request to `search`, with a field for each parameter of the command."""
-
-    recipe: Recipe
-    sampler: str
-    trials: int | None
-    space: Path | None
-    epochs: int | None
-    limit: int | None
-    seed: int
-    time_budget: float | None
-    name: str
-    address: str | None
-    cpus: int | None
-    gpus: float | None
-
-    @property
-    def trial_count(self) -> int:
-        """The number of trials, or the sampler's default."""
-        return self.trials or (GRID_DRAW_TRIALS if self.sampler == GRID_DRAW else TRIALS)
-
-    def search_space(self) -> "Space":
-        """Return the search space, or raise a UsageError if the sampler has none such."""
-        return self._grid_draw() if self.sampler == GRID_DRAW else self._declared_space()
-
-    def _grid_draw(self) -> "Space":
-        from kaggle_cifar.search.search_space import GRID_SIZE, student_grid
-
-        if self.recipe.name != "model3" or self.space:
-            raise click.UsageError(
-                f"--sampler {GRID_DRAW} draws from the student project's grid for model3. Use "
-                "--sampler random or tpe for another recipe or space."
-            )
-        if self.time_budget:
-            raise click.UsageError("--time-budget requires --sampler random or tpe.")
-        if self.trial_count > GRID_SIZE:
-            raise click.UsageError(f"The grid has {GRID_SIZE} settings, not {self.trial_count}.")
-        return student_grid(self.epochs)
-
-    def _declared_space(self) -> "Space":
-        from kaggle_cifar.search.search_space import declared_space
-
-        epochs = self.epochs or self.recipe.epochs
-        space = declared_space(dataclasses.replace(self.recipe, epochs=epochs), self.space)
-        if self.epochs and "epochs" in space.content:
-            raise click.UsageError(f"--epochs cannot be used with {self.space}: both set epochs.")
-        return space
 
 
 @click.command()
 @click.argument("recipe", type=parse_recipe, default="model3")
 @click.option(
     "--sampler",
-    type=click.Choice([GRID_DRAW, "random", "tpe"]),
+    type=click.Choice(SAMPLERS),
     default=GRID_DRAW,
     show_default=True,
     help="Sampler: the student project's draw from its grid, random search, or TPE.",
@@ -132,18 +79,10 @@ def search(project: ProjectPaths, /, **parameters: Any) -> None:
       kaggle-cifar search --sampler tpe --trials 30 --epochs 20
       kaggle-cifar search airbench94 --sampler tpe --time-budget 2h --gpus 0.5
     """  # noqa: D301
-    from kaggle_cifar.search.cluster import Cluster
-    from kaggle_cifar.search.search import search
-
     request = SearchRequest(**parameters)
+    try:
+        space = request.search_space()
+    except ConflictingArgumentsError as error:
+        raise click.UsageError(str(error)) from None
     with exit_on_interrupt():
-        search(
-            project,
-            request.name,
-            request.search_space(),
-            request.sampler,
-            request.trial_count,
-            RunOptions(seed=request.seed, limit=request.limit),
-            Cluster(request.address, request.cpus, request.gpus),
-            request.time_budget,
-        )
+        run_search(project, request, space)

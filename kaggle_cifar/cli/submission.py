@@ -9,8 +9,6 @@ from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say
 from kaggle_cifar.files import ProjectPaths
 
-WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
-
 
 @click.command()
 @click.argument("csv", type=PATH)
@@ -59,6 +57,7 @@ def submit(project: ProjectPaths, csv: Path, message: str | None, wait: bool, ag
     \b
       kaggle-cifar submit submissions/model3-tuned.csv --wait
     """  # noqa: D301
+    from kaggle_cifar.submission.outcome import WAIT_SECONDS
     from kaggle_cifar.submission.submit import submit
 
     submit(csv, project, message, WAIT_SECONDS if wait else None, again=again)

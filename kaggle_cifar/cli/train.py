@@ -1,16 +1,14 @@
 """The command that trains a recipe, here, on a cluster or on Kaggle."""
 
-import dataclasses
-import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from kaggle_cifar import recipes
+from kaggle_cifar.api.training import TrainRequest, run_training
 from kaggle_cifar.cli.options import (
     EPOCHS,
     LIMIT,
@@ -29,68 +27,11 @@ from kaggle_cifar.console import say
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.training.options import RunOptions
 
 ON_KAGGLE = Requirement(["on"], "add --on kaggle")
 SEVERAL_RUNS = Requirement(
     ["seeds", "folds"], "a cluster trains many runs, each on one machine with all its GPUs"
 )
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """A request to `train`, with a field for each parameter of the command."""
-
-    recipe: Recipe
-    name: str | None
-    epochs: int | None
-    limit: int | None
-    seed: int | None
-    seeds: int | None
-    folds: int | None
-    changes: tuple[str, ...]
-    validation: str
-    mixed_precision: bool
-    time_budget: float | None
-    tensorboard: bool
-    on: str | None
-    accelerator: str | None
-    predict: bool
-    detach: bool
-    address: str | None
-    cpus: int | None
-    gpus: float | None
-
-    @functools.cached_property
-    def changed_recipe(self) -> Recipe:
-        """The recipe with the changes of --set and --epochs."""
-        changed = self.recipe
-        if self.changes:
-            try:
-                changed = recipes.change_recipe(changed, self.changes)
-            except UserError as error:
-                raise click.UsageError(f"--set: {error}") from None
-        return dataclasses.replace(changed, epochs=self.epochs) if self.epochs else changed
-
-    @property
-    def run_name(self) -> str:
-        """The name of the run, or the prefix of the names of several runs."""
-        if self.name:
-            return self.name
-        name = self.changed_recipe.name
-        if self.time_budget:
-            name += f"-{self.time_budget / 60:g}m"
-        if self.seed is not None and not self.folds:
-            name += f"-seed{self.seed}"
-        return name
-
-    @property
-    def options(self) -> RunOptions:
-        """The options that are saved with the run."""
-        return RunOptions(
-            self.seed or 0, self.limit, self.validation, self.mixed_precision, self.time_budget
-        )
 
 
 @click.command(cls=DependentCommand)
@@ -212,59 +153,14 @@ def train(project: ProjectPaths, /, **parameters: Any) -> None:
       kaggle-cifar train airbench96 --on kaggle --predict
     """  # noqa: D301
     request = TrainRequest(**parameters)
-    _ = request.changed_recipe  # a usage error comes before anything is printed
+    try:
+        _ = request.changed_recipe  # a usage error comes before anything is printed
+    except UserError as error:
+        raise click.UsageError(f"--set: {error}") from None
     if request.recipe.name == recipes.DEFAULT:
         say(recipes.BETTER_THAN_DEFAULT)
     with exit_on_interrupt():
-        if request.seeds or request.folds:
-            train_several(project, request)
-        elif request.on:
-            train_remotely(project, request)
-        else:
-            train_here(project, request)
-
-
-def train_several(project: ProjectPaths, request: TrainRequest) -> None:
-    """Train a run for each seed or fold."""
-    from kaggle_cifar.search.cluster import Cluster
-    from kaggle_cifar.search.seeds_and_folds import train_folds, train_seeds
-
-    train_each = train_seeds if request.seeds else train_folds
-    train_each(
-        project,
-        request.changed_recipe,
-        request.run_name,
-        request.options,
-        request.seeds or request.folds or 1,
-        request.tensorboard,
-        Cluster(request.address, request.cpus, request.gpus) if request.address else None,
-    )
-
-
-def train_remotely(project: ProjectPaths, request: TrainRequest) -> None:
-    """Train the run on Kaggle."""
-    from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
-    from kaggle_cifar.remote.train import train_on_kaggle
-
-    train_on_kaggle(
-        project,
-        request.changed_recipe,
-        request.run_name,
-        request.options,
-        request.accelerator or DEFAULT_ACCELERATOR,
-        request.predict,
-        request.detach,
-    )
-
-
-def train_here(project: ProjectPaths, request: TrainRequest) -> None:
-    """Train the run on this machine."""
-    from kaggle_cifar.remote.train import check_remote
-    from kaggle_cifar.training.train import train
-
-    name = request.run_name
-    check_remote(project, name)
-    train(project, request.changed_recipe, name, request.options, request.tensorboard)
+        run_training(project, request)
 
 
 @contextmanager

@@ -66,8 +66,49 @@ class SplitFindings:
         self.digests.update(hashlib.blake2b(image, digest_size=16).digest() for image in batch)
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """Findings about the data, and the folder that keeps them."""
+
+    folder: Path
+    train: SplitFindings
+    test: SplitFindings
+    class_counts: dict[str, int]
+    shared: int  # images that are in both splits
+
+    def lines(self) -> list[str]:
+        """Return a line for each finding."""
+        counts = self.class_counts
+        lines = [
+            f"x_train shape: {(self.train.read, *IMAGE_SHAPE)}, uint8",
+            f"y_train shape: {(sum(counts.values()),)}",
+            f"x_test shape:  {(self.test.read, *IMAGE_SHAPE)}, uint8",
+            "classes: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+        ]
+        for split in (self.train, self.test):
+            means, deviations = (
+                " ".join(f"{value:.4f}" for value in values)
+                for values in (split.mean, split.deviation)
+            )
+            lines += [
+                f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}",
+                f"{split.name}: {split.duplicates:,} duplicate images",
+                f"{split.name}: {summarize(split.broken)} broken files",
+                f"{split.name}: {summarize(split.odd_files)} unexpected files",
+            ]
+        return [*lines, f"{self.shared:,} images are in both train and test"]
+
+
 def inspect(project: ProjectPaths, seed: int = 0) -> None:
-    """Print findings about the data; write two figures and inspection.json to `data/inspection`.
+    """Print what `inspect_data` finds; raises as it does."""
+    found = inspect_data(project, seed)
+    for line in found.lines():
+        say(line)
+    say(f"Figures: {found.folder / 'classes.png'}, {found.folder / 'class_counts.png'}")
+
+
+def inspect_data(project: ProjectPaths, seed: int = 0) -> Inspection:
+    """Return findings about the data; write two figures and inspection.json to `data/inspection`.
 
     Broken files are no error: the findings count and name them.
 
@@ -88,9 +129,9 @@ def inspect(project: ProjectPaths, seed: int = 0) -> None:
     examples = draw_example_of_each_class(project, ids, labels, seed, folder / "classes.png")
     save(draw_class_counts(counts), folder / "class_counts.png")
     shared = len(train.digests.keys() & test.digests.keys())
-    write_json(folder / "inspection.json", as_json(train, test, counts, shared, examples))
-    print_findings(train, test, counts, shared)
-    say(f"Figures: {folder / 'classes.png'}, {folder / 'class_counts.png'}")
+    found = Inspection(folder, train, test, dict(zip(CLASS_NAMES, counts, strict=True)), shared)
+    write_json(folder / "inspection.json", as_json(found, examples))
+    return found
 
 
 def claim_folder(folder: Path) -> None:
@@ -142,13 +183,7 @@ def draw_example_of_each_class(
     return examples
 
 
-def as_json(
-    train: SplitFindings,
-    test: SplitFindings,
-    counts: list[int],
-    shared: int,
-    examples: list[int | None],
-) -> dict[str, object]:
+def as_json(found: Inspection, examples: list[int | None]) -> dict[str, object]:
     """Return all findings as JSON values."""
     findings: dict[str, object] = {
         split.name: {
@@ -160,32 +195,12 @@ def as_json(
             "broken": split.broken,
             "odd_files": split.odd_files,
         }
-        for split in (train, test)
+        for split in (found.train, found.test)
     }
-    findings["class_counts"] = dict(zip(CLASS_NAMES, counts, strict=True))
-    findings["images_in_both"] = shared
+    findings["class_counts"] = found.class_counts
+    findings["images_in_both"] = found.shared
     findings["example_ids"] = dict(zip(CLASS_NAMES, examples, strict=True))
     return findings
-
-
-def print_findings(
-    train: SplitFindings, test: SplitFindings, counts: list[int], shared: int
-) -> None:
-    """Print the findings."""
-    say(f"x_train shape: {(train.read, *IMAGE_SHAPE)}, uint8")
-    say(f"y_train shape: {(sum(counts),)}")
-    say(f"x_test shape:  {(test.read, *IMAGE_SHAPE)}, uint8")
-    pairs = zip(CLASS_NAMES, counts, strict=True)
-    say("classes: " + ", ".join(f"{name} {count:,}" for name, count in pairs))
-    for split in (train, test):
-        means, deviations = (
-            " ".join(f"{value:.4f}" for value in values) for values in (split.mean, split.deviation)
-        )
-        say(f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}")
-        say(f"{split.name}: {split.duplicates:,} duplicate images")
-        say(f"{split.name}: {summarize(split.broken)} broken files")
-        say(f"{split.name}: {summarize(split.odd_files)} unexpected files")
-    say(f"{shared:,} images are in both train and test")
 
 
 def summarize(items: list[str]) -> str:

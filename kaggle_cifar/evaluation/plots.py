@@ -1,7 +1,6 @@
 """Figures of a run: curves, confusion matrix, precision and recall, reliability, agreement."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.competition import CLASS_NAMES
@@ -17,7 +16,6 @@ from kaggle_cifar.figures import (
     SQUARE,
     VERMILION,
     count_epochs,
-    save,
     shortened,
     styled,
 )
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 
 
 @styled
-def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Write a PNG of accuracy and loss over the epochs, training and validation.
+def draw_curves(history: list[dict[str, Any]], title: str) -> "Figure":
+    """Return a figure of accuracy and loss over the epochs, training and validation.
 
     `history` has the rows of history.csv. Without validation, val_loss and val_accuracy are None.
     """
@@ -49,7 +47,23 @@ def draw_curves(history: list[dict[str, Any]], title: str, path: Path) -> None:
         axes.set_ylabel(key)
         count_epochs(axes)
         axes.legend()
-    save(figure, path)
+    return figure
+
+
+@styled
+def draw_gallery(images: "np.ndarray", captions: Sequence[str], columns: int = 8) -> "Figure":
+    """Return a figure of captioned images, uint8 (n, 32, 32, 3), in rows of `columns`."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.75 * rows), layout="constrained")
+    cells = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in cells:
+        axes.axis("off")
+    for axes, image, caption in zip(cells, images, captions, strict=False):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(caption, fontsize=8)
+    return figure
 
 
 @styled

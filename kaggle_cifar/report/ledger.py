@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from kaggle_cifar.console import table
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation.intervals import wilson_interval
+from kaggle_cifar.evaluation.intervals import score_interval, wilson_interval
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.remote.train import remote_sessions
 from kaggle_cifar.report.components import Cell, Table
-from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.report.reading import Findings, read_summary
 from kaggle_cifar.submission.record import MAYBE_SENT, State, all_entries, state_of
 from kaggle_cifar.training.find_runs import all_runs
 from kaggle_cifar.training.run import Run
@@ -41,6 +41,44 @@ def describe_runs(project: ProjectPaths) -> str:
 def remote_row(run: Run, session: Session) -> Sequence[str]:
     """Return the row of a run that is trained on Kaggle."""
     return (run.name, read_run_summary(run).recipe_name, f"{session.state} on Kaggle", "", "", "")
+
+
+RUN_COLUMNS = (
+    "run",
+    "recipe",
+    "seed",
+    "finished",
+    "epochs",
+    "validation_accuracy",
+    "validation_standard_error",
+    "validation_accuracy_tta",
+    "train_accuracy",
+    "seconds",
+    "parameters",
+    "public_score",
+    "private_score",
+)
+
+
+def run_values(project: ProjectPaths) -> list[dict[str, Any]]:
+    """Return the values of RUN_COLUMNS of each run; None if it has none."""
+    rows = []
+    for run in all_runs(project):
+        found = read_summary(project, run)
+        best = best_submission(found.submissions)
+        row = {key: found.metrics.get(key) for key in RUN_COLUMNS}
+        row |= {
+            "run": found.name,
+            "recipe": found.recipe_name,
+            "seed": found.options.get("seed"),
+            "finished": run.finished,
+            "epochs": found.epochs,
+            "seconds": found.seconds,
+            "public_score": score_cell(best.get("public_score")).value,
+            "private_score": score_cell(best.get("private_score")).value,
+        }
+        rows.append(row)
+    return rows
 
 
 def runs_table(found: Iterable[Findings], links: Mapping[str, str]) -> Table:
@@ -94,10 +132,18 @@ def accuracy_cell(accuracy: float | None) -> Cell:
 
 def best_score(entries: Iterable[dict[str, Any]]) -> Cell:
     """Return the highest public score of the submissions that a run predicted alone."""
-    alone = [entry for entry in entries if len(entry.get("runs", [])) == 1]
-    cells = [score_cell(entry.get("public_score")) for entry in alone]
-    scored = [cell for cell in cells if cell.value is not None]
-    return max(scored, key=lambda cell: cell.value or 0, default=Cell(""))
+    return score_cell(best_submission(entries).get("public_score"))
+
+
+def best_submission(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the entry with the highest public score of those that a run predicted alone."""
+    scored = [
+        (cell.value, entry)
+        for entry in entries
+        if len(entry.get("runs", [])) == 1
+        and (cell := score_cell(entry.get("public_score"))).value is not None
+    ]
+    return max(scored, key=lambda pair: pair[0] or 0, default=(None, {}))[1]
 
 
 # Submissions
@@ -148,6 +194,24 @@ def mean_validation_accuracy(project: ProjectPaths, names: Iterable[str]) -> str
         return ""
     mean = f"{statistics.mean(accuracies):.4f}"
     return f"{mean} (mean of {len(accuracies)})" if len(accuracies) > 1 else mean
+
+
+def expected_score(project: ProjectPaths, entry: dict[str, Any]) -> str:
+    """Return the score to expect of a submission that one validated run predicted, or ""."""
+    names = entry.get("runs", [])
+    metrics = read_run_summary(Run(project.runs / names[0])).metrics if len(names) == 1 else {}
+    if not has_validation(metrics):
+        return ""
+    accuracy = metrics["validation_accuracy"]
+    if entry.get("views") == "tta":
+        accuracy = metrics.get("validation_accuracy_tta", accuracy)
+    return score_range(accuracy, metrics["validation_images"])
+
+
+def score_range(accuracy: float, count: int) -> str:
+    """Return the 95 % prediction interval of the score as text."""
+    low, high = score_interval(accuracy, count)
+    return f"{low:.3f} to {high:.3f}"
 
 
 def submissions_table(entries: Iterable[dict[str, Any]]) -> Table:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from kaggle_cifar.competition import SCORED_COUNT
 from kaggle_cifar.console import duration
-from kaggle_cifar.evaluation.intervals import score_interval, wilson_interval
+from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.evaluation.plots import draw_lines
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import (
@@ -18,7 +18,7 @@ from kaggle_cifar.report.components import (
     save_picture,
 )
 from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.ledger import submissions_table
+from kaggle_cifar.report.ledger import score_range, submissions_table
 from kaggle_cifar.report.prediction_view import view_predictions
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.training_command import training_command
@@ -90,12 +90,6 @@ def accuracy_cards(metrics: dict[str, Any]) -> list[Card]:
         note = f"expected score {score_range(tta, count)}, with predict --tta"
         cards.append(Card("Validation accuracy with TTA", f"{tta:.4f}", note))
     return cards
-
-
-def score_range(accuracy: float, count: int) -> str:
-    """Return the 95 % prediction interval of the score as text."""
-    low, high = score_interval(accuracy, count)
-    return f"{low:.3f} to {high:.3f}"
 
 
 def time_card(found: Findings) -> Card:

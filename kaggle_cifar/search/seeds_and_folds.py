@@ -22,6 +22,16 @@ from kaggle_cifar.training.run_table import mean_and_spread, progress_table
 from kaggle_cifar.training.train import train
 
 
+def seed_names(name: str, count: int) -> list[str]:
+    """Return the names of the runs of `train_seeds`."""
+    return [f"{name}-seed{seed}" for seed in range(count)]
+
+
+def fold_names(name: str, count: int) -> list[str]:
+    """Return the names of the runs of `train_folds`."""
+    return [f"{name}-{Fold(number, count)}" for number in range(1, count + 1)]
+
+
 def train_seeds(
     project: ProjectPaths,
     recipe: Recipe,
@@ -35,7 +45,10 @@ def train_seeds(
 
     Interrupted runs resume. Raises as `training.train`.
     """
-    jobs = {f"{name}-seed{seed}": dataclasses.replace(options, seed=seed) for seed in range(count)}
+    jobs = {
+        run: dataclasses.replace(options, seed=seed)
+        for seed, run in enumerate(seed_names(name, count))
+    }
     runs = train_all(project, recipe, jobs, tensorboard, cluster)
     if count > 1 and options.validation != "none":
         accuracies = [run.read_validation_accuracy() for run in runs]
@@ -63,7 +76,10 @@ def train_folds(
     path = project.runs / f"{name}-{count}folds.npy"
     if path.exists():
         read_probabilities(path)  # raises if it is another file, which must not be replaced
-    jobs = {f"{name}-{fold}": dataclasses.replace(options, validation=fold) for fold in folds}
+    jobs = {
+        run: dataclasses.replace(options, validation=fold)
+        for run, fold in zip(fold_names(name, count), folds, strict=True)
+    }
     runs = train_all(project, recipe, jobs, tensorboard, cluster)
     rows = validation_probabilities(EnsembleMember(name, tuple(runs)), "plain")
     write_probabilities(path, rows["id"], rows["probabilities"])

@@ -19,6 +19,7 @@ from kaggle_cifar.submission.record import (
 )
 
 LOOK_SECONDS = 300.0  # Kaggle's list may lag behind a submission
+WAIT_SECONDS = 600.0  # Kaggle scores 300,000 rows in well under a minute
 SUBMISSIONS_PAGE = f"{competition.PAGE}/submissions"
 
 

@@ -1,13 +1,36 @@
 """The options of a run: what decides it besides its recipe and the data."""
 
+import re
 from dataclasses import dataclass
 
+from kaggle_cifar.console import duration
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import Kind, optional
 from kaggle_cifar.recipes import number, validate, whole_number
 
 LARGEST_SEED = 2**32 - 1  # accepted by NumPy's global generator
 LONGEST_BUDGET = 1000 * 3600.0  # seconds
+
+
+class InvalidDurationError(UserError):
+    """A text is not a duration, or the duration is too long; `text` is that text."""
+
+    def __init__(self, text: str, message: str) -> None:
+        super().__init__(message)
+        self.text = text
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as 50m, 1h30m or 90s."""
+    parts = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text)
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
+    total = float(3600 * hours + 60 * minutes + seconds)
+    if not total:
+        raise InvalidDurationError(text, f"Invalid duration {text!r}; use 50m, 1h30m or 90s.")
+    if total > LONGEST_BUDGET:
+        raise InvalidDurationError(text, f"{text!r} is more than {duration(LONGEST_BUDGET)}.")
+    return total
 
 
 @dataclass(frozen=True)

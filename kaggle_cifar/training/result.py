@@ -7,6 +7,7 @@ import numpy as np
 from kaggle_cifar import models
 from kaggle_cifar.console import duration, say
 from kaggle_cifar.evaluation.plots import draw_curves
+from kaggle_cifar.figures import save
 from kaggle_cifar.files import atomic_write, write_json, write_text
 from kaggle_cifar.models.inference import VIEWS, standard_error, write_probabilities
 from kaggle_cifar.training.checkpoint import remove_checkpoint
@@ -26,7 +27,7 @@ def write_result(training: Training) -> None:
     save_weights(training)
     summary = run.folder / "summary.txt"
     state.model.summary(print_fn=lambda text: write_text(summary, text + "\n"))
-    draw_curves(state.history, run.name, run.folder / "figures" / "curves.png")
+    save(draw_curves(state.history, run.name), run.folder / "figures" / "curves.png")
     metrics = measure(training)
     write_json(run.metrics_file, metrics)
     remove_checkpoint(run.checkpoint_file)

@@ -1,7 +1,8 @@
 """Train a recipe to a run folder."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 from kaggle_cifar.console import say
@@ -31,11 +32,18 @@ from kaggle_cifar.training.time_budget import fit_recipe
 
 
 def train(
-    project: ProjectPaths, recipe: Recipe, name: str, options: RunOptions, tensorboard: bool = False
+    project: ProjectPaths,
+    recipe: Recipe,
+    name: str,
+    options: RunOptions,
+    tensorboard: bool = False,
+    on_epoch: Callable[[dict[str, Any]], object] | None = None,
 ) -> Run:
     """Train `recipe` as the run `name`; an unfinished run is resumed.
 
     With `tensorboard`, the history is also written as event files, even if the run is finished.
+    `on_epoch` is called with a copy of each new epoch's row of the history. If it raises, the
+    training stops with its state saved.
 
     Raises
     ------
@@ -50,8 +58,10 @@ def train(
     UserError
         If the data, the memory or the time budget does not allow the training, or it diverges.
     """
-    for _ in train_by_epochs(project, recipe, name, options, tensorboard):
-        pass
+    with closing(train_by_epochs(project, recipe, name, options, tensorboard)) as rows:
+        for row in rows:
+            if on_epoch:
+                on_epoch(dict(row))
     return named_run(project, name)
 
 

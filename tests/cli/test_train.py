@@ -3,6 +3,8 @@
 import pytest
 
 from kaggle_cifar import cli
+from kaggle_cifar.api.searches import SearchRequest
+from kaggle_cifar.api.training import TrainRequest
 from kaggle_cifar.search import seeds_and_folds
 from kaggle_cifar.training import train as training
 from kaggle_cifar.training.signals import Interrupted
@@ -144,7 +146,7 @@ def test_default_recipe_names_a_better_one(run, trained, arguments, printed):
 def test_tensorboard_reaches_the_training(run, trained, several):
     for option in ([], ["--tensorboard"]):
         run("train", *several, *option)
-    assert [arguments[-1] for arguments in trained] == [False, True]
+    assert [arguments[4] for arguments in trained] == [False, True]
 
 
 @pytest.mark.parametrize("number", [2, 15])
@@ -164,7 +166,7 @@ def test_refused_training_leaves_no_folder(run, tmp_path):
 
 
 def test_parameters_match_the_request():
-    fields = set(cli.train.TrainRequest.__dataclass_fields__)
+    fields = set(TrainRequest.__dataclass_fields__)
     assert fields == {parameter.name for parameter in cli.train.train.params}
-    fields = set(cli.search.SearchRequest.__dataclass_fields__)
+    fields = set(SearchRequest.__dataclass_fields__)
     assert fields == {parameter.name for parameter in cli.search.search.params}

@@ -1,19 +1,24 @@
 """The figure that training writes."""
 
+import numpy as np
 import pytest
-from PIL import Image
 
-from kaggle_cifar.evaluation.plots import draw_curves, draw_lines
+from kaggle_cifar.evaluation.plots import draw_curves, draw_gallery, draw_lines
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_draw_curves_writes_a_png(tmp_path, validated):
+def test_draw_curves_has_a_line_for_each_column(validated):
     row = {"epoch": 1, "loss": 2.0, "accuracy": 0.3, "val_loss": None, "val_accuracy": None}
     if validated:
         row |= {"val_loss": 2.1, "val_accuracy": 0.2}
-    draw_curves([row, row | {"epoch": 2}], "model", tmp_path / "curves.png")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > 600
+    figure = draw_curves([row, row | {"epoch": 2}], "model")
+    assert [len(axes.lines) for axes in figure.axes] == [1 + validated] * 2
+
+
+def test_draw_gallery_has_an_image_for_each_caption():
+    figure = draw_gallery(np.zeros((3, 32, 32, 3), np.uint8), ["a", "b", "c"], columns=2)
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", ""]
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 0]
 
 
 def test_draw_lines_leaves_gaps():

@@ -11,6 +11,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import Run as RunFolder
+from kaggle_cifar.training.run import RunUnfinishedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,7 +251,8 @@ class Run:
 
     def _finished(self) -> RunFolder:
         run = self._existing()
-        run.require_finished()
+        if not run.finished:
+            raise RunUnfinishedError(self.name)
         return run
 
     def _predictions(self) -> "Predictions":

@@ -167,10 +167,12 @@ def train(
     Examples
     --------
     >>> import kaggle_cifar as kc
-    >>> run = kc.train("model1", epochs=1, on_epoch=lambda row: print("epoch", row["epoch"]))
-    epoch 1
+    >>> rows = []
+    >>> run = kc.train("model1", epochs=1, on_epoch=rows.append)
     >>> run.finished
     True
+    >>> rows[0]["epoch"]
+    1
     >>> kc.train("model1", changes={"batch_size": 64}, epochs=1).name
     'model1,batch_size=64'
     """

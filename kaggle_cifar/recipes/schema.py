@@ -213,6 +213,21 @@ class Recipe:
         When its name cannot name a folder.
     ConflictingSettingsError
         When settings exclude each other.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> import kaggle_cifar as kc
+    >>> first = kc.Recipe(
+    ...     name="mine",
+    ...     network="model3",
+    ...     optimizer="adam",
+    ...     learning_rate=0.002,
+    ...     batch_size=128,
+    ...     epochs=30,
+    ... )
+    >>> dataclasses.replace(first, name="mine-longer", epochs=60).epochs
+    60
     """
 
     name: str

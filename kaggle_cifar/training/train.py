@@ -111,9 +111,20 @@ def _open(
     data = load_training_set(project, options.limit)
     data_sha256 = hash_data(data)
     check_data(run, data_sha256)
+    reset_layer_names()
     with strategy.scope():
         training = Training(run, recipe, options, data, strategy, policy, tensorboard)
     return training, data_sha256
+
+
+def reset_layer_names() -> None:
+    """Make Keras count layers from one again, so that a run's files do not depend on earlier ones.
+
+    It also releases what Keras keeps of earlier models.
+    """
+    import keras
+
+    keras.utils.clear_session()
 
 
 def _complete(run: Run, tensorboard: bool) -> None:

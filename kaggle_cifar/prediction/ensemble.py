@@ -74,6 +74,11 @@ class Comparison:
         """Return each member's accuracy, (members,)."""
         return np.asarray((self.probabilities.argmax(axis=2) == self.labels).mean(axis=1))
 
+    def accuracy(self, weights: np.ndarray) -> float:
+        """Return the accuracy of the weighted mean of the members."""
+        mean = np.tensordot(weights, self.probabilities, axes=1)
+        return float((mean.argmax(axis=1) == self.labels).mean())
+
     def gain(self, weights: np.ndarray) -> tuple[float, float]:
         """Return the gain of the weighted mean over the best member, and its standard error."""
         mean = np.tensordot(weights, self.probabilities, axes=1)

@@ -5,10 +5,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kaggle_cifar.console import table
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.evaluation.intervals import score_interval, wilson_interval
 from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.prediction.ensemble import compare_members
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.remote.train import remote_sessions
 from kaggle_cifar.report.components import Cell, Table
@@ -197,15 +200,18 @@ def mean_validation_accuracy(project: ProjectPaths, names: Iterable[str]) -> str
 
 
 def expected_score(project: ProjectPaths, entry: dict[str, Any]) -> str:
-    """Return the score to expect of a submission that one validated run predicted, or ""."""
-    names = entry.get("runs", [])
-    metrics = read_run_summary(Run(project.runs / names[0])).metrics if len(names) == 1 else {}
-    if not has_validation(metrics):
+    """Return the score to expect of a submission, or "" if its runs cannot be measured."""
+    runs = [Run(project.runs / name) for name in entry.get("runs", [])]
+    if not runs:
         return ""
-    accuracy = metrics["validation_accuracy"]
-    if entry.get("views") == "tta":
-        accuracy = metrics.get("validation_accuracy_tta", accuracy)
-    return score_range(accuracy, metrics["validation_images"])
+    try:
+        comparison = compare_members(project, runs, entry.get("views", "plain"))
+        weights = dict(zip(runs, entry["ensemble_weights"], strict=True))
+    except (UserError, KeyError, TypeError, ValueError):
+        return ""
+    shares = np.array([sum(weights[run] for run in part.runs) for part in comparison.members])
+    accuracy, count = comparison.accuracy(shares), len(comparison.labels)
+    return score_range(accuracy, count) if count else ""
 
 
 def score_range(accuracy: float, count: int) -> str:

@@ -130,10 +130,7 @@ class Trial(tune.Trainable):
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Start another trial; the previous one may have been stopped early."""
-        import keras
-
         self.cleanup()
-        keras.backend.clear_session()  # frees the memory of the previous network
         self._start(config)
         return True
 

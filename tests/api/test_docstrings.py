@@ -15,7 +15,7 @@ from tests.api.conftest import small_sample
 
 search_module = importlib.import_module("kaggle_cifar.search.search")
 
-ORDER = [
+ORDER = (
     "set_folders",
     "sample",
     "extract",
@@ -43,7 +43,7 @@ ORDER = [
     "search",
     "Recipe",
     "UserError",
-]
+)
 
 
 class Checker(doctest.OutputChecker):

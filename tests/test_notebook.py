@@ -1,0 +1,83 @@
+"""The notebook, executed in a kernel of its own on the sample."""
+
+import os
+import re
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from kaggle_cifar.data.synthetic import SOLUTION, draw_sample
+from kaggle_cifar.submission.score import read_solution
+from tests.helpers import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "cifar10.ipynb"
+PARAMETERS = """
+SOURCE = "sample"
+RECIPE = "model1"
+TIME_BUDGET = "20s"
+SUBMIT = True
+"""
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(cell) -> str:
+    """Return everything that a cell shows as text."""
+    shown = []
+    for output in cell.outputs:
+        shown += [output.get("text", ""), *output.get("data", {}).values()]
+    return "\n".join(map(str, shown))
+
+
+def test_outputs_are_cleared(notebook):
+    nbformat.validate(notebook)
+    for cell in code_cells(notebook):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+def test_notebook_names_no_other_repository(notebook):
+    text = "".join(cell.source for cell in notebook.cells)
+    assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text)) == {
+        "kaggle-cifar/kaggle-cifar"
+    }
+
+
+@pytest.mark.slow
+def test_notebook_runs_on_the_sample(notebook, kaggle_site, tmp_path, monkeypatch):
+    drawn = tmp_path / "drawn"
+    draw_sample(drawn)
+    solved = {number: (label, usage) for number, label, usage in read_solution(drawn / SOLUTION)}
+    for number in range(1, 3001):
+        label, usage = solved.get(number, ("cat", "ignored"))
+        kaggle_site.solution[number] = (label, usage.title())
+    parts = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, parts)))
+    for folder in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
+        monkeypatch.setenv(folder, str(tmp_path / folder))
+    notebook = notebook.copy()
+    [parameters] = [
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
+    ]
+    parameters.source = PARAMETERS
+    folder = tmp_path / "project"
+    folder.mkdir()
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    for cell in code_cells(notebook):
+        assert not re.search(r"(?i)warning:|warn\(|traceback", text_of(cell)), text_of(cell)
+        assert not [output for output in cell.outputs if output.get("name") == "stderr"], cell
+    last = text_of(code_cells(notebook)[-1])
+    assert "public score" in last
+    assert "expected score" in last
+    assert len(kaggle_site.submissions) == 1

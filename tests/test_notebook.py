@@ -46,9 +46,8 @@ def test_outputs_are_cleared(notebook):
 
 def test_notebook_names_no_other_repository(notebook):
     text = "".join(cell.source for cell in notebook.cells)
-    assert set(re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text)) == {
-        "kaggle-cifar/kaggle-cifar"
-    }
+    named = re.findall(r"github(?:\.com)?/([\w-]+/[\w-]+)", text)
+    assert set(named) == {"kaggle-cifar/kaggle-cifar"}
 
 
 @pytest.mark.slow
@@ -64,10 +63,8 @@ def test_notebook_runs_on_the_sample(notebook, kaggle_site, tmp_path, monkeypatc
     for folder in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
         monkeypatch.setenv(folder, str(tmp_path / folder))
     notebook = notebook.copy()
-    [parameters] = [
-        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
-    ]
-    parameters.source = PARAMETERS
+    cells = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    cells["parameters"].source = PARAMETERS
     folder = tmp_path / "project"
     folder.mkdir()
     client = NotebookClient(

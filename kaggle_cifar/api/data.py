@@ -101,7 +101,7 @@ def download(source: Literal["kaggle", "keras"] = "kaggle", *, extract: bool = T
 
 
 def download_files(project: ProjectPaths, source: str, extract: bool) -> None:
-    """Download the files of a source and, unless told otherwise, extract them."""
+    """Download the files of a source; with `extract`, extract Kaggle's archives."""
     from kaggle_cifar.data.download import download
     from kaggle_cifar.data.extract import extract as extract_archives
     from kaggle_cifar.data.extract import extract_split

@@ -1,11 +1,11 @@
-"""Turn one part of a recipe off at a time and tell what each is worth, over several seeds.
+"""Turn off one part of a recipe at a time and print what each part is worth, over several seeds.
 
     python benchmarks/ablation.py airbench84 --data-dir data --runs-dir runs-ablation
 
-Each variant is an ordinary run on the same images as the whole recipe, judged on a tenth of the
-training images; seeds are compared in pairs. Stopped, it goes on where it was. Parts that turn out
-to be worth nothing stay listed. The recipe is `airbench84` with its Muon, or `airbench94`, cut down
-to the former's widths and to two epochs, as short as its schedule allows, at half its batch.
+Each variant is an ordinary run, validated on the same tenth of the training images as the whole
+recipe. Seeds are compared in pairs. The script resumes if it is interrupted. Parts that turn out to
+be worth nothing stay in the table. The recipe is `airbench84`, or `airbench94` with the widths of
+`airbench84`, half its batch size and two epochs.
 """
 
 import argparse
@@ -53,7 +53,7 @@ QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.3
 
 
 def main() -> None:
-    """Train what is missing and print the table."""
+    """Train the missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=BASES)
     parser.add_argument("--data-dir", type=Path, default="data")
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def is_part(recipe: Recipe, part: str) -> bool:
-    """Return whether the recipe has a part at all."""
+    """Return whether the recipe has a part."""
     if part == "Muon (SGD instead)":
         return recipe.muon is not None
     if part == "Lookahead":
@@ -86,7 +86,7 @@ def is_part(recipe: Recipe, part: str) -> bool:
 
 
 def accuracies(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple[float, float]:
-    """Return a run's validation accuracy, plain and in six views; train it where it is missing."""
+    """Return a run's validation accuracy without and with TTA; train it if it is missing."""
     options = RunOptions(seed=seed, validation=VALIDATION)
     try:
         run = train(project, recipe, f"{recipe.name}-seed{seed}", options)
@@ -98,8 +98,10 @@ def accuracies(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple[float,
     return metrics["validation_accuracy"], metrics["validation_accuracy_tta"]
 
 
-def print_row(part: str, without: list[tuple[float, float]], whole: list | None) -> None:
-    """Print the mean accuracies without a part, and the paired loss with its 95 % interval."""
+def print_row(
+    part: str, without: list[tuple[float, float]], whole: list[tuple[float, float]] | None
+) -> None:
+    """Print the mean accuracies without a part and the paired loss with its 95 % interval."""
     cells = [f"{part:36}"]
     for view in (0, 1):
         values = [run[view] for run in without]
@@ -111,9 +113,9 @@ def print_row(part: str, without: list[tuple[float, float]], whole: list | None)
 
 
 def interval(values: list[float]) -> float:
-    """Return half the width of the mean's 95 % interval by Student's distribution."""
+    """Return half the width of the 95 % interval of a mean (Student's t)."""
     error = statistics.stdev(values) / len(values) ** 0.5
-    return QUANTILES[len(values) - 1] * error
+    return float(QUANTILES[len(values) - 1] * error)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Time the steps of a recipe beside its network's bare forward and backward pass, in turns.
+"""Time the steps of a recipe compared with the bare forward and backward pass of its network.
 
     python benchmarks/airbench_speed.py --data-dir data airbench94
 
-The bare pass is compiled and gets the same batch again and again, already in memory: no data is
-drawn, augmented or moved, no optimiser steps, nothing looks ahead. The ratio tells how much of
-the machine the training leaves to the network.
+The bare pass is compiled and uses one batch in memory: no input pipeline, no optimizer, no
+Lookahead. The ratio is the share of the time that training leaves to the network.
 """
 
 import argparse
@@ -69,7 +68,7 @@ def main() -> None:
 
 
 def time_training(training: Training) -> float:
-    """Return the seconds of an epoch's steps, with all that belongs to them."""
+    """Return the seconds of an epoch's steps, with input and optimizer."""
     started = time.perf_counter()
     totals = np.zeros(3, np.float32)
     training.state.step = 0
@@ -80,7 +79,7 @@ def time_training(training: Training) -> float:
 
 
 def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
-    """Return the function of nothing that computes the loss's gradients for a fixed batch."""
+    """Return a function that computes the gradients of the loss for a fixed batch."""
     import tensorflow as tf
 
     recipe, model = training.recipe, training.state.model
@@ -99,7 +98,7 @@ def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
 
 
 def time_bare(bare_step: "Callable[[], list[tf.Tensor]]") -> float:
-    """Return the seconds of as many bare steps."""
+    """Return the seconds of the given number of bare steps."""
     started = time.perf_counter()
     for _ in range(STEPS_A_ROUND):
         gradients = bare_step()

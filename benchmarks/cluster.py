@@ -1,11 +1,11 @@
-"""A search on a cluster of two nodes, simulated on this machine: killed, and timed.
+"""Kill parts of a search on a cluster of two simulated nodes, and time the search.
 
     python benchmarks/cluster.py
 
-Draws its own small competition. A search of twelve trials whose second node is killed must end
-with twelve results; one whose driver is killed must go on without training a finished trial
-again. Then trials are timed beside the same ones in a plain loop, and two workers beside one.
-Needs neither data nor a network, but Ray and Optuna (the extra `search`).
+The script draws a small competition. A search of twelve trials must end with twelve results, even
+if its second node is killed. If its driver is killed, it must resume without training a finished
+trial again. The trials are also timed compared with a plain loop, and two workers compared with
+one. The script needs neither data nor a network, but Ray and Optuna (the extra `search`).
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
 
 @contextmanager
 def cluster_of(*cores: int) -> Iterator[Any]:
-    """Start a node for each number of cores; the first is the head."""
+    """Start a node for each number of cores; the first one is the head."""
     from ray.cluster_utils import Cluster  # once its environment is set
 
     cluster = Cluster()
@@ -66,12 +66,12 @@ def cluster_of(*cores: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def search(project: ProjectPaths, address: str, *options: str) -> subprocess.Popen:
+def search(project: ProjectPaths, address: str, *options: str) -> subprocess.Popen[str]:
     """Start a search as a user would."""
     return call(project, "search", "--address", address, *options)
 
 
-def call(project: ProjectPaths, *arguments: str) -> subprocess.Popen:
+def call(project: ProjectPaths, *arguments: str) -> subprocess.Popen[str]:
     """Start a command as a user would."""
     command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(project.data)]
     command += ["--runs-dir", str(project.runs), *arguments]
@@ -88,13 +88,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def finished(project: ProjectPaths, name: str) -> list[Run]:
-    """Return the search's runs that have a result."""
+    """Return the search's finished runs."""
     runs = (Run(project.runs / f"{name}-trial{n}") for n in range(1, TRIALS + 1))
     return [run for run in runs if run.finished]
 
 
 def at_work(project: ProjectPaths, name: str) -> list[Run]:
-    """Return the search's runs that train: begun, and neither ended nor stopped."""
+    """Return the search's runs that are training."""
     journal = project.runs / name / "trials.json"
     trials = read_json(journal) if journal.exists() else {}
     runs = (Run(project.runs / trial) for trial, state in trials.items() if not state["ended"])
@@ -102,7 +102,7 @@ def at_work(project: ProjectPaths, name: str) -> list[Run]:
 
 
 def kill_a_node(project: ProjectPaths) -> None:
-    """Kill a node while it trains, some trials after the first."""
+    """Kill a node while it trains, after some trials have finished."""
     with cluster_of(1, 1) as cluster:
         process = search(project, cluster.address, *SHORT, "--name", "node")
         until(lambda: len(finished(project, "node")) >= 3 and len(at_work(project, "node")) == 2)
@@ -117,7 +117,7 @@ def kill_a_node(project: ProjectPaths) -> None:
 
 
 def kill_the_driver(project: ProjectPaths) -> None:
-    """Kill the process that leads a search, and call it again."""
+    """Kill the driver of a search and start it again."""
     with cluster_of(1, 1) as cluster:
         process = search(project, cluster.address, *SHORT, "--name", "driver")
         until(lambda: len(finished(project, "driver")) >= 4)
@@ -159,7 +159,7 @@ def kill_a_seeds_node(project: ProjectPaths) -> None:
 
 
 def time_overhead(project: ProjectPaths) -> None:
-    """Time eight trials of hardly any work on Ray beside a plain loop over the same."""
+    """Time eight tiny trials on Ray compared with a plain loop."""
     tiny = ("--trials", "8", "--epochs", "1", "--limit", "60")
     started = time.perf_counter()
     train_in_turn(project, "loop", student_grid(1), 8, RunOptions(limit=60, search="loop"))

@@ -1,15 +1,14 @@
-"""Kill every step from Kaggle to the CSV, damage archives, lose answers; count the losses.
+"""Kill every step from the download to the CSV, damage archives, lose answers; count the losses.
 
     python benchmarks/faults.py
 
-Draws a competition and serves it on the loopback to the real kaggle client, so that it needs
-neither data nor a network. Each step is killed by SIGKILL and started again through the command
-line; after each kill, whatever stands under a final name must be whole, and at the end all files
-must equal those of a project in which nothing was killed, byte for byte. Archives with a flipped
-byte or cut off must be refused and leave nothing. A submission whose answer is late or lost, or
-whose process is killed, must reach Kaggle once, though Kaggle's list lags. Commands that are told
-to write where others' files are must leave those alone. No credential may be printed or written.
-Ends with status 1 if anything was lost.
+The script draws a competition and serves it to the real kaggle client on the loopback interface. It
+needs neither data nor a network. SIGKILL ends each step at random moments, and the command line
+starts it again. After each kill, every file under a final name must be complete. At the end, all
+files must equal those of an undisturbed project, byte for byte. Archives that are truncated or have
+a flipped byte must be refused and leave nothing. A submission must reach Kaggle once, even if the
+answer is late or lost or the process is killed. Commands whose output paths contain other files
+must leave these alone. No credential may be printed or written. The exit status is 1 after a loss.
 """
 
 import argparse
@@ -42,15 +41,15 @@ from tests.helpers import kaggle_server
 
 TRAIN_COUNT, TEST_COUNT = 1_000, 22_000  # images
 RUN = "small"
-PAUSE = 0.05  # seconds before each MiB that the server sends: a fast line
-ANEW = 0.2  # of the kills are followed by an undisturbed end and a new beginning
-SLOW, LAG = 40.0, 20.0  # seconds: of an answer, and of Kaggle's list behind a submission
+PAUSE = 0.05  # seconds before each MiB that the server sends, as on a fast line
+FINISHED_SHARE = 0.2  # of the kills after which the step is finished and starts from nothing
+ANSWER_DELAY, LIST_DELAY = 40.0, 20.0  # seconds
 HEADER_BYTES = 3_000  # at either end of an archive, where half of the bytes are flipped
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and the files that it makes."""
+    """A command and the files that it writes."""
 
     arguments: tuple[str, ...]
     made: tuple[str, ...]
@@ -71,13 +70,13 @@ TRAIN = ("train", "model1", "--epochs", "1", "--limit", "200", "--name", RUN)
 
 
 class Project:
-    """A folder in which commands are started; all they print goes to one log."""
+    """A folder in which commands run; their output goes to one log."""
 
     def __init__(self, folder: Path, log: Path, environment: dict[str, str]) -> None:
         self.folder, self.log, self.environment = folder, log, environment
         folder.mkdir()
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command of this program."""
         with self.log.open("a") as log:
             return subprocess.Popen(
@@ -89,14 +88,14 @@ class Project:
             )
 
     def run(self, *arguments: str) -> float:
-        """Run a command to its end; return its seconds."""
+        """Run a command to its end; return its duration in seconds."""
         started = time.perf_counter()
         if self.start(*arguments).wait():
             sys.exit(f"{' '.join(arguments)} failed:\n{self.log.read_text()[-2000:]}")
         return time.perf_counter() - started
 
     def remove(self, made: tuple[str, ...]) -> None:
-        """Remove the files that a step makes, those it hides, too."""
+        """Remove the files that a step writes, including hidden ones."""
         for pattern in made:
             prefixes = ("", ".", f"{RESERVED}.")
             names = [Path(pattern).with_name(prefix + Path(pattern).name) for prefix in prefixes]
@@ -104,7 +103,7 @@ class Project:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def is_unfinished(self, made: tuple[str, ...]) -> bool:
-        """Whether there is something that a step has begun and not finished."""
+        """Return whether a step left unfinished files."""
         folders = {self.folder / Path(pattern).parent for pattern in made}
         names = {path.name for folder in folders if folder.exists() for path in folder.iterdir()}
         return any(
@@ -113,9 +112,9 @@ class Project:
         )
 
     def digests(self, made: tuple[str, ...]) -> dict[str, str]:
-        """Return the SHA-1 of each file that stands under a final name, by path.
+        """Return the SHA-1 of each file under a final name, by path.
 
-        A cache's own name tells the times of its files, which differ in each project.
+        The name of a cache depends on the times of its files, so that part is removed.
         """
         found = {}
         for path in (path for pattern in made for path in files_in(self.folder, pattern)):
@@ -125,19 +124,19 @@ class Project:
 
 
 def files_in(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files that a pattern names or that lie in folders that it names; no hidden ones."""
+    """Yield the visible files that match a pattern, and those in matching folders."""
     for found in folder.glob(pattern):
         if not found.name.startswith(".") and found.suffix != ".parts":
             yield from found.rglob("*") if found.is_dir() else [found]
 
 
 def main() -> None:
-    """Kill, damage, compare, count."""
+    """Run all parts and exit with 1 after a loss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--truncations", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of moments and places")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -157,7 +156,7 @@ def main() -> None:
             losses += write_over_foreign_files(whole)
             losses += submit_through_faults(site, whole)
             resumed = sum("bytes=" in request for request in site.requests)
-            print(f"downloads that went on in the middle of a file: {resumed}")
+            print(f"downloads that resumed within a file: {resumed}")
         losses += find_secrets(scratch, log)
     print("\n".join(losses) or "lost: nothing")
     sys.exit(bool(losses))
@@ -165,7 +164,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def site_of(drawn: Path, home: Path) -> Iterator[tuple[kaggle_server.KaggleSite, dict[str, str]]]:
-    """Serve a drawn competition; yield the site, and the environment in which it is Kaggle."""
+    """Serve a drawn competition; yield the site and the environment that leads to it."""
     home.mkdir()
     files = {name: (drawn / name).read_bytes() for name in competition.FILES}
     site = kaggle_server.KaggleSite(files, pause=PAUSE)
@@ -193,7 +192,7 @@ def site_of(drawn: Path, home: Path) -> Iterator[tuple[kaggle_server.KaggleSite,
 def kill_step(
     step: Step, kills: int, whole: Project, killed: Project, rng: random.Random
 ) -> list[str]:
-    """Run a step undisturbed in one project, and killed again and again in another."""
+    """Run a step undisturbed in one project and with kills in another; return the losses."""
     seconds = whole.run(*step.arguments)
     expected = whole.digests(step.made)
     losses: list[str] = []
@@ -215,7 +214,7 @@ def kill_step(
             losses += differences(killed, expected, step)
             parts, lost = parts_after(killed, parts, whole)
             losses += lost
-            if count < kills and rng.random() > ANEW:
+            if count < kills and rng.random() > FINISHED_SHARE:
                 continue
             process = killed.start(*step.arguments)
         if status := process.wait():
@@ -226,9 +225,9 @@ def kill_step(
             killed.remove(step.made)
             parts, is_new = set(), True
     print(
-        f"{step.arguments[0]:9} killed {count} times, {unfinished} of them with something "
-        f"unfinished on the disk; brought to its end {finished} times, {len(expected):,} files "
-        f"compared each time; undisturbed {seconds:.1f} s; lost {len(losses)}",
+        f"{step.arguments[0]:9} killed {count} times, {unfinished} of them with unfinished files; "
+        f"finished {finished} times, {len(expected):,} files compared each time; undisturbed "
+        f"{seconds:.1f} s; losses: {len(losses)}",
         flush=True,
     )
     return [f"{' '.join(step.arguments)}: {loss}" for loss in losses]
@@ -237,9 +236,9 @@ def kill_step(
 def differences(
     killed: Project, expected: dict[str, str], step: Step, at_the_end: bool = False
 ) -> list[str]:
-    """Return the files that are not as expected; until the end, absent ones are in order."""
+    """Return the files that differ; before the end, missing files are expected."""
     found = killed.digests(step.made)
-    if not at_the_end:  # it tells of the files that are whole so far
+    if not at_the_end:  # it lists the files that are complete so far
         found.pop("data/raw/verified.json", None)
     wrong = [path for path, digest in found.items() if digest != expected.get(path)]
     missing = sorted(expected.keys() - found.keys()) if at_the_end else []
@@ -247,7 +246,7 @@ def differences(
 
 
 def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[str], list[str]]:
-    """Return the finished parts of a prediction, and what is wrong with them or was lost."""
+    """Return the finished parts of a prediction and their losses."""
     result = Path("runs") / RUN / "test_probabilities.npy"
     files = sorted(reserved_path(killed.folder / result, "parts").glob("[0-9]*.npy"))
     names = {file.name for file in files}
@@ -265,7 +264,7 @@ def parts_after(killed: Project, before: set[str], whole: Project) -> tuple[set[
 
 
 def write_over_foreign_files(project: Project) -> list[str]:
-    """Tell commands to write where others' files are; each of these must stay as it was."""
+    """Run commands whose output paths contain foreign files, which must not change."""
     home = project.folder / "home"
     own_kinds = ("data", "data/train", "runs", f"runs/{RUN}", "submissions")
     places = ["home", "home/Documents", "link", ".", "..", *own_kinds]
@@ -286,22 +285,22 @@ def write_over_foreign_files(project: Project) -> list[str]:
     for folder in (home, home / "Documents", *(project.folder / kind for kind in own_kinds)):
         for name in ("mine.csv", "mine.json", "classes.txt", "train.7z", "index.html"):
             (folder / name).write_text(f"mine: {name}")
-    mine = [path for path in project.folder.rglob("*") if is_mine(path)]
+    foreign = [path for path in project.folder.rglob("*") if is_foreign(path)]
     for command in commands:
         project.start(*command).wait()
-    losses = [f"{path} was replaced or deleted" for path in mine if not is_mine(path)]
+    losses = [f"{path} was replaced or deleted" for path in foreign if not is_foreign(path)]
     print(
-        f"written   {len(commands)} times where {len(mine)} files of others are; "
-        f"replaced or deleted {len(losses)}",
+        f"output paths: {len(commands)} commands over {len(foreign)} foreign files; "
+        f"replaced or deleted: {len(losses)}",
         flush=True,
     )
-    for path in mine:
+    for path in foreign:
         path.unlink(missing_ok=True)
     return losses
 
 
-def is_mine(path: Path) -> bool:
-    """Whether a file is one of those that the program did not write."""
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is an unchanged foreign one."""
     return path.is_file() and path.read_bytes() == f"mine: {path.name}".encode()
 
 
@@ -309,21 +308,21 @@ def is_mine(path: Path) -> bool:
 
 
 def submit_through_faults(site: kaggle_server.KaggleSite, project: Project) -> list[str]:
-    """Submit a CSV under each fault, by as many commands as it takes; each must arrive once."""
+    """Submit a CSV under each fault, with up to three commands; each must arrive once."""
     statuses = (408, 499, 500, 502, 503, 504)
     faults: dict[str, kaggle_server.Fault] = {
-        f"an answer after {SLOW:.0f} s": kaggle_server.answer_late(SLOW),
+        f"an answer after {ANSWER_DELAY:.0f} s": kaggle_server.answer_late(ANSWER_DELAY),
         "a lost answer": kaggle_server.lose_answer,
-        "a killed process": kaggle_server.answer_late(10 * SLOW),
+        "a killed process": kaggle_server.answer_late(10 * ANSWER_DELAY),
         **{
             f"HTTP {status} after the fact": kaggle_server.refuse_afterwards(status)
             for status in statuses
         },
     }
-    site.list_lag = LAG
+    site.list_lag = LIST_DELAY
     losses = []
     for name, fault in faults.items():
-        csv = submission_of_its_own(project, len(site.submissions))
+        csv = write_unique_csv(project, len(site.submissions))
         before = len(site.submissions)
         site.api_faults["CreateSubmission"] = [fault]
         process = project.start("submit", str(csv))
@@ -338,15 +337,15 @@ def submit_through_faults(site: kaggle_server.KaggleSite, project: Project) -> l
         losses += [f"{name}: the last command failed"] * bool(results[-1])
         losses += [f"{name}: sent {sent} times"] * (sent != 1)
     print(
-        f"submitted  {len(faults)} times with an answer that was late, lost or an error, Kaggle's "
-        f"list {LAG:.0f} s behind; lost or sent twice {len(losses)}",
+        f"submissions: {len(faults)} with a late, lost or failed answer, Kaggle's list delayed by "
+        f"{LIST_DELAY:.0f} s; lost or sent twice: {len(losses)}",
         flush=True,
     )
     return losses
 
 
-def submission_of_its_own(project: Project, number: int) -> Path:
-    """Write a CSV that no other number gives; return its path in the project."""
+def write_unique_csv(project: Project, number: int) -> Path:
+    """Write a CSV that differs for each number; return its path in the project."""
     header, *rows = (project.folder / "submissions" / f"{RUN}.csv").read_text().splitlines()
     names = competition.CLASS_NAMES
     image_id, _, label = rows[number].partition(",")
@@ -362,7 +361,7 @@ def submission_of_its_own(project: Project, number: int) -> Path:
 def damage_archives(
     drawn: Path, scratch: Path, rng: random.Random, flips: int, truncations: int
 ) -> list[str]:
-    """Extract damaged copies of an archive: each must be refused, or its damage not matter."""
+    """Extract damaged copies of an archive; each must be refused or give the same images."""
     content = (drawn / competition.TRAIN_ARCHIVE).read_bytes()
     folder = scratch / "damaged"
     folder.mkdir()
@@ -383,15 +382,15 @@ def damage_archives(
         found = extract_damaged(content[:length], folder)
         losses += [f"cut off after {length}: {found:.300}"] * (found != "refused")
     print(
-        f"archives   {flips} with a flipped byte, of which {flips - harmless} were refused and "
-        f"{harmless} gave all images as they were; {truncations} cut off; lost {len(losses)}",
+        f"archives: {flips} with a flipped byte, {flips - harmless} of them refused and {harmless} "
+        f"with the same images; {truncations} truncated; losses: {len(losses)}",
         flush=True,
     )
     return losses
 
 
 def extract_damaged(content: bytes, folder: Path) -> str:
-    """Extract an archive; return "refused" where that left nothing, else what was left."""
+    """Extract an archive; return "refused" if it left nothing, otherwise the files."""
     folder.mkdir()
     archive = folder / "train.7z"
     archive.write_bytes(content)
@@ -407,16 +406,16 @@ def extract_damaged(content: bytes, folder: Path) -> str:
 
 
 def extract_quietly(archive: Path, folder: Path) -> None:
-    """Extract an archive of the drawn training images, printing nothing."""
+    """Extract an archive of the drawn training images without output."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         ids = range(1, TRAIN_COUNT + 1)
         extract_archive(archive, folder, folder.with_suffix(".manifest.csv"), ids)
 
 
 def contents_of(folder: Path) -> str:
-    """Return a text that tells every path below a folder and the digest of every file.
+    """Return the paths below a folder and the digests of their files.
 
-    The record of the archive that the images came from is told, not read: it differs.
+    The content of JSON records is left out, because it names the archive.
     """
     lines = []
     for path in sorted(folder.rglob("*")):
@@ -430,7 +429,7 @@ def contents_of(folder: Path) -> str:
 
 
 def find_secrets(scratch: Path, log: Path) -> list[str]:
-    """Search all that was printed and written for credentials and signed links."""
+    """Search all output and files for credentials and signed links."""
     secrets = [secret.encode() for secret in kaggle_server.SECRETS]
     searched, losses = 0, []
     for path in (path for path in scratch.rglob("*") if path.is_file()):
@@ -440,8 +439,8 @@ def find_secrets(scratch: Path, log: Path) -> list[str]:
     printed = log.read_text(errors="replace")
     tracebacks = printed.count("Traceback")
     print(
-        f"searched for credentials: {searched / 2**20:,.0f} MiB, of which {len(printed):,} bytes "
-        f"were printed; found in {len(losses)} files; tracebacks: {tracebacks}"
+        f"credentials: {len(losses)} files with one in {searched / 2**20:,.0f} MiB, "
+        f"{len(printed):,} bytes of it output; tracebacks: {tracebacks}"
     )
     return losses + ["a traceback was printed"] * bool(tracebacks)
 

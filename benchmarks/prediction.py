@@ -1,11 +1,11 @@
-"""Predict the test set, and the bare forward pass over pixels in memory, side by side.
+"""Compare the prediction of the test set with the bare forward pass.
 
     python benchmarks/prediction.py --data-dir data --runs-dir runs model3-tuned
 
-Prints images a second of the first prediction, which decodes the files, of a second one, which
-reads the cache that the first made, and of the bare forward pass; the ratios of their times without
-start-up, and the memory that predicting takes beyond TensorFlow's own. `--count 30000` predicts
-fewer. The run's kept predictions and `data/cache` are not touched.
+The script prints images/s of a first prediction, which decodes the files, of a second one, which
+reads the cache, and of the bare forward pass over pixels in memory. It also prints the ratios of
+their times without start-up, and the memory used beyond TensorFlow's own. `--count 30000` predicts
+fewer images. The run's stored predictions and `data/cache` do not change.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
-    """Return a layout in `folder` with the first `count` images of `data` and no cache."""
+    """Return a project in `folder` with links to the first `count` images and no cache."""
     for name in ("raw", "test"):
         (folder / name).symlink_to(data / name)
     project = ProjectPaths(folder, folder / "runs")
@@ -75,7 +75,7 @@ def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
 
 
 def copy_result(run: Run, folder: Path) -> Run:
-    """Copy what predicting needs of a run, without its predictions."""
+    """Copy a run without its predictions."""
     folder.mkdir(parents=True)
     for file in (run.description_file, run.weights_file, run.metrics_file):
         shutil.copy(file, folder)
@@ -83,7 +83,7 @@ def copy_result(run: Run, folder: Path) -> Run:
 
 
 def peak_memory() -> float:
-    """Return the highest resident memory of this process so far, in MiB."""
+    """Return the peak resident memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,11 +1,10 @@
-"""Read all test images for the first time and again, beside zlib's inflate alone of the same bytes.
+"""Compare the first and second reading of all test images with zlib's inflate alone.
 
     python benchmarks/reading.py --data-dir data
 
-Prints seconds, those of all cores too, and ratios, of readings in the order of the ids with
-TensorFlow started and the files in the system's file cache, where extraction leaves them. The cache
-in `data/cache` is not touched; the one that the first reading makes takes 1 GB beside it and is
-removed again.
+The script prints wall time, CPU time and ratios of readings in id order. TensorFlow is started
+before, and the files are in the system's file cache. The script leaves `data/cache` alone. Its own
+cache takes 1 GB next to it and is removed at the end.
 """
 
 import argparse
@@ -59,14 +58,14 @@ def main() -> None:
 
 
 def linked(data: Path, folder: Path) -> ProjectPaths:
-    """Return a layout in `folder` with the images of `data` and no cache."""
+    """Return a project in `folder` with links to the images and no cache."""
     for name in ("raw", "test", "test.manifest.csv"):
         (folder / name).symlink_to(data / name)
     return ProjectPaths(folder)
 
 
 def measure(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of a call by the clock, and those of all cores."""
+    """Return the wall time and the CPU time of a call in seconds."""
     started = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - started[0], time.process_time() - started[1]
@@ -79,7 +78,7 @@ def read_all(project: ProjectPaths, ids: np.ndarray) -> None:
 
 
 def measure_inflate(paths: list[str]) -> tuple[float, float]:
-    """Return what `measure` does of inflating the images, which lie in memory, on all cores."""
+    """Return the times of inflating the images, from memory, on all cores."""
     contents = [compressed(read_file(path)) for path in paths]
     parts = [contents[core::CORES] for core in range(CORES)]
     with ThreadPoolExecutor(CORES) as pool:
@@ -87,7 +86,7 @@ def measure_inflate(paths: list[str]) -> tuple[float, float]:
 
 
 def inflate_all(contents: list[bytes]) -> None:
-    """Inflate one after the other."""
+    """Inflate the images one by one."""
     for content in contents:
         zlib.decompress(content)
 

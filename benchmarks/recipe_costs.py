@@ -1,12 +1,12 @@
-"""What each recipe reaches, at which cost: the table of the runs there are, and its picture.
+"""Print the accuracy and cost of each recipe from its runs, and draw their picture.
 
     python benchmarks/recipe_costs.py --data-dir data --runs-dir runs --picture recipes.png \
         model3 airbench84-seed0 airbench84-seed1 airbench94-seed0
 
-Accuracies are those of the runs. Times are reckoned from the runs' steps and from speeds measured
-here, in rounds through all recipes, of which the median counts: a run's own seconds tell what else
-the machine did. One line is the student project's own way to train Model 3: Keras' `fit` on float
-arrays, whose course the run `model3` has, and whose speed is measured here, too.
+Accuracies come from the runs. Times are computed from their steps and from speeds measured here,
+as the median of rounds through all recipes, because the times of a run depend on other work on the
+machine. One row is the student project's own way to train Model 3, Keras' `fit` on float arrays. It
+has the history of the run `model3` and a speed measured here.
 """
 
 import argparse
@@ -69,19 +69,19 @@ def main() -> None:
         data = load_training_set(project, limit=MEASURED_BATCHES * largest)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images and finished runs: {error}")
-    stopwatches = {}
+    timers = {}
     for name, runs in groups.items():
         recipe, _ = runs[0].read_recipe()
         if name == "model3":
-            stopwatches[STUDENT] = stopwatch_of_fit(recipe, data)
-        stopwatches[name] = stopwatch(recipe, data)
-    speeds = measure(stopwatches)
+            timers[STUDENT] = fit_timer(recipe, data)
+        timers[name] = training_timer(recipe, data)
+    speeds = measure(timers)
     rows, curves = [], {}
-    for name in stopwatches:
+    for name in timers:
         runs = groups["model3" if name == STUDENT else name]
-        curves[name] = [course(run, *speeds[name]) for run in runs]
+        curves[name] = [accuracy_over_time(run, *speeds[name]) for run in runs]
         rows.append(row(name, runs, curves[name]))
-    header = ("recipe", "seeds", "validation accuracy", "six views", "time", "PFLOP")
+    header = ("recipe", "seeds", "validation accuracy", "with TTA", "time", "PFLOP")
     print(table((*header, f"first past {TARGET:.2%}"), rows))
     if arguments.picture:
         draw(curves, arguments.picture)
@@ -96,8 +96,8 @@ def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
     return dict(groups)
 
 
-def stopwatch(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
-    """Return the function that measures our own training."""
+def training_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
+    """Return a function that times this program's training."""
     strategy, policy = start_tensorflow(), dtype_policy(recipe.precision)
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
@@ -109,8 +109,8 @@ def stopwatch(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     return measure_once
 
 
-def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
-    """Return the function that measures Keras' `fit` and `evaluate` on float arrays."""
+def fit_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
+    """Return a function that times Keras' `fit` and `evaluate` on float arrays."""
     strategy = start_tensorflow()
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
@@ -128,11 +128,11 @@ def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     return measure_once
 
 
-def measure(stopwatches: dict[str, Callable[[], Speeds]]) -> dict[str, Speeds]:
-    """Return each one's median speeds, and print them with their range."""
+def measure(timers: dict[str, Callable[[], Speeds]]) -> dict[str, Speeds]:
+    """Return the median speeds of each recipe and print them with their range."""
     rounds: dict[str, list[Speeds]] = defaultdict(list)
     for _ in range(ROUNDS + 1):  # the first compiles
-        for name, measure_once in stopwatches.items():
+        for name, measure_once in timers.items():
             rounds[name].append(measure_once())
     medians = {}
     for name, speeds in rounds.items():
@@ -154,25 +154,27 @@ def epoch_images(run: Run) -> list[float]:
     return [images * min(1, recipe.epochs - epoch) for epoch in range(len(run.read_history()))]
 
 
-def course(run: Run, training_speed: float, evaluation_speed: float) -> Course:
+def accuracy_over_time(run: Run, training_speed: float, evaluation_speed: float) -> Course:
     """Return the seconds at the end of each epoch, and the validation accuracy there."""
     evaluation = run.read_metrics()["validation_images"] / evaluation_speed
     seconds = accumulate(images / training_speed + evaluation for images in epoch_images(run))
     return list(zip(seconds, (row["val_accuracy"] for row in run.read_history()), strict=True))
 
 
-def row(name: str, runs: list[Run], courses: list[Course]) -> list[str]:
-    """Return a recipe's cells."""
+def row(name: str, runs: list[Run], histories: list[Course]) -> list[str]:
+    """Return the cells of a recipe's row."""
     operations = 3 * models.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
     metrics = [run.read_metrics() for run in runs]
-    firsts = [next((s for s, accuracy in points if accuracy > TARGET), None) for points in courses]
+    firsts = [
+        next((s for s, accuracy in points if accuracy > TARGET), None) for points in histories
+    ]
     past = [seconds for seconds in firsts if seconds is not None]
     return [
         name,
         str(len(runs)),
         mean_and_deviation([m["validation_accuracy"] for m in metrics]),
         mean_and_deviation([m.get("validation_accuracy_tta") for m in metrics]),
-        duration(statistics.mean(points[-1][0] for points in courses)),
+        duration(statistics.mean(points[-1][0] for points in histories)),
         f"{operations / 1e15:.2g}",
         f"{duration(statistics.mean(past))} ({len(past)} of {len(firsts)})" if past else "never",
     ]
@@ -190,16 +192,16 @@ def mean_and_deviation(values: list[float | None]) -> str:
 
 @figures.styled
 def draw(curves: dict[str, list[Course]], path: Path) -> None:
-    """Write the PNG of accuracy over training time, a colour for each recipe, its seeds' mean."""
+    """Write a PNG of accuracy over training time, the mean of the seeds of each recipe."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
-    for i, (name, courses) in enumerate(curves.items()):
+    for i, (name, histories) in enumerate(curves.items()):
         colour = figures.COLOURS[i % len(figures.COLOURS)]
         style = figures.LINE_STYLES[i // len(figures.COLOURS)]
-        seconds, accuracies = np.mean(courses, axis=0).T
+        seconds, accuracies = np.mean(histories, axis=0).T
         axes.plot(seconds, accuracies, color=colour, linestyle=style)
         axes.plot(seconds[-1], accuracies[-1], marker="o", color=colour)
         # The student project's way ends where the same recipe does here.

@@ -1,11 +1,10 @@
-"""The student project's draw beside TPE with ASHA: what each finds with as many epochs.
+"""Compare the student project's random draw with TPE and ASHA at the same number of epochs.
 
     python benchmarks/search_methods.py --data-dir data --runs-dir runs
 
-For each seed, both searches train on the same stated part of the training images. Of TPE's trials
-the first count, as many as take no more epochs than the draw's. The winners are judged on 10,000
-training images that neither has seen, neither to learn nor to choose. Goes on where it was; wants
-the real data and the extra `search`.
+For each seed, both searches use the same training images. TPE's trials count up to the number of
+epochs of the draw. The winners are evaluated on 10,000 training images that neither search used.
+The script resumes if it is interrupted. It needs the competition's data and the extra `search`.
 """
 
 import argparse
@@ -30,7 +29,7 @@ CHOSEN = ("--sampler", "tpe", "--trials", "16", "--epochs", "20")
 
 
 def main() -> None:
-    """Search, judge and print."""
+    """Run the searches, evaluate the winners and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
@@ -62,14 +61,14 @@ def main() -> None:
 
 
 def search(project: ProjectPaths, *options: object) -> None:
-    """Search as a user would."""
+    """Run a search by its command."""
     command = [sys.executable, "-m", "kaggle_cifar", "--data-dir", str(project.data)]
     command += ["--runs-dir", str(project.runs), "search", *map(str, options)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def judge(project: ProjectPaths, run: Run, limit: int) -> float:
-    """Return a run's accuracy on training images that its search has not seen."""
+    """Return a run's accuracy on training images that its search did not use."""
     start_tensorflow()
     seen = load_training_set(project, limit).ids
     data = load_training_set(project, None)

@@ -1,9 +1,10 @@
-"""Kill a training by SIGKILL at random moments, go on each time, and compare with a whole one.
+"""Kill a training with SIGKILL at random moments, resume it, and compare with an undisturbed one.
 
     python benchmarks/training_kills.py --kills 50
 
-Trains `model3-tuned` on the drawn sample, which needs no data. Prints how often it was killed, in
-which epochs, and whether weights, history and probabilities equal the undisturbed run's.
+The script trains `model3-tuned` on the drawn sample, so it needs no data. It prints the number of
+kills, their epochs, and whether weights, history and probabilities equal those of the undisturbed
+run.
 """
 
 import argparse
@@ -20,11 +21,11 @@ LONGEST_LIFE = 14.0  # seconds from the start of a process: some are killed befo
 
 
 def main() -> None:
-    """Kill, go on, compare and print."""
+    """Kill, resume, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,13 +49,13 @@ def main() -> None:
     sys.exit(not same)
 
 
-def train(project: Path, name: str, epochs: int) -> subprocess.Popen:
+def train(project: Path, name: str, epochs: int) -> subprocess.Popen[bytes]:
     """Start the training."""
     never_stop = f"early_stopping.patience={epochs}"
     return command(project, "train", "--epochs", str(epochs), "--set", never_stop, "--name", name)
 
 
-def command(project: Path, *arguments: str) -> subprocess.Popen:
+def command(project: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a command of this program in a folder."""
     return subprocess.Popen(
         [sys.executable, "-m", "kaggle_cifar", *arguments],
@@ -65,7 +66,7 @@ def command(project: Path, *arguments: str) -> subprocess.Popen:
 
 
 def compare(killed: Run, whole: Run) -> bool:
-    """Print and return whether two runs have the same result, their seconds left aside."""
+    """Print and return whether two runs have the same result except for times."""
     checks = {
         "weights": lambda run: [weight.tobytes() for weight in run.load_model().get_weights()],
         "history": lambda run: [{**row, "seconds": None} for row in run.read_history()],

@@ -1,11 +1,11 @@
-"""Train Model 3 as the student project did, by Keras' `fit`, and as here, side by side.
+"""Compare this program's training of Model 3 with Keras' `fit`, as the student project used it.
 
     python benchmarks/training_speed.py --data-dir data
 
-Both begin with the same weights and see the same batches of 64 real images, by the recipe
-`model3`, in turns. Prints images a second of both, their ratio, and how far the losses of the
-first 20 steps differ, dropout left out there, because the two draw it from other seeds. Where
-torch is installed, its figure for the same network stands beside them.
+Both start from the same weights and use the same batches of 64 images, in turns, with the recipe
+`model3`. The script prints images/s of both, their ratio, and the difference of the losses in the
+first 20 steps without dropout, whose seeds differ. If torch is installed, it also times the same
+network in PyTorch.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,8 +56,8 @@ def main() -> None:
 def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
     """Print how far the losses of the first steps differ, and how far rounding alone moves them.
 
-    RMSprop's first steps have nearly the same length for every weight, whatever its gradient's
-    size: where a gradient is rounding error, its sign is, too, and the step goes either way. The
+    RMSprop's first steps have nearly the same length for every weight, whatever the size of its
+    gradient. If a gradient is only rounding error, its step goes in either direction. The
     same images in another order within each batch are the same mathematics with other rounding.
     """
     own = own_training(data, strategy)
@@ -122,7 +122,7 @@ def seconds_of_batches(
 
     times: list[float] = []
 
-    def note(batch: int, logs: dict | None = None) -> None:
+    def note(batch: int, logs: dict[str, Any] | None = None) -> None:
         times.append(time.perf_counter())
 
     stopwatch = LambdaCallback(

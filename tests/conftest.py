@@ -17,7 +17,7 @@ from tests.helpers.small_data import IDS, ROWS, text_of
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
-# Read once when Ray is imported: no token is written to the user's home, nobody is told.
+# Read once when Ray is imported: no token is written to the user's home, no usage data is sent.
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 
 CREDENTIAL_VARIABLES = (

@@ -66,7 +66,7 @@ demo: .venv/installed ## Run every step on a small sample in demo/, without Kagg
 test: .venv/tested ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-lint: .venv/tested ## check style, types, imports and words
+lint: .venv/tested ## Check style, types, imports and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -98,7 +98,9 @@ def train_and_measure(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple
     return metrics["validation_accuracy"], metrics["validation_accuracy_tta"]
 
 
-def print_row(part: str, without: list[tuple[float, float]], complete: list | None) -> None:
+def print_row(
+    part: str, without: list[tuple[float, float]], complete: list[tuple[float, float]] | None
+) -> None:
     """Print the mean accuracies without a part, and the paired loss with its 95 % interval."""
     cells = [f"{part:36}"]
     for tta in (0, 1):

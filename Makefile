@@ -64,13 +64,14 @@ demo: .venv/installed ## Run every step on a small sample in demo/, without Kagg
 	@echo "For the real competition, run make doctor, then make download train predict submit."
 
 test: .venv/tested ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-lint: .venv/tested ## Check style, types and imports
+lint: .venv/tested ## Check style, types, imports and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_words.py
 
 docs: .venv/documented ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

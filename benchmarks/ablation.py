@@ -1,11 +1,11 @@
-"""Turn one part of a recipe off at a time and tell what each is worth, over several seeds.
+"""Turn off one part of a recipe at a time and measure the loss of accuracy.
 
     python benchmarks/ablation.py airbench84 --data-dir data --runs-dir runs-ablation
 
-Each variant is an ordinary run on the same images as the whole recipe, judged on a tenth of the
-training images; seeds are compared in pairs. Stopped, it goes on where it was. Parts that turn out
-to be worth nothing stay listed. The recipe is `airbench84` with its Muon, or `airbench94`, cut down
-to the former's widths and to two epochs, as short as its schedule allows, at half its batch.
+Each variant is an ordinary run, and an interrupted benchmark resumes. A variant and the complete
+recipe train on the same images with the same seeds. A tenth of the training images validates them.
+The base is `airbench84`, or `airbench94` with the widths of `airbench84`, half its batch size and
+two epochs, the shortest training that its schedule allows.
 """
 
 import argparse
@@ -30,30 +30,30 @@ BASES = {
         "whitening_bias_epochs=1",
     ],
 }
-# What a part becomes when it is turned off; later changes of a key win.
+# The changes that turn each part off.
 PARTS = {
     "whitening filters": ["network_options.whitening=false"],
-    "identity start": ["network_options.dirac_init=false"],
-    "64-fold rate of biases": ["sgd.bias_scaler=1"],
-    "Nesterov's momentum": ["sgd.momentum=0", "muon.momentum=0"],
-    "L2": ["sgd.weight_decay=0"],
+    "Dirac initialization": ["network_options.dirac_init=false"],
+    "64-fold learning rate of biases": ["sgd.bias_scaler=1"],
+    "Nesterov momentum": ["sgd.momentum=0", "muon.momentum=0"],
+    "weight decay": ["sgd.weight_decay=0"],
     "label smoothing": ["label_smoothing=0"],
-    "rise of the rate": ["schedule.peak=0"],
+    "learning rate warm-up": ["schedule.peak=0"],
     "Lookahead": ["lookahead=null"],
     "alternating flip (random instead)": ["augmentation.flip=random"],
     "any flip": ["augmentation.flip=none"],
-    "shifts": ["augmentation.translate=0"],
-    "freezing of the whitening's bias": ["whitening_bias_epochs=null"],
+    "translation": ["augmentation.translate=0"],
+    "freezing of the whitening bias": ["whitening_bias_epochs=null"],
     "Muon (SGD instead)": ["optimizer=sgd", "muon=null"],
     "mixed precision": ["mixed_precision=false"],
 }
 VALIDATION = "fold1of10"
-# Student's distribution: 97.5 % lie below, by degrees of freedom.
+# The 97.5 % quantiles of Student's distribution, by degrees of freedom.
 QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
 
 
 def main() -> None:
-    """Train what is missing and print the table."""
+    """Train the missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=BASES)
     parser.add_argument("--data-dir", type=Path, default="data")
@@ -64,56 +64,58 @@ def main() -> None:
     base = recipes.find_recipe(arguments.recipe)
     changes = BASES[arguments.recipe]
     base = change_recipe(base, changes) if changes else base
-    whole = [accuracies(project, base, seed) for seed in range(arguments.seeds)]
-    print_row("nothing", whole, None)
+    complete = [train_and_measure(project, base, seed) for seed in range(arguments.seeds)]
+    print_row("nothing", complete, None)
     for part, changes in PARTS.items():
-        if is_part(base, part):
+        if has_part(base, part):
             used = [change for change in changes if base.muon or not change.startswith("muon.")]
             variant = change_recipe(base, used)
-            without = [accuracies(project, variant, seed) for seed in range(arguments.seeds)]
-            print_row(part, without, whole)
+            without = [train_and_measure(project, variant, seed) for seed in range(arguments.seeds)]
+            print_row(part, without, complete)
 
 
-def is_part(recipe: Recipe, part: str) -> bool:
-    """Return whether the recipe has a part at all."""
+def has_part(recipe: Recipe, part: str) -> bool:
+    """Return whether the recipe uses a part."""
     if part == "Muon (SGD instead)":
         return recipe.muon is not None
     if part == "Lookahead":
         return recipe.lookahead is not None
-    if part == "rise of the rate":
+    if part == "learning rate warm-up":
         return recipe.schedule is not None and recipe.schedule.peak > 0
-    return part != "freezing of the whitening's bias" or recipe.whitening_bias_epochs is not None
+    return part != "freezing of the whitening bias" or recipe.whitening_bias_epochs is not None
 
 
-def accuracies(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple[float, float]:
-    """Return a run's validation accuracy, plain and in six views; train it where it is missing."""
+def train_and_measure(project: ProjectPaths, recipe: Recipe, seed: int) -> tuple[float, float]:
+    """Return a run's accuracy without and with TTA; train the run if needed."""
     options = RunOptions(seed=seed, validation=VALIDATION)
     try:
         run = train(project, recipe, f"{recipe.name}-seed{seed}", options)
     except UserError as error:
         if "diverged" in str(error):
-            return 0.1, 0.1  # what guessing reaches
+            return 0.1, 0.1  # the accuracy of random predictions
         sys.exit(f"This benchmark needs the real training images: {error}")
     metrics = run.read_metrics()
     return metrics["validation_accuracy"], metrics["validation_accuracy_tta"]
 
 
-def print_row(part: str, without: list[tuple[float, float]], whole: list | None) -> None:
+def print_row(
+    part: str, without: list[tuple[float, float]], complete: list[tuple[float, float]] | None
+) -> None:
     """Print the mean accuracies without a part, and the paired loss with its 95 % interval."""
     cells = [f"{part:36}"]
-    for view in (0, 1):
-        values = [run[view] for run in without]
+    for tta in (0, 1):
+        values = [run[tta] for run in without]
         cells.append(f"{statistics.mean(values):.4f}")
-        if whole:
-            losses = [run[view] - other[view] for run, other in zip(whole, without, strict=True)]
-            cells.append(f"worth {statistics.mean(losses):+.4f} ± {interval(losses):.4f}")
+        if complete:
+            losses = [run[tta] - other[tta] for run, other in zip(complete, without, strict=True)]
+            cells.append(f"worth {statistics.mean(losses):+.4f} ± {half_interval(losses):.4f}")
     print("  ".join(cells), flush=True)
 
 
-def interval(values: list[float]) -> float:
-    """Return half the width of the mean's 95 % interval by Student's distribution."""
+def half_interval(values: list[float]) -> float:
+    """Return half the width of the 95 % interval of the mean."""
     error = statistics.stdev(values) / len(values) ** 0.5
-    return QUANTILES[len(values) - 1] * error
+    return float(QUANTILES[len(values) - 1] * error)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Time the steps of a recipe beside its network's bare forward and backward pass, in turns.
+"""Compare the training steps of a recipe with the bare forward and backward pass.
 
     python benchmarks/airbench_speed.py --data-dir data airbench94
 
-The bare pass is compiled and gets the same batch again and again, already in memory: no data is
-drawn, augmented or moved, no optimiser steps, nothing looks ahead. The ratio tells how much of
-the machine the training leaves to the network.
+The bare pass is compiled and repeats one batch in memory, without augmentation, optimizer and
+Lookahead. The two alternate. The ratio of their speeds shows what everything else costs.
 """
 
 import argparse
@@ -32,33 +31,33 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 ROUNDS = 7
-STEPS_A_ROUND = 10
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
+    parser.add_argument("--steps", type=int, default=10, help="number of steps per round")
     parser.add_argument("--data-dir", type=Path, default="data")
     arguments = parser.parse_args()
     recipe = recipes.find_recipe(arguments.recipe)
     strategy = start_tensorflow()
     policy = dtype_policy(recipe.precision)
     try:
-        count = STEPS_A_ROUND * recipe.batch_size
+        count = arguments.steps * recipe.batch_size
         data = load_training_set(ProjectPaths(arguments.data_dir), limit=count)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images: {error}")
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
-    # The steps of all but the first epochs, where the whitening's bias is trained, too.
+    # Most epochs do not train the whitening bias, so the first ones are skipped.
     training.state.epoch = recipe.whitening_bias_epochs or 0
     training.compile_step()
     bare_step = compile_bare_step(training)
     seconds: dict[str, list[float]] = {"training": [], "bare": []}
     for _ in range(ROUNDS + 1):  # the first compiles
-        seconds["training"].append(time_training(training))
-        seconds["bare"].append(time_bare(bare_step))
+        seconds["training"].append(time_training(training, arguments.steps))
+        seconds["bare"].append(time_bare(bare_step, arguments.steps))
     speeds = {name: [count / second for second in values[1:]] for name, values in seconds.items()}
     for name, values in speeds.items():
         median = statistics.median(values)
@@ -68,19 +67,19 @@ def main() -> None:
     print(f"training / bare: {statistics.median(ratios):.3f}")
 
 
-def time_training(training: Training) -> float:
-    """Return the seconds of an epoch's steps, with all that belongs to them."""
+def time_training(training: Training, steps: int) -> float:
+    """Return the seconds of complete training steps."""
     started = time.perf_counter()
     totals = np.zeros(3, np.float32)
     training.state.step = 0
-    for batch in training.source.batches(training.state.epoch, 0, STEPS_A_ROUND):
+    for batch in training.source.batches(training.state.epoch, 0, steps):
         totals = training.run_step(batch, totals)
     np.asarray(totals)
     return time.perf_counter() - started
 
 
 def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
-    """Return the function of nothing that computes the loss's gradients for a fixed batch."""
+    """Return a function that computes the gradients for a fixed batch."""
     import tensorflow as tf
 
     recipe, model = training.recipe, training.state.model
@@ -98,10 +97,10 @@ def compile_bare_step(training: Training) -> "Callable[[], list[tf.Tensor]]":
     return bare_step
 
 
-def time_bare(bare_step: "Callable[[], list[tf.Tensor]]") -> float:
-    """Return the seconds of as many bare steps."""
+def time_bare(bare_step: "Callable[[], list[tf.Tensor]]", steps: int) -> float:
+    """Return the seconds of the bare steps."""
     started = time.perf_counter()
-    for _ in range(STEPS_A_ROUND):
+    for _ in range(steps):
         gradients = bare_step()
         np.asarray(gradients[-1])
     return time.perf_counter() - started

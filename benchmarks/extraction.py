@@ -29,7 +29,7 @@ class Measurement(NamedTuple):
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path, help="train.7z or test.7z")
     parser.add_argument("--runs", type=int, default=3, help="number of extractions by each")

@@ -1,11 +1,11 @@
-"""Predict the test set, and the bare forward pass over pixels in memory, side by side.
+"""Compare the prediction of the test set with the bare forward pass.
 
     python benchmarks/prediction.py --data-dir data --runs-dir runs model3-tuned
 
-Prints images a second of the first prediction, which decodes the files, of a second one, which
-reads the cache that the first made, and of the bare forward pass; the ratios of their times without
-start-up, and the memory that predicting takes beyond TensorFlow's own. `--count 30000` predicts
-fewer. The run's kept predictions and `data/cache` are not touched.
+The first prediction decodes the files, and the second reads the cache that the first one wrote. The
+bare forward pass repeats a batch in memory. The benchmark prints their times without start-up, the
+ratios and the memory that predicting adds to TensorFlow's own. It does not change the run or
+`data/cache`.
 """
 
 import argparse
@@ -28,17 +28,19 @@ from kaggle_cifar.training.run import Run
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--data-dir", type=Path, default="data")
     parser.add_argument("--runs-dir", type=Path, default="runs")
-    parser.add_argument("--count", type=int, help="images  [default: all]")
-    parser.add_argument("--scratch", type=Path, help="default: the data folder")
+    parser.add_argument("--count", type=int, help="number of images (default: all)")
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for temporary files (default: the data folder)"
+    )
     arguments = parser.parse_args()
     run = find_run(ProjectPaths(arguments.data_dir, arguments.runs_dir), arguments.run)
     with tempfile.TemporaryDirectory(dir=arguments.scratch or arguments.data_dir) as scratch:
-        project = linked(arguments.data_dir.resolve(), Path(scratch), arguments.count)
+        project = link_project(arguments.data_dir.resolve(), Path(scratch), arguments.count)
         ids = submission_ids(project)[: arguments.count]
         start_tensorflow()
         forward = compile_forward(run.load_model())
@@ -56,16 +58,16 @@ def main() -> None:
         second = measure(lambda: predict("second"))
         memory = peak_memory() - before
     rows = {"bare forward pass": bare, "first": first, "second": second}
-    for name, (seconds, of_cores) in rows.items():
-        print(f"{name:17} {seconds:7.1f} s {of_cores:7.1f} s of cores {len(ids) / seconds:7,.0f}/s")
-    for clock, name in enumerate(("times", "cores' times")):
-        ratios = [row[clock] / bare[clock] for row in (first, second)]
+    for name, (seconds, cpu_seconds) in rows.items():
+        print(f"{name:17} {seconds:7.1f} s {cpu_seconds:7.1f} CPU s {len(ids) / seconds:7,.0f}/s")
+    for column, name in enumerate(("times", "CPU times")):
+        ratios = [row[column] / bare[column] for row in (first, second)]
         print(f"ratio of the {name}: first {ratios[0]:.2f}, second {ratios[1]:.2f}")
     print(f"memory beyond TensorFlow's own: {memory:.0f} MiB")
 
 
-def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
-    """Return a layout in `folder` with the first `count` images of `data` and no cache."""
+def link_project(data: Path, folder: Path, count: int | None) -> ProjectPaths:
+    """Link the first `count` test images into `folder`, without a cache."""
     for name in ("raw", "test"):
         (folder / name).symlink_to(data / name)
     project = ProjectPaths(folder, folder / "runs")
@@ -75,7 +77,7 @@ def linked(data: Path, folder: Path, count: int | None) -> ProjectPaths:
 
 
 def copy_result(run: Run, folder: Path) -> Run:
-    """Copy what predicting needs of a run, without its predictions."""
+    """Copy the files of a run that a prediction needs."""
     folder.mkdir(parents=True)
     for file in (run.description_file, run.weights_file, run.metrics_file):
         shutil.copy(file, folder)

@@ -1,12 +1,12 @@
-"""What each recipe reaches, at which cost: the table of the runs there are, and its picture.
+"""Print the accuracy and the cost of each recipe from its finished runs.
 
     python benchmarks/recipe_costs.py --data-dir data --runs-dir runs --picture recipes.png \
         model3 airbench84-seed0 airbench84-seed1 airbench94-seed0
 
-Accuracies are those of the runs. Times are reckoned from the runs' steps and from speeds measured
-here, in rounds through all recipes, of which the median counts: a run's own seconds tell what else
-the machine did. One line is the student project's own way to train Model 3: Keras' `fit` on float
-arrays, whose course the run `model3` has, and whose speed is measured here, too.
+The accuracies are those of the runs. The times are computed from the steps of the runs and the
+median speeds measured here, because the seconds of a run include other work on the machine. One row
+is Model 3 trained by Keras' `fit` on float arrays, as in the student project. That row takes its
+accuracies from the run of `model3` and its speed from a measurement.
 """
 
 import argparse
@@ -35,9 +35,8 @@ from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.time_budget import time_evaluation, time_steps
 
 STUDENT = "Model 3 by Keras' fit"
-TARGET = 0.8462  # the student project's own result
-ROUNDS = 5
-SECONDS_A_ROUND = 4.0  # of each recipe's steps
+TARGET = 0.8462  # accuracy of the student project
+SECONDS_PER_ROUND = 4.0  # for the steps of each recipe
 MEASURED_BATCHES = 8
 TICKS = {
     10: "10 s",
@@ -50,45 +49,46 @@ TICKS = {
     10800: "3 h",
 }
 
-Speeds = tuple[float, float]  # images a second of training and of evaluation
-Course = list[tuple[float, float]]  # seconds and accuracy after each epoch
+Speeds = tuple[float, float]  # images/s of training and of evaluation
+Curve = list[tuple[float, float]]  # seconds and accuracy after each epoch
 
 
 def main() -> None:
-    """Measure, print the table and draw the picture."""
+    """Measure the speeds, print the table and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data-dir", type=Path, default="data")
     parser.add_argument("--runs-dir", type=Path, default="runs")
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements per recipe")
+    parser.add_argument("--picture", type=Path, help="PNG of accuracy over training time")
     arguments = parser.parse_args()
     project = ProjectPaths(arguments.data_dir, arguments.runs_dir)
     try:
-        groups = by_recipe([find_run(project, name) for name in arguments.runs])
+        groups = group_by_recipe([find_run(project, name) for name in arguments.runs])
         largest = max(runs[0].read_recipe()[0].batch_size for runs in groups.values())
         data = load_training_set(project, limit=MEASURED_BATCHES * largest)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images and finished runs: {error}")
-    stopwatches = {}
+    timers = {}
     for name, runs in groups.items():
         recipe, _ = runs[0].read_recipe()
         if name == "model3":
-            stopwatches[STUDENT] = stopwatch_of_fit(recipe, data)
-        stopwatches[name] = stopwatch(recipe, data)
-    speeds = measure(stopwatches)
+            timers[STUDENT] = fit_timer(recipe, data)
+        timers[name] = training_timer(recipe, data)
+    speeds = measure(timers, arguments.rounds)
     rows, curves = [], {}
-    for name in stopwatches:
+    for name in timers:
         runs = groups["model3" if name == STUDENT else name]
-        curves[name] = [course(run, *speeds[name]) for run in runs]
-        rows.append(row(name, runs, curves[name]))
-    header = ("recipe", "seeds", "validation accuracy", "six views", "time", "PFLOP")
-    print(table((*header, f"first past {TARGET:.2%}"), rows))
+        curves[name] = [accuracy_curve(run, *speeds[name]) for run in runs]
+        rows.append(table_row(name, runs, curves[name]))
+    header = ("recipe", "seeds", "validation accuracy", "with TTA", "time", "PFLOP")
+    print(table((*header, f"time to {TARGET:.2%}"), rows))
     if arguments.picture:
         draw(curves, arguments.picture)
 
 
-def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
-    """Return the runs by the name of their recipe, in the order given."""
+def group_by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
+    """Return the runs by the name of their recipe."""
     groups = defaultdict(list)
     for run in runs:
         run.require_finished()
@@ -96,21 +96,21 @@ def by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
     return dict(groups)
 
 
-def stopwatch(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
-    """Return the function that measures our own training."""
+def training_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
+    """Return a function that measures the speeds of a recipe."""
     strategy, policy = start_tensorflow(), dtype_policy(recipe.precision)
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
 
     def measure_once() -> Speeds:
-        step = time_steps(training, SECONDS_A_ROUND)
+        step = time_steps(training, SECONDS_PER_ROUND)
         return training.source.images(1) / step, 1 / time_evaluation(training)
 
     return measure_once
 
 
-def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
-    """Return the function that measures Keras' `fit` and `evaluate` on float arrays."""
+def fit_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
+    """Return a function that measures Keras' `fit` and `evaluate`."""
     strategy = start_tensorflow()
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
@@ -128,11 +128,11 @@ def stopwatch_of_fit(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     return measure_once
 
 
-def measure(stopwatches: dict[str, Callable[[], Speeds]]) -> dict[str, Speeds]:
-    """Return each one's median speeds, and print them with their range."""
+def measure(timers: dict[str, Callable[[], Speeds]], count: int) -> dict[str, Speeds]:
+    """Print the speeds and return the medians."""
     rounds: dict[str, list[Speeds]] = defaultdict(list)
-    for _ in range(ROUNDS + 1):  # the first compiles
-        for name, measure_once in stopwatches.items():
+    for _ in range(count + 1):  # the first compiles
+        for name, measure_once in timers.items():
             rounds[name].append(measure_once())
     medians = {}
     for name, speeds in rounds.items():
@@ -146,7 +146,7 @@ def measure(stopwatches: dict[str, Callable[[], Speeds]]) -> dict[str, Speeds]:
 
 
 def epoch_images(run: Run) -> list[float]:
-    """Return how many images each epoch trained on."""
+    """Return the number of training images of each epoch."""
     recipe, _ = run.read_recipe()
     images = run.read_metrics()["train_images"]
     if recipe.drop_last:
@@ -154,32 +154,34 @@ def epoch_images(run: Run) -> list[float]:
     return [images * min(1, recipe.epochs - epoch) for epoch in range(len(run.read_history()))]
 
 
-def course(run: Run, training_speed: float, evaluation_speed: float) -> Course:
-    """Return the seconds at the end of each epoch, and the validation accuracy there."""
+def accuracy_curve(run: Run, training_speed: float, evaluation_speed: float) -> Curve:
+    """Return the seconds and the validation accuracy after each epoch."""
     evaluation = run.read_metrics()["validation_images"] / evaluation_speed
     seconds = accumulate(images / training_speed + evaluation for images in epoch_images(run))
     return list(zip(seconds, (row["val_accuracy"] for row in run.read_history()), strict=True))
 
 
-def row(name: str, runs: list[Run], courses: list[Course]) -> list[str]:
-    """Return a recipe's cells."""
+def table_row(name: str, runs: list[Run], curves_of_seeds: list[Curve]) -> list[str]:
+    """Return the cells of a recipe."""
     operations = 3 * models.flops(runs[0].load_model()) * sum(epoch_images(runs[0]))
     metrics = [run.read_metrics() for run in runs]
-    firsts = [next((s for s, accuracy in points if accuracy > TARGET), None) for points in courses]
-    past = [seconds for seconds in firsts if seconds is not None]
+    reached = [
+        next((s for s, accuracy in points if accuracy > TARGET), None) for points in curves_of_seeds
+    ]
+    past = [seconds for seconds in reached if seconds is not None]
     return [
         name,
         str(len(runs)),
         mean_and_deviation([m["validation_accuracy"] for m in metrics]),
         mean_and_deviation([m.get("validation_accuracy_tta") for m in metrics]),
-        duration(statistics.mean(points[-1][0] for points in courses)),
+        duration(statistics.mean(points[-1][0] for points in curves_of_seeds)),
         f"{operations / 1e15:.2g}",
-        f"{duration(statistics.mean(past))} ({len(past)} of {len(firsts)})" if past else "never",
+        f"{duration(statistics.mean(past))} ({len(past)} of {len(reached)})" if past else "never",
     ]
 
 
 def mean_and_deviation(values: list[float | None]) -> str:
-    """Return the mean of seeds and their standard deviation."""
+    """Return the mean and the standard deviation as text."""
     if None in values:
         return ""
     known: list[float] = [value for value in values if value is not None]
@@ -189,20 +191,20 @@ def mean_and_deviation(values: list[float | None]) -> str:
 
 
 @figures.styled
-def draw(curves: dict[str, list[Course]], path: Path) -> None:
-    """Write the PNG of accuracy over training time, a colour for each recipe, its seeds' mean."""
+def draw(curves: dict[str, list[Curve]], path: Path) -> None:
+    """Draw the mean accuracy of each recipe over training time."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     figure = Figure(figsize=(9, 5.2), layout="constrained")
     axes = figure.subplots()
-    for i, (name, courses) in enumerate(curves.items()):
+    for i, (name, curves_of_seeds) in enumerate(curves.items()):
         colour = figures.COLOURS[i % len(figures.COLOURS)]
         style = figures.LINE_STYLES[i // len(figures.COLOURS)]
-        seconds, accuracies = np.mean(courses, axis=0).T
+        seconds, accuracies = np.mean(curves_of_seeds, axis=0).T
         axes.plot(seconds, accuracies, color=colour, linestyle=style)
         axes.plot(seconds[-1], accuracies[-1], marker="o", color=colour)
-        # The student project's way ends where the same recipe does here.
+        # The curves of model3 and of Keras' fit end at the same accuracy.
         place = {STUDENT: (7, -11), "model3": (-38, 12)}.get(name, (7, 1))
         axes.annotate(
             name,
@@ -226,8 +228,8 @@ def draw(curves: dict[str, list[Course]], path: Path) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(0.6, 0.97)
-    axes.set_xlabel("training time on two CPU cores, evaluations included")
-    axes.set_ylabel("validation accuracy, one view, mean of the seeds")
+    axes.set_xlabel("training time on two CPU cores, with evaluations")
+    axes.set_ylabel("validation accuracy without TTA, mean of the seeds")
     axes.grid(True)
     figures.save(figure, path)
 

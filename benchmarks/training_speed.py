@@ -1,11 +1,11 @@
-"""Train Model 3 as the student project did, by Keras' `fit`, and as here, side by side.
+"""Compare this program's training of Model 3 with Keras' `fit` and PyTorch.
 
     python benchmarks/training_speed.py --data-dir data
 
-Both begin with the same weights and see the same batches of 64 real images, by the recipe
-`model3`, in turns. Prints images a second of both, their ratio, and how far the losses of the
-first 20 steps differ, dropout left out there, because the two draw it from other seeds. Where
-torch is installed, its figure for the same network stands beside them.
+All use the recipe `model3` and batches of 64 real images, and the measurements alternate. The
+benchmark prints images/s, the ratio to `fit`, and the differences between the losses of the first
+20 steps. Those steps omit dropout, which each side draws from other random numbers. PyTorch is
+measured if it is installed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 64
 COMPARED_STEPS = 20
-ROUNDS = 5
-STEPS_A_ROUND = 60
+STEPS_PER_ROUND = 60
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, default="data")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements")
     arguments = parser.parse_args()
     strategy = start_tensorflow()
     try:
-        count = STEPS_A_ROUND * BATCH_SIZE
+        count = STEPS_PER_ROUND * BATCH_SIZE
         data = load_training_set(ProjectPaths(arguments.data_dir), limit=count)
     except UserError as error:
         sys.exit(f"This benchmark needs the real training images: {error}")
     compare_losses(data, strategy)
-    compare_speed(data, strategy)
+    compare_speed(data, strategy, arguments.rounds)
 
 
 def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
-    """Print how far the losses of the first steps differ, and how far rounding alone moves them.
+    """Print how much the first losses differ from Keras and by rounding alone.
 
-    RMSprop's first steps have nearly the same length for every weight, whatever its gradient's
-    size: where a gradient is rounding error, its sign is, too, and the step goes either way. The
-    same images in another order within each batch are the same mathematics with other rounding.
+    RMSprop's first steps have nearly the same length for every weight. If a gradient is only
+    rounding error, its step goes in either direction. Reversing the images of a batch changes the
+    rounding and nothing else.
     """
     own = own_training(data, strategy)
     plain, permuted = plain_keras(own.state.model), plain_keras(own.state.model)
@@ -75,13 +75,16 @@ def compare_losses(data: TrainingSet, strategy: "tf.distribute.Strategy") -> Non
         permuted_loss = float(permuted.train_on_batch(scaled[::-1], labels[::-1]))
         from_keras.append(abs(loss - keras_loss))
         from_rounding.append(abs(permuted_loss - keras_loss))
-    for name, differences in (("here", from_keras), ("Keras, images reversed", from_rounding)):
+    for name, differences in (
+        ("kaggle-cifar", from_keras),
+        ("Keras, images reversed", from_rounding),
+    ):
         steps = " ".join(f"{difference:.0e}" for difference in differences)
         print(f"loss of each step, {name} - Keras: {steps}")
 
 
-def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None:
-    """Print images a second of `fit` and of this program's steps, in turns."""
+def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy", rounds: int) -> None:
+    """Print the images/s of `fit`, of this program's steps and of PyTorch."""
     own = own_training(data, strategy)
     plain = plain_keras(own.state.model)
     scaled = data.pixels / np.float32(255)
@@ -97,18 +100,18 @@ def compare_speed(data: TrainingSet, strategy: "tf.distribute.Strategy") -> None
         np.asarray(totals)
         return time.perf_counter() - started
 
-    ways = {"fit": fit_round, "here": own_round}
+    rounds_by_name = {"fit": fit_round, "kaggle-cifar": own_round}
     if find_spec("torch"):
-        ways["torch"] = torch_training(data)
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS + 1):  # the first compiles
-        for name, work in ways.items():
+        rounds_by_name["torch"] = torch_training(data)
+    speeds: dict[str, list[float]] = {name: [] for name in rounds_by_name}
+    for _ in range(rounds + 1):  # the first compiles
+        for name, work in rounds_by_name.items():
             speeds[name].append(len(data) / work())
     medians = {name: statistics.median(values[1:]) for name, values in speeds.items()}
     for name, speed in medians.items():
         spread = f"{min(speeds[name][1:]):,.0f} to {max(speeds[name][1:]):,.0f}"
-        print(f"{name:6} {speed:7,.0f} images/s, median of {ROUNDS} rounds ({spread})")
-    print(f"here / fit: {medians['here'] / medians['fit']:.2f}")
+        print(f"{name:12} {speed:7,.0f} images/s, median of {rounds} rounds ({spread})")
+    print(f"kaggle-cifar / fit: {medians['kaggle-cifar'] / medians['fit']:.2f}")
 
 
 def seconds_of_batches(
@@ -116,27 +119,27 @@ def seconds_of_batches(
 ) -> float:
     """Return the seconds that a model's `fit` or `evaluate` spends on its batches.
 
-    Not on ending its iterator, which TensorFlow's autotuning may hold for seconds.
+    The end of the iterator is excluded, because TensorFlow's autotuning may block it for seconds.
     """
     from keras.callbacks import LambdaCallback
 
     times: list[float] = []
 
-    def note(batch: int, logs: dict | None = None) -> None:
+    def record_time(batch: int, logs: dict[str, Any] | None = None) -> None:
         times.append(time.perf_counter())
 
-    stopwatch = LambdaCallback(
-        on_train_batch_begin=note,
-        on_train_batch_end=note,
-        on_test_batch_begin=note,
-        on_test_batch_end=note,
+    timer = LambdaCallback(
+        on_train_batch_begin=record_time,
+        on_train_batch_end=record_time,
+        on_test_batch_begin=record_time,
+        on_test_batch_end=record_time,
     )
-    work(images, labels, batch_size=batch_size, verbose=0, callbacks=[stopwatch])
+    work(images, labels, batch_size=batch_size, verbose=0, callbacks=[timer])
     return times[-1] - times[0]
 
 
 def own_training(data: TrainingSet, strategy: "tf.distribute.Strategy") -> Training:
-    """Return this program's training of Model 3, in no run folder."""
+    """Return this program's training of Model 3; it writes no run folder."""
     return Training(
         Run(Path("nowhere")), recipes.model3(), RunOptions(validation="none"), data, strategy
     )
@@ -177,7 +180,7 @@ def remove_dropout(model: "keras.Model") -> None:
 
 
 def torch_training(data: TrainingSet) -> Callable[[], float]:
-    """Return a function that trains the same network in PyTorch for a round, and its seconds."""
+    """Return a function that times a round of the same network in PyTorch."""
     import torch
     from torch import nn
 

@@ -1,4 +1,4 @@
-"""Draw the stages of the package into docs/architecture.md, from the contract that lint checks.
+"""Draw the stages of the package into docs/architecture.md, from the contract in pyproject.toml.
 
 python docs/draw_layers.py
 """
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- layers: written by docs/draw_layers.py -->", "<!-- end of lay
 
 
 def page_with_layers(page: str) -> str:
-    """Return the page with the picture of the layers as they are now."""
+    """Return the page with the current diagram of the layers."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     [contract] = settings["tool"]["importlinter"]["contracts"]
     arrows = "\n".join(

@@ -1,4 +1,4 @@
-"""Updates the help texts in commands.md: python docs/write_help.py."""
+"""Update the help texts in commands.md: python docs/write_help.py."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ WIDTH = 88  # characters
 
 def with_current_help(page: str) -> str:
     """Return the page with the current help of each command."""
-    return BLOCK.sub(lambda block: f"```text\n{help_of(block[1])}\n```", page)
+    return BLOCK.sub(lambda block: f"```text\n{help_text(block[1])}\n```", page)
 
 
-def help_of(name: str) -> str:
+def help_text(name: str) -> str:
     """Return the help of a command, or of the group if no command has that name."""
     settings = cli.context_settings
     group = click.Context(cli, info_name="kaggle-cifar", terminal_width=WIDTH, **settings)

@@ -17,7 +17,7 @@ from tests.helpers.small_data import IDS, ROWS, text_of
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
-# Read once when Ray is imported: no token is written to the user's home, nobody is told.
+# Read once when Ray is imported: it writes no token to the home folder and reports no usage.
 os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 
 CREDENTIAL_VARIABLES = (
@@ -30,14 +30,14 @@ CREDENTIAL_VARIABLES = (
 )
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY")
 
-# A busy machine is no failure.
+# A busy machine must not fail a test.
 hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")
 def competition_files() -> dict[str, bytes]:
-    """The four files of a tiny competition; what is in the archives is not to be decoded."""
+    """The four files of a tiny competition; the archives hold no real images."""
     rng = random.Random(0)
     labels = ("cat", "dog", "ship", "frog")
     files = {
@@ -52,7 +52,7 @@ def competition_files() -> dict[str, bytes]:
 
 @pytest.fixture
 def clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home without credentials; what a subprocess is started with, too."""
+    """An empty home without credentials, for this process and its children."""
     home = tmp_path / "home"
     home.mkdir()
     for name in (*CREDENTIAL_VARIABLES, *PROXY_VARIABLES):
@@ -86,7 +86,7 @@ def project(tmp_path: Path) -> ProjectPaths:
 
 @pytest.fixture
 def csv(tmp_path: Path, project: ProjectPaths) -> Path:
-    """A submission without faults for the site's competition."""
+    """A valid submission for the site's competition."""
     project.raw.mkdir(parents=True)
     sample = text_of([f"{i},cat" for i in IDS])
     (project.raw / competition.SAMPLE_SUBMISSION).write_text(sample)

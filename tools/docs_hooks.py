@@ -27,7 +27,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead each link to the page on the site, or to the repository if the site has none."""
+    """Point each link to its page on the site, or else to the repository."""
     uri = page.file.src_uri
     folder = posixpath.dirname(PAGES.get(uri, f"docs/{uri}"))
 

@@ -1,4 +1,4 @@
-"""Builds 7z archives, valid ones and ones that no packer writes."""
+"""Build 7z archives, valid ones and ones that no packer writes."""
 
 import io
 import lzma
@@ -30,7 +30,7 @@ def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
 
 
 def of_rows(rows: bytes, header: bytes = struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) -> bytes:
-    """Return a PNG of valid chunks with these rows, each with the byte of its filter first."""
+    """Return a PNG with these rows; each row starts with its filter byte."""
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content))

@@ -1,4 +1,4 @@
-"""Clocks and sleepers for code that waits; they let tests run at once."""
+"""Clocks and sleepers for code that waits; with them, tests do not wait."""
 
 import time
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Sleeper:
-    """A sleep that only remembers for how long it was called."""
+    """A sleep that only records the seconds."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []

@@ -1,7 +1,7 @@
 """The part of the stand-in for kaggle.com that runs kernels, in folders laid out like Kaggle's.
 
-It really runs a pushed script, in a process that cannot import click, py7zr and the kaggle client,
-and this package only from the source in the script.
+It runs a pushed script in a process that cannot import click, py7zr and the kaggle client. That
+process imports this package only from the source in the script.
 """
 
 import json
@@ -69,8 +69,8 @@ class KernelHost:
     watch: Callable[[Kernel, str, subprocess.Popen], None] = lambda *_: (
         None
     )  # gets each line of a log
-    run: Callable[["KernelHost", Kernel], None] | None = None  # instead of really running it
-    refusal: dict[str, Any] = field(default_factory=dict)  # of the next push, by field
+    run: Callable[["KernelHost", Kernel], None] | None = None  # replaces running the script
+    refusal: dict[str, Any] = field(default_factory=dict)  # fields of the next push's answer
     cut_stream: int = 0  # number of streams to cut after their first event
     gpu_hours: tuple[float, float] | None = (2.5, 30.0)  # used, total
     has_ever_run: bool = True

@@ -1,4 +1,4 @@
-"""Run the command line and die by SIGKILL at the n-th call of a function.
+"""Run the command line and kill it at the n-th call of a function.
 
     python kills.py pathlib:Path.replace 3 --data-dir data extract
 

@@ -1,4 +1,4 @@
-"""Runs the command line for a user without a home folder."""
+"""Run the command line for a user without a home folder."""
 
 import json
 import os

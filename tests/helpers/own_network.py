@@ -1,4 +1,4 @@
-"""A network in a file of the user's own."""
+"""A network in a user's own file."""
 
 from pathlib import Path
 

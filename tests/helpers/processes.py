@@ -1,4 +1,4 @@
-"""Runs the command line in a process of its own."""
+"""Run the command line in a process of its own."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a run left, for comparison with another run."""
+"""The results of a run, for comparison with another run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A few images as they lie on disk after extraction, and a recipe that is small enough."""
+"""Write a few images as extraction does, and build a small recipe."""
 
 import dataclasses
 import zlib
@@ -10,7 +10,7 @@ from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, SAMPLE_SUBMISSION, TRAIN_LABELS
 from kaggle_cifar.files import ProjectPaths
 
-IDS = range(1, 41)  # of the stand-in site's competition
+IDS = range(1, 41)  # test ids of the stand-in site's competition
 ROWS = [f"{i},{CLASS_NAMES[i % 10]}" for i in IDS]
 
 
@@ -51,7 +51,7 @@ def write_test_data(project: ProjectPaths, ids, seed=1) -> np.ndarray:
 def small_airbench(**changes) -> recipes.Recipe:
     """Return airbench94 with a tiny network and four steps of ten an epoch for 48 images.
 
-    Whitening's bias is frozen after two epochs; Lookahead pulls out of step with the epochs.
+    The whitening bias is frozen after two epochs. Lookahead does not pull at the ends of epochs.
     """
     settings = {
         "name": "small",
@@ -67,7 +67,7 @@ def small_airbench(**changes) -> recipes.Recipe:
 
 
 def write_manifest(project: ProjectPaths, split: str) -> None:
-    """Write the manifest of the images that lie there, as extraction does."""
+    """Write the manifest of the images on disk, as extraction does."""
     rows = []
     for path in sorted(project.images(split).iterdir(), key=lambda path: int(path.stem)):
         content = path.read_bytes()

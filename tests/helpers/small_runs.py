@@ -1,4 +1,4 @@
-"""Run folders as training leaves them, without a training."""
+"""Write run folders as training does, without training."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ EPOCHS = 4
 
 
 def draw_probabilities(labels, accuracy, seed) -> np.ndarray:
-    """Return float32 (n, 10) whose highest is the label's in about that share of the rows."""
+    """Return float32 (n, 10) with about this accuracy."""
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(10, 0.4), len(labels)).astype(np.float32)
     shown = np.where(rng.random(len(labels)) < accuracy, labels, rng.integers(0, 10, len(labels)))
@@ -61,7 +61,7 @@ def write_run(
 
 
 def write_test_probabilities(run: Run, ids, seed=0) -> None:
-    """Write what `predict` leaves of the test images."""
+    """Write test probabilities as `predict` does."""
     ids = np.array(ids)
     probabilities = draw_probabilities(ids % 10, 0.5, seed)
     write_probabilities(run.folder / "test_probabilities.npy", ids, probabilities)

@@ -18,7 +18,7 @@ from kaggle_cifar.recipes import find_recipe, model1
 from kaggle_cifar.search.cluster import Cluster
 from kaggle_cifar.search.search import search
 from kaggle_cifar.search.search_space import Space
-from kaggle_cifar.training import loop
+from kaggle_cifar.training import train as training
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
 from tests.helpers import ROOT
@@ -43,7 +43,7 @@ def recipe_file(project, tmp_path, clean_home, monkeypatch):
 
 def start_training(project, recipe_file, name) -> Run:
     """Train a run for one epoch and interrupt it."""
-    epochs = loop.train_by_epochs(project, find_recipe(recipe_file), name, OPTIONS)
+    epochs = training.train_by_epochs(project, find_recipe(recipe_file), name, OPTIONS)
     next(epochs)
     epochs.close()
     return Run(project.runs / name)
@@ -54,16 +54,16 @@ def test_own_network_trains_resumes_predicts_and_exports(
     project, recipe_file, tmp_path, capsys, monkeypatch
 ):
     write_test_data(project, range(1, 21))
-    whole = loop.train(project, find_recipe(recipe_file), "whole", OPTIONS)
+    whole = training.train(project, find_recipe(recipe_file), "whole", OPTIONS)
     run = start_training(project, recipe_file, "resumed")
 
     file = write_network(tmp_path, CODE.replace("relu", "elu"))
     with pytest.raises(ChangedNetworkError) as caught:
-        loop.train(project, find_recipe(recipe_file), "resumed", OPTIONS)
+        training.train(project, find_recipe(recipe_file), "resumed", OPTIONS)
     assert (caught.value.network, caught.value.path) == ("my_net.py", run.description_file)
 
     write_network(tmp_path)
-    loop.train(project, find_recipe(recipe_file), "resumed", OPTIONS)
+    training.train(project, find_recipe(recipe_file), "resumed", OPTIONS)
     model = run.load_model()
     assert model.count_params() == PARAMETERS
     for left, right in zip(whole.load_model().get_weights(), model.get_weights(), strict=True):
@@ -85,7 +85,7 @@ def test_own_network_trains_resumes_predicts_and_exports(
 @pytest.mark.slow
 def test_run_from_elsewhere_is_not_executed(project, recipe_file, monkeypatch, clean_home):
     write_test_data(project, range(1, 21))
-    run = loop.train(project, find_recipe(recipe_file), "theirs", OPTIONS)
+    run = training.train(project, find_recipe(recipe_file), "theirs", OPTIONS)
     monkeypatch.setattr(own_network, "_allowed", set())
     for note in own_network.notes_folder().iterdir():
         note.unlink()

@@ -18,8 +18,8 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.inference import NotProbabilitiesError, compile_forward, read_probabilities
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.prediction.classify import PictureError, classify, read_picture
-from kaggle_cifar.training import loop
 from kaggle_cifar.training import run as run_module
+from kaggle_cifar.training import train as training
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
@@ -171,7 +171,7 @@ def project(tmp_path_factory):
     project = project_in(tmp_path_factory.mktemp("classification"))
     write_training_data(project, 40)
     recipe = dataclasses.replace(recipes.model1(), epochs=1)
-    return project, loop.train(project, recipe, "model1", RunOptions())
+    return project, training.train(project, recipe, "model1", RunOptions())
 
 
 def invoke(project, *arguments):

@@ -41,7 +41,7 @@ def test_read_run_notices_labels_of_other_data(project, tmp_path):
     other = project_in(tmp_path / "other")
     write_training_data(other, 390)
     other = dataclasses.replace(other, runs=project.runs)
-    assert "has no label for the id 391" in " ".join(read_run(other, run).missing)
+    assert "no label for the id 391" in " ".join(read_run(other, run).missing)
     path = other.raw / "trainLabels.csv"
     path.write_text((project.raw / "trainLabels.csv").read_text().replace("cat", "dog"))
     found = read_run(other, run)

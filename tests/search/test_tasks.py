@@ -59,7 +59,7 @@ def test_tasks_that_die_start_again(two_nodes, tmp_path):
 def test_busy_function_is_tried_again_for_a_while(monkeypatch, seconds):
     monkeypatch.setattr(tasks, "BUSY_SECONDS", seconds)
     monkeypatch.setattr(tasks.time, "sleep", lambda _: None)
-    results = iter([BusyError("held"), "done"])
+    results = iter([BusyError(Path("held"), "search"), "done"])
 
     def begin():
         result = next(results)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kaggle_cifar import recipes
-from kaggle_cifar.api.training import TrainRequest, run_training
+from kaggle_cifar.api.train_request import TrainRequest, run_training
 from kaggle_cifar.cli.options import (
     EPOCHS,
     LIMIT,

@@ -4,7 +4,7 @@ import pytest
 
 from kaggle_cifar import cli
 from kaggle_cifar.api.searches import SearchRequest
-from kaggle_cifar.api.training import TrainRequest
+from kaggle_cifar.api.train_request import TrainRequest
 from kaggle_cifar.search import seeds_and_folds
 from kaggle_cifar.training import train as training
 from kaggle_cifar.training.signals import Interrupted

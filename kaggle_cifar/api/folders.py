@@ -45,7 +45,7 @@ def set_folders(
     for name, folder in zip(NAMES, (data, runs, submissions), strict=True):
         require_type(name, folder, str | os.PathLike | None, "a path")
         if folder is not None:
-            _chosen[name] = Path(folder)
+            _chosen[name] = Path(folder).expanduser()
 
 
 def current_project() -> ProjectPaths:

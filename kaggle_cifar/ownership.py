@@ -132,12 +132,12 @@ def require_own_folder(folder: Path, kind: str) -> None:
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise ForeignPathError(folder, f"{folder} is not a folder. Move it away.")
+        raise ForeignPathError(folder, f"{folder} exists and is not a folder. Use another path.")
     if not is_marked(folder, kind) and foreign_names(folder):
         raise ForeignPathError(
             folder,
-            f"{folder} holds {', '.join(foreign_names(folder)[:3])}, which this program did not "
-            f"write. Use a new or empty folder for {kind}, or one that it made before.",
+            f"{folder} holds {', '.join(foreign_names(folder)[:3])}, but nothing marks it as "
+            f"{kind} of this program. Use a new or empty folder for {kind}, or an earlier one.",
         )
 
 

@@ -33,10 +33,11 @@ def read_run(project: ProjectPaths, run: Run) -> Findings:
     found = read_summary(project, run)
     found.environment = found.attempt(run.read_environment, {})
     if not run.finished:
-        found.missing.append(
-            f"The run is unfinished: {len(found.history)} of {found.planned_epochs} epochs are "
-            f"done. Run `{training_command(found)}` to resume it."
-        )
+        if not run.has_lost_metrics:
+            found.missing.append(
+                f"The run is unfinished: {len(found.history)} of {found.planned_epochs} epochs are "
+                f"done. Run `{training_command(found)}` to resume it."
+            )
         return found
     if not found.history:
         found.missing.append(

@@ -18,8 +18,8 @@ class UnscoredIdError(UserError):
 
     def __init__(self, path: Path, solution: Path, image_id: int) -> None:
         super().__init__(
-            f"{path} has no row for the id {image_id}, which {solution} scores. "
-            f"Run `kaggle-cifar check {path}`."
+            f"{path} has no row for the id {image_id}, which the solution {solution} has. "
+            "Use the solution of the same competition."
         )
         self.image_id = image_id
 

@@ -53,6 +53,8 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
     """Replace the errors of Python and TensorFlow by a NotEnoughMemoryError."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         import tensorflow as tf
 

@@ -87,6 +87,17 @@ class WeightsMissingError(UserError):
         self.path = path
 
 
+class MetricsMissingError(UserError):
+    """A run has weights but has lost its metrics; `path` is where they were."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is missing, but the run has its weights. Restore the file, or move "
+            f"{path.parent} away and train the run again."
+        )
+        self.path = path
+
+
 class NotValidatedError(UserError):
     """A run was trained without validation images; `run` is its name."""
 
@@ -156,8 +167,19 @@ class Run:
         """Whether the training has ended and all its files are written."""
         return self.metrics_file.exists()
 
+    @property
+    def has_lost_metrics(self) -> bool:
+        """Whether the run has its weights but neither metrics nor a checkpoint to resume from."""
+        return (
+            self.weights_file.exists()
+            and not self.metrics_file.exists()
+            and not self.checkpoint_file.exists()
+        )
+
     def require_finished(self) -> None:
-        """Raise a RunUnfinishedError or WeightsMissingError if it applies."""
+        """Raise a RunUnfinishedError, MetricsMissingError or WeightsMissingError if it applies."""
+        if self.has_lost_metrics:
+            raise MetricsMissingError(self.metrics_file)
         if not self.finished:
             raise RunUnfinishedError(self.name)
         if not self.weights_file.exists():

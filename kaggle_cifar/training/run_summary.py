@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.files import read_json
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import MetricsMissingError, Run
 
 T = TypeVar("T")
 
@@ -83,6 +83,8 @@ def read_run_summary(run: Run) -> RunSummary:
     summary.history = summary.attempt(run.read_history, [])
     if run.finished:
         summary.metrics = summary.attempt(run.read_metrics, {})
+    elif run.has_lost_metrics:
+        summary.missing.append(str(MetricsMissingError(run.metrics_file)))
     return summary
 
 

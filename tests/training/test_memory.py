@@ -8,6 +8,7 @@ import pytest
 from kaggle_cifar.training import loop
 from kaggle_cifar.training.memory import NotEnoughMemoryError
 from kaggle_cifar.training.train import train
+from tests.helpers.processes import run_command
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import OPTIONS
 
@@ -35,3 +36,10 @@ def test_exhausted_memory_is_explained(project, monkeypatch, place, error):
     with pytest.raises(NotEnoughMemoryError) as caught:
         train(project, small_airbench(), "exhausted", OPTIONS)
     assert caught.value.batch_size == 10
+
+
+def test_other_errors_print_nothing_of_tensorflow(tmp_path):
+    done = run_command("--data-dir", tmp_path / "none", "--runs-dir", tmp_path / "runs", "train")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ") and str(tmp_path / "none") in line

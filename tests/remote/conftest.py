@@ -22,7 +22,7 @@ from tests.helpers.small_data import project_in
 from tests.remote.kaggle_runs import OPTIONS, RECIPE, leave_run
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def local(tmp_path_factory) -> tuple[ProjectPaths, Run]:
     """A drawn competition, extracted, and the run that this machine trains on it."""
     project = project_in(tmp_path_factory.mktemp("local"))

@@ -25,6 +25,8 @@ from kaggle_cifar.training.train import train
 from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run
 
+pytestmark = pytest.mark.slow
+
 FILES = ("metrics.json", "history.csv", "run.json", "environment.json")
 ODD_JSON = (
     "null", "true", "[]", "[1, [2]]", "{}", '{"a": {}}', '""', '"text"', '"two\\nlines"',
@@ -177,7 +179,6 @@ def test_damaged_file_hides_no_other_run(described, damage):
         )
 
 
-@pytest.mark.slow
 @given(damages)
 @settings(max_examples=6)
 @example(OddJson("metrics.json", 8, '"text"'))
@@ -250,7 +251,6 @@ def test_damaged_run_causes_no_traceback(trained, tmp_path, command, damage):
     run_command(project, *(word.format(image=image) for word in command))
 
 
-@pytest.mark.slow
 @given(damages)
 @settings(max_examples=5)
 def test_random_damage_causes_no_traceback(trained, damage):
@@ -261,7 +261,6 @@ def test_random_damage_causes_no_traceback(trained, damage):
             run_command(project, *(word.format(image=image) for word in command))
 
 
-@pytest.mark.slow
 def test_unfinished_damaged_run_is_resumed_or_refused(trained, tmp_path):
     """The run was killed before its first checkpoint. Training reads no environment.json."""
     for number, damage in enumerate([*FATAL, *RESUMABLE]):

@@ -22,6 +22,8 @@ from kaggle_cifar.training.train import train
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import OPTIONS
 
+pytestmark = pytest.mark.slow
+
 RECIPE = small_airbench()
 
 

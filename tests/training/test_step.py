@@ -18,6 +18,8 @@ from kaggle_cifar.training.train import train
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import OPTIONS
 
+pytestmark = pytest.mark.slow
+
 
 def watch_epochs(monkeypatch, look):
     """Return a list that gets `look(state)` at the end of the steps of each epoch."""
@@ -144,7 +146,6 @@ for name, policy, recipe in json.loads(sys.argv[3]):
 """
 
 
-@pytest.mark.slow
 def test_several_devices_share_each_batch(project, tmp_path):
     muon = {"optimizer": "muon", "muon": recipes.Muon(0.1, 0.6)}
     small = {"epochs": 2, "whitening_bias_epochs": 1}

@@ -15,6 +15,8 @@ from kaggle_cifar.training.tensorboard import EventFileError, write_events
 from kaggle_cifar.training.train import train
 from tests.helpers.simulated_kills import Killed, kill_at
 
+pytestmark = pytest.mark.slow
+
 RECIPE = dataclasses.replace(recipes.model1(), epochs=3)
 ROW = {"epoch": 1, "loss": 2.0, "val_loss": None, "seconds": 5.0}
 
@@ -69,7 +71,6 @@ def test_nothing_is_written_without_the_option(project):
     assert not run.events_folder.exists()
 
 
-@pytest.mark.slow
 def test_killed_run_has_each_epoch_once(project, monkeypatch):
     for owner, name, count in [
         (checkpoint, "save_checkpoint", 2),  # before the second epoch is saved

@@ -15,6 +15,8 @@ from tests.helpers.results import result_of
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import OPTIONS
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 60.0
 
 
@@ -66,7 +68,6 @@ def no_epochs(monkeypatch):
     monkeypatch.setattr(train_module, "write_result", lambda training: None)
 
 
-@pytest.mark.slow
 def test_time_budget_sets_the_epochs_and_nothing_else(
     project, monkeypatch, fixed_speed, train_and_kill
 ):

@@ -32,6 +32,8 @@ from tests.helpers.simulated_kills import Killed, kill_at
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import IMAGES, OPTIONS
 
+pytestmark = pytest.mark.slow
+
 # Four short epochs use every part of the state: the plateau's counter, the decay, early stopping
 # with its best weights, the seeds of dropout, a short last batch (20, 20 and 8 images).
 RECIPE = dataclasses.replace(
@@ -145,7 +147,6 @@ def test_epochs_are_yielded_and_can_end_early(project):
 # Killed and resumed
 
 
-@pytest.mark.slow
 def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     for interval, owner, name, count in [
@@ -165,7 +166,6 @@ def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypat
     assert result_of(train(project, RECIPE, "killed", OPTIONS)) == result_of(stopped_early)
 
 
-@pytest.mark.slow
 def test_killed_fast_run_ends_as_an_undisturbed_one(finished, project, monkeypatch):
     monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(checkpoint, "INTERVAL", 0)
@@ -192,7 +192,6 @@ def test_settings_are_written_before_anything_else(project, monkeypatch):
     assert (folder / "environment.json").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.kill
 def test_sigkill_changes_nothing(project):
     recipe = dataclasses.replace(
@@ -282,7 +281,6 @@ def test_unknown_network_option_leaves_no_run(project):
 # Precision
 
 
-@pytest.mark.slow
 def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     import keras
 
@@ -293,7 +291,6 @@ def test_mixed_precision_trains_and_resumes(project, train_and_kill):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"), [("mixed_float16", "float32"), ("mixed_bfloat16", "mixed_float16")]
 )

@@ -64,7 +64,7 @@ demo: .venv/installed ## Run every step on a small sample in demo/, without Kagg
 	@echo "For the real competition, run make doctor, then make download train predict submit."
 
 test: .venv/tested ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/tested ## Check style, types, imports and words
 	$(BIN)/ruff check .

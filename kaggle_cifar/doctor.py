@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,7 +125,7 @@ def examine_gpu_quota(api: Any) -> Finding:
 def examine_disk(project: ProjectPaths) -> Finding:
     """Check that the disk has room for the whole competition."""
     folder = files.existing_parent(project.data)
-    free = shutil.disk_usage(folder).free
+    free = files.free_space(folder)
     detail = f"{free / 1e9:,.1f} GB free at {folder}, {DISK_NEEDED / 1e9} GB needed"
     if not os.access(folder, os.W_OK):
         return Finding("disk", "problem", f"{folder} is not writable. Choose another --data-dir.")

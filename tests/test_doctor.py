@@ -94,7 +94,7 @@ def test_readable_credentials_are_a_warning(
 def test_full_disk_is_a_warning_without_images(
     clean_home: Path, project: ProjectPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
+    monkeypatch.setattr(doctor.files.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
     assert doctor.examine_disk(project).status == "warning"
     project.data.mkdir()
     for split in ("train", "test"):

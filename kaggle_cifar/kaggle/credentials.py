@@ -123,7 +123,7 @@ def access_token() -> Credentials | None:
 def legacy_key() -> Credentials | None:
     """Return the user name and key; an environment variable overrides the file's value."""
     path = config_folder() / "kaggle.json"
-    values = read_object(path)
+    values = read_credentials_file(path)
     username = os.environ.get("KAGGLE_USERNAME", values.get("username"))
     key = os.environ.get("KAGGLE_KEY", values.get("key"))
     if not username or not key:
@@ -137,7 +137,7 @@ def legacy_key() -> Credentials | None:
 def browser_login() -> Credentials | None:
     """Return the token that `kaggle auth login` stored."""
     path = home() / ".kaggle" / "credentials.json"
-    token = read_object(path).get("refresh_token")
+    token = read_credentials_file(path).get("refresh_token")
     return Credentials("browser login", str(path), token, path) if token else None
 
 
@@ -156,7 +156,7 @@ def home() -> Path:
     return Path(os.path.expanduser("~"))  # noqa: PTH111 - `Path.home` raises then
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_credentials_file(path: Path) -> dict[str, Any]:
     """Return the JSON object at `path`, or an empty one if the client would find none."""
     try:
         value = json.loads(path.read_text())

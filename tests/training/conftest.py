@@ -18,14 +18,14 @@ IMAGES = 60  # 48 to train on
 OPTIONS = RunOptions(seed=3)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
     project = project_in(tmp_path_factory.mktemp("training"))
     write_training_data(project, IMAGES)
     return project
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def finished(project: ProjectPaths) -> Run:
     """The run of a schedule, Lookahead, augmentation and a bias that is frozen midway."""
     return train(project, small_airbench(), "finished", OPTIONS)

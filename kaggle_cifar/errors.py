@@ -22,6 +22,12 @@ class UserError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+def sentence(error: OSError) -> str:
+    """Return an error of the operating system as a sentence that names its file."""
+    file = f"{error.filename}: " if error.filename else ""
+    return f"{file}{error.strerror or error}."
+
+
 class PathError(UserError):
     """A failure of the file or folder at `path`."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kaggle_cifar.api.arguments import require_flags, require_type
-from kaggle_cifar.api.display import html_image, html_table
+from kaggle_cifar.api.display import html_image, html_table, without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import require_one_of
@@ -46,6 +46,7 @@ class Diagnosis:
         return html_table(rows, ("status", "check", "finding"))
 
 
+@without_traceback
 def doctor() -> Diagnosis:
     """Check this machine and your Kaggle account.
 
@@ -71,6 +72,7 @@ def examine(project: ProjectPaths) -> Diagnosis:
     return Diagnosis(tuple(examine(project)))
 
 
+@without_traceback
 def download(source: Literal["kaggle", "keras"] = "kaggle", *, extract: bool = True) -> None:
     """Download, verify and extract the competition's files.
 
@@ -124,6 +126,7 @@ def download_files(project: ProjectPaths, source: str, extract: bool) -> None:
     extract_archives(project, just_extracted=extracted)
 
 
+@without_traceback
 def extract() -> None:
     """Extract the archives in `data/raw` to `data/train` and `data/test`.
 
@@ -142,6 +145,7 @@ def extract() -> None:
     extract(current_project())
 
 
+@without_traceback
 def sample(folder: str | os.PathLike[str] | None = None, *, seed: int = 0) -> None:
     """Draw a small offline competition of shapes.
 
@@ -202,6 +206,7 @@ class DataFindings:
         return f"{html_table(rows)}<p>{'<br>'.join(last)}</p>{examples}"
 
 
+@without_traceback
 def inspect(*, seed: int = 0) -> DataFindings:
     """Count classes and find duplicate and corrupt images.
 

@@ -1,20 +1,49 @@
-"""What a notebook shows of an object: tables, pages and figures as HTML or PNG."""
+"""What a notebook shows: tables, pages and figures as HTML or PNG, failures as a sentence."""
 
 import base64
 import functools
 import html
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from kaggle_cifar.errors import sentence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
 PAGE_HEIGHT = 700  # pixels
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def without_traceback(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Have a notebook show Ctrl-C and errors of the system in a function as one sentence.
+
+    The exceptions stay what they are. A `UserError` is shown so in any case.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        try:
+            return function(*arguments, **keywords)
+        except KeyboardInterrupt as stop:
+            _show_as(stop, "Stopped. Make the same call again to resume.")
+            raise
+        except OSError as error:
+            _show_as(error, f"{type(error).__name__}: {sentence(error)}")
+            raise
+
+    return wrapper
+
+
+def _show_as(error: BaseException, text: str) -> None:
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython calls it
 
 
 def html_table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:

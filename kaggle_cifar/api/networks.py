@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.api.arguments import require_type
+from kaggle_cifar.api.display import without_traceback
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.own_network import register
 from kaggle_cifar.recipes import require_name
@@ -27,6 +28,7 @@ class NetworkFunctionError(UserError):
         self.name = name
 
 
+@without_traceback
 def register_network(name: str, build: "Callable[..., keras.Model]") -> None:
     """Make a function the network called `name`, for recipes of this session.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.api.arguments import require_type
-from kaggle_cifar.api.display import Page, html_table, shown_once
+from kaggle_cifar.api.display import Page, html_table, shown_once, without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -93,6 +93,7 @@ class Run:
         """The recipe that was trained."""
         return self._existing().read_recipe()[0]
 
+    @without_traceback
     def plot_curves(self) -> "Figure":
         """Return a figure of accuracy and loss over the epochs.
 
@@ -110,6 +111,7 @@ class Run:
             raise UserError(f"The run {self.name} has no epochs yet, so there are no curves.")
         return shown_once(draw_curves(history, self.name))
 
+    @without_traceback
     def plot_confusion(self) -> "Figure":
         """Return a figure of the confusion matrix of the validation images.
 
@@ -124,6 +126,7 @@ class Run:
 
         return shown_once(draw_confusion(confusion_matrix(self._predictions())))
 
+    @without_traceback
     def plot_gallery(self) -> "Figure":
         """Return a figure of the validation images with the most confident mistakes.
 
@@ -149,6 +152,7 @@ class Run:
         ]
         return shown_once(draw_gallery(images, captions))
 
+    @without_traceback
     def report(self) -> Page:
         """Write the HTML page about this run and the page of all runs.
 
@@ -168,6 +172,7 @@ class Run:
         report(self._project, [self._existing()])
         return Page(self.folder / "report.html")
 
+    @without_traceback
     def classify(self, picture: str | os.PathLike[str]) -> "pd.Series[float]":
         """Return the probability of each class for a picture, the likeliest first.
 
@@ -197,6 +202,7 @@ class Run:
         values = result.probabilities[result.order].astype(float)
         return pd.Series(values, names, name="probability")
 
+    @without_traceback
     def export(self, folder: str | os.PathLike[str] | None = None) -> Path:
         """Export the model as SavedModel and ONNX, for other programs; return the folder.
 
@@ -222,6 +228,7 @@ class Run:
         export(self._project, self._finished(), target)
         return target
 
+    @without_traceback
     def predict(
         self, *, tta: bool = False, output: str | os.PathLike[str] | None = None
     ) -> "Submission":
@@ -283,6 +290,7 @@ class Run:
             return html_table([("run", self.name), ("error", str(error))])
 
 
+@without_traceback
 def find_run(name: str) -> Run:
     """Return the run with that name.
 
@@ -309,6 +317,7 @@ def find_run(name: str) -> Run:
     return Run(find_runs.find_run(project, name), project)
 
 
+@without_traceback
 def runs() -> "pd.DataFrame":
     """Return the table of all runs, in the order in which they were started.
 

@@ -13,6 +13,7 @@ from kaggle_cifar.api.arguments import (
     to_recipe,
     to_seconds,
 )
+from kaggle_cifar.api.display import without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.api.runs import Run
 from kaggle_cifar.api.training import explain_stop
@@ -92,6 +93,7 @@ class SearchRequest:
         return space
 
 
+@without_traceback
 def search(
     recipe: RecipeLike = "model3",
     *,

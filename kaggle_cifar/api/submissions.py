@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.api.arguments import require_flags, require_type
-from kaggle_cifar.api.display import html_table
+from kaggle_cifar.api.display import html_table, without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.api.runs import Run
 from kaggle_cifar.console import say
@@ -53,6 +53,7 @@ class Submission:
         found = {part: record.get(f"{part}_score") for part in ("public", "private")}
         return {part: float(score) for part, score in found.items() if score}
 
+    @without_traceback
     def check(self) -> int:
         """Check whether Kaggle will accept the CSV; return its number of rows.
 
@@ -68,6 +69,7 @@ class Submission:
 
         return require_valid(self.path, labels.expected_ids(self._project)).rows
 
+    @without_traceback
     def score(self, solution: str | os.PathLike[str]) -> dict[str, float]:
         """Return the accuracy by a solution: overall, public and private.
 
@@ -83,6 +85,7 @@ class Submission:
         parts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
         return {name: part.value for name, part in parts.items() if part.count}
 
+    @without_traceback
     def submit(
         self, message: str | None = None, *, wait: bool = False, again: bool = False
     ) -> "Submission":
@@ -151,6 +154,7 @@ class Submission:
         return html_table(self._cells())
 
 
+@without_traceback
 def predict(
     *runs: Run | str,
     tta: bool = False,

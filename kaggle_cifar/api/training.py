@@ -13,6 +13,7 @@ from kaggle_cifar.api.arguments import (
     to_recipe,
     to_seconds,
 )
+from kaggle_cifar.api.display import without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.api.runs import Run
 from kaggle_cifar.api.train_request import OnEpoch, TrainRequest, check_request, run_training
@@ -24,6 +25,7 @@ from kaggle_cifar.recipes.validation import check_setting
 from kaggle_cifar.training.run import Run as RunFolder
 
 
+@without_traceback
 def train(
     recipe: RecipeLike = recipes.DEFAULT,
     *,
@@ -125,6 +127,7 @@ def train(
     return train_or_stop(request, on_epoch)[0]
 
 
+@without_traceback
 def train_seeds(
     recipe: RecipeLike = recipes.DEFAULT,
     count: int = 3,
@@ -178,6 +181,7 @@ def train_seeds(
     return train_or_stop(request)
 
 
+@without_traceback
 def train_folds(
     recipe: RecipeLike = recipes.DEFAULT,
     count: int = 5,

@@ -17,7 +17,7 @@ from kaggle_cifar import __version__
 from kaggle_cifar.cli import data, doctor, predict, reports, search, submission, train
 from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say_error
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import UserError, sentence
 from kaggle_cifar.files import ProjectPaths
 
 COMMANDS = (
@@ -110,11 +110,11 @@ def report_error(error: BaseException) -> int:
         say_error("Stopped. Run the same command to resume.")
         return 130
     if isinstance(error, OSError):
-        what = f"{error.filename}: " if error.filename else ""
+        what = ""
         if error.errno and not error.filename:  # standard output, not a file
             discard_output()
             what = "cannot print the output: "
-        error = UserError(f"{what}{error.strerror or error}.")
+        error = UserError(what + sentence(error))
     say_error(f"Error: {error}")
     return 1
 

@@ -1,5 +1,6 @@
 """The import of the package, and how errors are shown."""
 
+import re
 import subprocess
 import sys
 
@@ -35,13 +36,31 @@ def test_names_are_listed():
         _ = kc.unheard_of
 
 
-def test_error_is_one_sentence_in_a_notebook(tmp_path):
+@pytest.fixture
+def shell():
     from IPython.core.interactiveshell import InteractiveShell
 
-    shell = InteractiveShell()
+    return InteractiveShell()
+
+
+def test_error_is_one_sentence_in_a_notebook(shell, tmp_path, capsys):
     kc.set_folders(runs=tmp_path)
-    try:
-        kc.find_run("unheard-of")
-    except kc.UserError:
-        shown = shell._get_exc_info()
-    assert shown[1]._render_traceback_() == [f"RunNotFoundError: {shown[1]}"]
+    shell.run_cell("import kaggle_cifar as kc; kc.find_run('unheard-of')")
+    assert re.fullmatch("RunNotFoundError: .*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"),
+    [
+        (KeyboardInterrupt(), "Stopped. Make the same call again to resume.\n"),
+        (OSError(5, "Input/output error", "x"), "OSError: x: Input/output error.\n"),
+    ],
+)
+def test_failure_outside_our_code_is_one_sentence(shell, monkeypatch, capsys, failure, shown):
+    def failing():
+        raise failure
+
+    monkeypatch.setattr("kaggle_cifar.api.data.current_project", failing)
+    result = shell.run_cell("import kaggle_cifar as kc; kc.inspect()")
+    assert result.error_in_exec is failure
+    assert capsys.readouterr().out == shown

@@ -14,6 +14,7 @@ from tests.helpers import kaggle_server
 from tests.helpers.archives import random_archive
 from tests.helpers.kaggle_server import KaggleSite
 from tests.helpers.small_data import IDS, ROWS, text_of
+from tests.helpers.wheel import build_wheel, install_wheel
 
 # Read once when the client is imported: no test may ever speak to the real site.
 os.environ["KAGGLE_API_ENVIRONMENT"] = "LOCALHOST"
@@ -94,3 +95,14 @@ def csv(tmp_path: Path, project: ProjectPaths) -> Path:
     path.parent.mkdir()
     path.write_text(text_of(ROWS))
     return path
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def wheel_scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of an environment in which the wheel is installed."""
+    return install_wheel(wheel, tmp_path_factory.mktemp("environment"))

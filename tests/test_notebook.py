@@ -1,7 +1,8 @@
-"""The notebook, executed in a kernel of its own on the sample."""
+"""The notebook, executed on the sample in an environment in which the wheel is installed."""
 
-import os
+import json
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,6 +18,9 @@ SOURCE = "sample"
 RECIPE = "model1"
 TIME_BUDGET = "20s"
 SUBMIT = True
+
+import kaggle_cifar
+print(kaggle_cifar.__file__)
 """
 
 
@@ -37,6 +41,14 @@ def text_of(cell) -> str:
     return "\n".join(map(str, shown))
 
 
+def write_kernel(folder, scripts) -> None:
+    """Describe the kernel of an environment for Jupyter; it does not see the sources."""
+    start = [str(scripts / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = {"argv": start, "display_name": "wheel", "env": {"PYTHONPATH": ""}}
+    (folder / "kernels" / "wheel").mkdir(parents=True)
+    (folder / "kernels" / "wheel" / "kernel.json").write_text(json.dumps(kernel))
+
+
 def test_outputs_are_cleared(notebook):
     nbformat.validate(notebook)
     for cell in code_cells(notebook):
@@ -51,26 +63,28 @@ def test_notebook_names_no_other_repository(notebook):
 
 
 @pytest.mark.slow
-def test_notebook_runs_on_the_sample(notebook, kaggle_site, tmp_path, monkeypatch):
+def test_notebook_runs_on_the_sample(notebook, wheel_scripts, kaggle_site, tmp_path, monkeypatch):
     drawn = tmp_path / "drawn"
     draw_sample(drawn)
     solved = {number: (label, usage) for number, label, usage in read_solution(drawn / SOLUTION)}
     for number in range(1, 3001):
         label, usage = solved.get(number, ("cat", "ignored"))
         kaggle_site.solution[number] = (label, usage.title())
-    parts = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, parts)))
     for folder in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
         monkeypatch.setenv(folder, str(tmp_path / folder))
+    write_kernel(tmp_path / "jupyter", wheel_scripts)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = notebook.copy()
     cells = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     cells["parameters"].source = PARAMETERS
     folder = tmp_path / "project"
     folder.mkdir()
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=600, kernel_name="wheel", resources={"metadata": {"path": str(folder)}}
     )
     client.execute()
+    source = text_of(cells["parameters"]).strip()
+    assert Path(source).is_relative_to(wheel_scripts.parent)
     for cell in code_cells(notebook):
         assert not re.search(r"(?i)warning:|warn\(|traceback", text_of(cell)), text_of(cell)
         assert not [output for output in cell.outputs if output.get("name") == "stderr"], cell

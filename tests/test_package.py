@@ -3,9 +3,6 @@
 import os
 import re
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
@@ -14,30 +11,6 @@ import pytest
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed command; its environment shares the packages of this one, not the sources."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
-    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    install = ["install", "--no-deps", "--no-index", str(wheel)]
-    pip = [sys.executable, "-m", "pip", "--python", str(next(scripts.glob("python*")))]
-    subprocess.run([*pip, *install], check=True)
-    (packages,) = {path.parent for path in folder.rglob("kaggle_cifar") if path.is_dir()}
-    # Python follows no .pth file of a folder that is added by one: the editable install stays out.
-    (packages / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return scripts / "kaggle-cifar"
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
@@ -52,19 +25,19 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert "kaggle_cifar/py.typed" in names
 
 
-def test_wheel_runs_the_steps_of_make_demo(command, tmp_path):
+def test_wheel_runs_the_steps_of_make_demo(wheel_scripts, tmp_path):
     makefile = (ROOT / "Makefile").read_text()
     steps = re.findall(r"^\t\$\(DEMO\) (.*)$", makefile, re.MULTILINE)
     assert len(steps) >= 6
     folders = re.search(r"^DEMO := \$\(CLI\) (.*)$", makefile, re.MULTILINE)[1].split()
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
-    show = [command.parent / "python", "-c", "import kaggle_cifar; print(kaggle_cifar.__file__)"]
+    show = [wheel_scripts / "python", "-c", "import kaggle_cifar; print(kaggle_cifar.__file__)"]
     shown = subprocess.run(show, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert Path(shown.stdout.strip()).is_relative_to(command.parents[1])
+    assert Path(shown.stdout.strip()).is_relative_to(wheel_scripts.parent)
     for step in steps:
         arguments = step.replace("$(DEMO_EPOCHS)", "1 --limit 200").split()
         done = subprocess.run(
-            [command, *folders, *arguments],
+            [wheel_scripts / "kaggle-cifar", *folders, *arguments],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

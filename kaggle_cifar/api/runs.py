@@ -335,5 +335,5 @@ def runs() -> "pd.DataFrame":
 
     from kaggle_cifar.report.ledger import RUN_COLUMNS, run_values
 
-    rows = run_values(current_project())
+    rows, _ = run_values(current_project())
     return pd.DataFrame(rows, columns=list(RUN_COLUMNS)).set_index("run")

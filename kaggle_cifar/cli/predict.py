@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from kaggle_cifar.cli.completion import complete_runs
 from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say, say_error
 from kaggle_cifar.errors import UserError
@@ -12,7 +13,7 @@ from kaggle_cifar.files import ProjectPaths
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
 @click.option("--tta", is_flag=True, help="Test-time augmentation: more accurate, 6 times slower.")
 @click.option("--weighted", is_flag=True, help="Ensemble weights fitted on the validation images.")
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
@@ -38,7 +39,7 @@ def predict(
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
-@click.option("--run", help="Name of the run.  [default: the newest]")
+@click.option("--run", shell_complete=complete_runs, help="Name of the run.  [default: the newest]")
 @click.option("--json", "as_json", is_flag=True, help="Output of all ten probabilities as JSON.")
 @click.pass_obj
 def classify(
@@ -76,7 +77,7 @@ def classify(
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option("--output", type=PATH, help="Folder of the export.  [default: runs/RUN/export]")
 @click.pass_obj
 def export(project: ProjectPaths, run: str, output: Path | None) -> None:

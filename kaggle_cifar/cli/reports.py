@@ -1,28 +1,54 @@
 """The commands that show runs and their results."""
 
+import json
+
 import click
 
-from kaggle_cifar.console import say
+from kaggle_cifar.cli.completion import complete_runs
+from kaggle_cifar.console import say, say_error
 from kaggle_cifar.files import ProjectPaths
 
 
 @click.command()
+@click.option("--json", "as_json", is_flag=True, help="Output of the table of runs as JSON.")
 @click.pass_obj
-def runs(project: ProjectPaths) -> None:
+def runs(project: ProjectPaths, as_json: bool) -> None:
     """List all runs and submissions with their scores.
 
     \b
       kaggle-cifar runs
-    """  # noqa: D301
-    from kaggle_cifar.report.ledger import describe_runs, describe_submissions
+      kaggle-cifar runs --json
 
+    With --json, the output is a list with an object for each run on this machine, the oldest
+    first. A value that is missing is null. Accuracies and scores are numbers from 0 to 1. The
+    keys are:
+
+    \b
+      run, recipe             names
+      seed                    random seed
+      finished                whether the training has ended
+      epochs, seconds         done so far
+      parameters              number of the network's parameters
+      train_accuracy, validation_accuracy, validation_accuracy_tta
+      validation_standard_error
+      public_score, private_score
+                              Kaggle's, of the best submission of this run alone
+    """  # noqa: D301
+    from kaggle_cifar.report.ledger import describe_runs, describe_submissions, run_values
+
+    if as_json:
+        rows, problems = run_values(project)
+        say(json.dumps(rows, indent=2))
+        for problem in problems:
+            say_error(problem)
+        return
     say(describe_runs(project))
     if submissions := describe_submissions(project):
         say(f"\n{submissions}")
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
 @click.pass_obj
 def report(project: ProjectPaths, runs: tuple[str, ...]) -> None:
     """Write HTML pages about RUN, by default the newest.

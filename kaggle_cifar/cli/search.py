@@ -12,6 +12,7 @@ from kaggle_cifar.api.searches import (
     SearchRequest,
     run_search,
 )
+from kaggle_cifar.cli.completion import complete_recipes, complete_searches
 from kaggle_cifar.cli.options import (
     EPOCHS,
     LIMIT,
@@ -28,7 +29,7 @@ from kaggle_cifar.search.search_space import GRID_DRAW
 
 
 @click.command()
-@click.argument("recipe", type=parse_recipe, default="model3")
+@click.argument("recipe", type=parse_recipe, default="model3", shell_complete=complete_recipes)
 @click.option(
     "--sampler",
     type=click.Choice(SAMPLERS),
@@ -61,7 +62,13 @@ from kaggle_cifar.search.search_space import GRID_DRAW
     metavar="DURATION",
     help="Duration such as 2h30m, after which the trials stop.",
 )
-@click.option("--name", default="search", show_default=True, help="Name of the search.")
+@click.option(
+    "--name",
+    default="search",
+    show_default=True,
+    shell_complete=complete_searches,
+    help="Name of the search.",
+)
 @cluster_options()
 @click.pass_obj
 def search(project: ProjectPaths, /, **parameters: Any) -> None:

@@ -9,6 +9,7 @@ import click
 
 from kaggle_cifar import recipes
 from kaggle_cifar.api.train_request import TrainRequest, run_training
+from kaggle_cifar.cli.completion import complete_recipes, complete_runs
 from kaggle_cifar.cli.options import (
     EPOCHS,
     LIMIT,
@@ -35,8 +36,14 @@ SEVERAL_RUNS = Requirement(
 
 
 @click.command(cls=DependentCommand)
-@click.argument("recipe", type=parse_recipe, default=recipes.DEFAULT)
-@click.option("--name", help="Name of the run.  [default: the recipe, with the seed if given]")
+@click.argument(
+    "recipe", type=parse_recipe, default=recipes.DEFAULT, shell_complete=complete_recipes
+)
+@click.option(
+    "--name",
+    shell_complete=complete_runs,
+    help="Name of the run.  [default: the recipe, with the seed if given]",
+)
 @click.option(
     "--epochs",
     cls=DependentOption,

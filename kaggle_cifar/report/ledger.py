@@ -63,25 +63,29 @@ RUN_COLUMNS = (
 )
 
 
-def run_values(project: ProjectPaths) -> list[dict[str, Any]]:
-    """Return the values of RUN_COLUMNS of each run; None if it has none."""
-    rows = []
-    for run in all_runs(project):
-        found = read_summary(project, run)
-        best = best_submission(found.submissions)
-        row = {key: found.metrics.get(key) for key in RUN_COLUMNS}
-        row |= {
-            "run": found.name,
-            "recipe": found.recipe_name,
-            "seed": found.options.get("seed"),
-            "finished": run.finished,
-            "epochs": found.epochs,
-            "seconds": found.seconds,
-            "public_score": score_cell(best.get("public_score")).value,
-            "private_score": score_cell(best.get("private_score")).value,
-        }
-        rows.append(row)
-    return rows
+def run_values(project: ProjectPaths) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the values of RUN_COLUMNS of each run, and a sentence for each damaged file.
+
+    A value that is missing or damaged is None.
+    """
+    found = [read_summary(project, run) for run in all_runs(project)]
+    problems = dict.fromkeys(sentence for run in found for sentence in run.missing)
+    return [values_of(run) for run in found], list(problems)
+
+
+def values_of(found: Findings) -> dict[str, Any]:
+    """Return the values of RUN_COLUMNS of a run."""
+    best = best_submission(found.submissions)
+    return {key: found.metrics.get(key) for key in RUN_COLUMNS} | {
+        "run": found.name,
+        "recipe": found.recipe.get("name"),
+        "seed": found.options.get("seed"),
+        "finished": found.run.finished,
+        "epochs": found.epochs,
+        "seconds": found.seconds,
+        "public_score": score_cell(best.get("public_score")).value,
+        "private_score": score_cell(best.get("private_score")).value,
+    }
 
 
 def runs_table(found: Iterable[Findings], links: Mapping[str, str]) -> Table:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from kaggle_cifar.recipes import Recipe
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("[!.]*/README.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RAW_FILES = PROJECT["urls"]["Source"].replace("github", "raw.githubusercontent", 1) + "/main/"
 write_help = runpy.run_path(str(DOCS / "write_help.py"))
 draw_layers = runpy.run_path(str(DOCS / "draw_layers.py"))
 
@@ -91,12 +94,23 @@ def test_every_link_leads_to_a_file_or_heading_that_is_there(page):
     text = page.read_text()
     links = re.findall(r'\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"', text)
     for link in filter(None, (part for pair in links for part in pair)):
-        if link.startswith("https://"):
+        base = ROOT if link.startswith(RAW_FILES) else page.parent
+        name, _, anchor = link.removeprefix(RAW_FILES).partition("#")
+        if name.startswith("https://"):
             continue
-        name, _, anchor = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
+        target = (base / name).resolve() if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors_of(target), link
+
+
+def test_pictures_of_the_readme_show_on_pypi():
+    """PyPI shows pictures with absolute links only."""
+    text = (ROOT / PROJECT["readme"]).read_text()
+    pictures = re.findall(r'!\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)="([^"]+)"', text)
+    assert len(pictures) == 3
+    for picture in ("".join(pair) for pair in pictures):
+        assert picture.startswith(RAW_FILES)
+        assert (ROOT / picture.removeprefix(RAW_FILES)).is_file()
 
 
 def test_no_page_or_picture_is_forgotten():

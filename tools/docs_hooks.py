@@ -29,10 +29,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point each link to its page on the site, or else to the repository."""
     uri = page.file.src_uri
+    # README has absolute links to its pictures, because PyPI shows no others.
+    raw_files = f"{config.extra['repository']}/main/".replace("github", "raw.githubusercontent", 1)
     folder = posixpath.dirname(PAGES.get(uri, f"docs/{uri}"))
 
     def on_site(match: re.Match[str]) -> str:
-        link, _, anchor = match["target"].partition("#")
+        link, _, anchor = match["target"].removeprefix(raw_files).partition("#")
         if not link or ":" in link:
             return match[0]
         path = posixpath.normpath(posixpath.join(folder, link))

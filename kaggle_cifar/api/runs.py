@@ -321,8 +321,9 @@ def find_run(name: str) -> Run:
 def runs() -> "pd.DataFrame":
     """Return the table of all runs, in the order in which they were started.
 
-    It has the recipe, the seed, the accuracies, the seconds of training, and the scores of the
-    submission that the run predicted alone.
+    It has the recipe, the seed, the accuracies, the seconds of training, the 95 % interval of the
+    score to expect, and the scores of the best submission that the run predicted alone, with the
+    rank that it would have on Kaggle's leaderboard.
 
     Examples
     --------

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.api.arguments import require_flags, require_type
 from kaggle_cifar.api.display import html_table, without_traceback
@@ -14,6 +14,9 @@ from kaggle_cifar.console import say
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.submission.outcome import WAIT_SECONDS
 from kaggle_cifar.training.run import Run as RunFolder
+
+if TYPE_CHECKING:
+    from kaggle_cifar.submission.leaderboard import Standing
 
 
 class Submission:
@@ -52,6 +55,16 @@ class Submission:
         record = self._record()
         found = {part: record.get(f"{part}_score") for part in ("public", "private")}
         return {part: float(score) for part, score in found.items() if score}
+
+    @property
+    def standing(self) -> "Standing | None":
+        """Where the score would stand on Kaggle's leaderboard; None if that is unknown.
+
+        It has the `rank` among the `teams` and the `gap` to the first.
+        """
+        from kaggle_cifar.submission.leaderboard import read_leaderboard, standing_of
+
+        return standing_of(self._record(), read_leaderboard(self._project.submissions))
 
     @without_traceback
     def check(self) -> int:
@@ -129,17 +142,18 @@ class Submission:
         return record if record.get("sha256") == digest_of(self.path) else {}
 
     def _cells(self) -> list[tuple[str, str]]:
-        from kaggle_cifar.report.ledger import expected_score, submission_row
+        from kaggle_cifar.report.submission_ledger import submission_rows
 
-        record = self._record()
-        row = submission_row({"file": self.path.name, **record})
+        [row] = submission_rows(self._project, [{"file": self.path.name, **self._record()}])
         pairs = [
             ("submission", str(self.path)),
             ("runs", row.runs),
             ("state", row.state),
-            ("expected score", expected_score(self._project, record)),
+            ("expected score", row.expected_cell.text),
             ("public score", row.public_score),
             ("private score", row.private_score),
+            ("rank", row.rank_cell.text),
+            ("gap to first", row.gap_cell.text),
         ]
         return [pair for pair in pairs if pair[1]]
 

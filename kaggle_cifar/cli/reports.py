@@ -31,10 +31,15 @@ def runs(project: ProjectPaths, as_json: bool) -> None:
       parameters              number of the network's parameters
       train_accuracy, validation_accuracy, validation_accuracy_tta
       validation_standard_error
+      expected_score_low, expected_score_high
+                              95 % interval of the score
       public_score, private_score
                               Kaggle's, of the best submission of this run alone
+      rank                    where that score would stand on the leaderboard
+      gap_to_first            the score of the first team minus that score
     """  # noqa: D301
-    from kaggle_cifar.report.ledger import describe_runs, describe_submissions, run_values
+    from kaggle_cifar.report.ledger import describe_runs, run_values
+    from kaggle_cifar.report.submission_ledger import describe_submissions
 
     if as_json:
         rows, problems = run_values(project)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_cifar.competition import SCORED_COUNT
 from kaggle_cifar.models.inference import paired_difference
 
 Z = 1.959964  # standard errors on either side of a 95 % interval
@@ -20,16 +19,6 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     half = Z * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count
     return (centre - half) / scale, (centre + half) / scale
-
-
-def score_interval(accuracy: float, count: int) -> tuple[float, float]:
-    """Return the 95 % prediction interval of the leaderboard's score.
-
-    The accuracy was measured on `count` images, and Kaggle scores SCORED_COUNT others. Both are
-    samples, so their variances add up.
-    """
-    half = Z * math.sqrt(accuracy * (1 - accuracy) * (1 / count + 1 / SCORED_COUNT))
-    return max(accuracy - half, 0.0), min(accuracy + half, 1.0)
 
 
 @dataclass(frozen=True)

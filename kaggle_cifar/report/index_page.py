@@ -6,8 +6,9 @@ from urllib.parse import quote
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import BETWEEN, is_own_page, render
 from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.ledger import runs_table, submissions_table
+from kaggle_cifar.report.ledger import runs_table
 from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.report.submission_ledger import submissions_table
 
 
 def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView | None) -> str:
@@ -27,7 +28,7 @@ def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView 
         title="Runs",
         runs=runs_table(found, links),
         comparisons=comparison_names(project),
-        submissions=submissions_table(list(records.values())),
+        submissions=submissions_table(project, records.values()),
         data=data,
         missing=list(dict.fromkeys(sentence for part in found for sentence in part.missing)),
     )

@@ -1,28 +1,27 @@
-"""The table of runs and the table of submissions, for the terminal and for the pages."""
+"""The table of runs, for the terminal and for the pages."""
 
-import re
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from kaggle_cifar.console import table
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation.intervals import score_interval, wilson_interval
+from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.prediction.ensemble import compare_members
 from kaggle_cifar.remote.sessions import Session
 from kaggle_cifar.remote.train import remote_sessions
 from kaggle_cifar.report.components import Cell, Table
+from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.reading import Findings, read_summary
-from kaggle_cifar.submission.record import MAYBE_SENT, State, all_entries, state_of
+from kaggle_cifar.report.submission_ledger import score_cell
+from kaggle_cifar.submission.leaderboard import (
+    parse_score,
+    read_leaderboard,
+    standing_of,
+)
 from kaggle_cifar.training.find_runs import all_runs
 from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import has_validation, read_run_summary
 from kaggle_cifar.training.run_table import HEADER, run_cells, seed_statistics
-
-# Runs
 
 
 def describe_runs(project: ProjectPaths) -> str:
@@ -58,8 +57,12 @@ RUN_COLUMNS = (
     "train_accuracy",
     "seconds",
     "parameters",
+    "expected_score_low",
+    "expected_score_high",
     "public_score",
     "private_score",
+    "rank",
+    "gap_to_first",
 )
 
 
@@ -70,12 +73,19 @@ def run_values(project: ProjectPaths) -> tuple[list[dict[str, Any]], list[str]]:
     """
     found = [read_summary(project, run) for run in all_runs(project)]
     problems = dict.fromkeys(sentence for run in found for sentence in run.missing)
-    return [values_of(run) for run in found], list(problems)
+    expectations = Expectations.of(project, found)
+    leaderboard = read_leaderboard(project.submissions)
+    return [values_of(run, expectations, leaderboard) for run in found], list(problems)
 
 
-def values_of(found: Findings) -> dict[str, Any]:
+def values_of(
+    found: Findings, expectations: Expectations, leaderboard: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the values of RUN_COLUMNS of a run."""
     best = best_submission(found.submissions)
+    expected = expectations.of_run(found.name, best.get("views", "plain"))
+    low, high = expected.interval if expected else (None, None)
+    standing = standing_of(best, leaderboard)
     return {key: found.metrics.get(key) for key in RUN_COLUMNS} | {
         "run": found.name,
         "recipe": found.recipe.get("name"),
@@ -83,8 +93,12 @@ def values_of(found: Findings) -> dict[str, Any]:
         "finished": found.run.finished,
         "epochs": found.epochs,
         "seconds": found.seconds,
-        "public_score": score_cell(best.get("public_score")).value,
-        "private_score": score_cell(best.get("private_score")).value,
+        "expected_score_low": low,
+        "expected_score_high": high,
+        "public_score": parse_score(best.get("public_score")),
+        "private_score": parse_score(best.get("private_score")),
+        "rank": standing.rank if standing else None,
+        "gap_to_first": standing.gap if standing else None,
     }
 
 
@@ -145,96 +159,9 @@ def best_score(entries: Iterable[dict[str, Any]]) -> Cell:
 def best_submission(entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return the entry with the highest public score of those that a run predicted alone."""
     scored = [
-        (cell.value, entry)
+        (score, entry)
         for entry in entries
         if len(entry.get("runs", [])) == 1
-        and (cell := score_cell(entry.get("public_score"))).value is not None
+        and (score := parse_score(entry.get("public_score"))) is not None
     ]
-    return max(scored, key=lambda pair: pair[0] or 0, default=(None, {}))[1]
-
-
-# Submissions
-
-
-class SubmissionRow(NamedTuple):
-    """A submission in a table, as text."""
-
-    file: str
-    runs: str
-    state: str
-    public_score: str
-    private_score: str
-    submitted_at: str
-
-
-def submission_row(entry: dict[str, Any]) -> SubmissionRow:
-    """Return the row of a part of a submission's record."""
-    state = state_of(entry)
-    return SubmissionRow(
-        entry["file"],
-        " + ".join(entry.get("runs", [])),
-        "not submitted" if state is State.WRITTEN else state.lower(),
-        entry.get("public_score") or "",
-        entry.get("private_score") or "",
-        (entry.get("submitted_at") or "").replace("T", " ").partition("+")[0],
-    )
-
-
-def describe_submissions(project: ProjectPaths) -> str:
-    """Return the table of submissions, and a sentence for each record that cannot be read."""
-    header = ("submission", "validation", "public", "private", "status", "submitted (UTC)")
-    entries, problems = all_entries(project.submissions)
-    rows = []
-    for entry in entries:
-        if state_of(entry) in MAYBE_SENT:
-            file, _, state, *scores, submitted_at = submission_row(entry)
-            accuracy = mean_validation_accuracy(project, entry.get("runs", []))
-            rows.append((file.removesuffix(".csv"), accuracy, *scores, state, submitted_at))
-    return "\n".join([*([table(header, rows)] if rows else []), *problems])
-
-
-def mean_validation_accuracy(project: ProjectPaths, names: Iterable[str]) -> str:
-    """Return the mean validation accuracy of the runs of a submission as text."""
-    metrics = [read_run_summary(Run(project.runs / name)).metrics for name in names]
-    accuracies = [part["validation_accuracy"] for part in metrics if has_validation(part)]
-    if not accuracies:
-        return ""
-    mean = f"{statistics.mean(accuracies):.4f}"
-    return f"{mean} (mean of {len(accuracies)})" if len(accuracies) > 1 else mean
-
-
-def expected_score(project: ProjectPaths, entry: dict[str, Any]) -> str:
-    """Return the score to expect of a submission, or "" if its runs cannot be measured."""
-    runs = [Run(project.runs / name) for name in entry.get("runs", [])]
-    if not runs:
-        return ""
-    try:
-        comparison = compare_members(project, runs, entry.get("views", "plain"))
-        weights = dict(zip(runs, entry["ensemble_weights"], strict=True))
-    except (UserError, KeyError, TypeError, ValueError):
-        return ""
-    shares = np.array([sum(weights[run] for run in part.runs) for part in comparison.members])
-    accuracy, count = comparison.accuracy(shares), len(comparison.labels)
-    return score_range(accuracy, count) if count else ""
-
-
-def score_range(accuracy: float, count: int) -> str:
-    """Return the 95 % prediction interval of the score as text."""
-    low, high = score_interval(accuracy, count)
-    return f"{low:.3f} to {high:.3f}"
-
-
-def submissions_table(entries: Iterable[dict[str, Any]]) -> Table:
-    """Return the table of submissions for a page."""
-    header = ("submission", "runs", "state", "public score", "private score", "submitted (UTC)")
-    rows = []
-    for row in map(submission_row, entries):
-        scores = (score_cell(row.public_score), score_cell(row.private_score))
-        rows.append((*map(Cell, row[:3]), *scores, Cell(row.submitted_at)))
-    return Table("Submissions", header, rows)
-
-
-def score_cell(score: str | None) -> Cell:
-    """Return the cell of one of Kaggle's scores, which are texts."""
-    text = score or ""
-    return Cell(text, float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None)
+    return max(scored, key=lambda pair: pair[0], default=(None, {}))[1]

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaggle_cifar.competition import SCORED_COUNT
 from kaggle_cifar.console import duration
 from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.evaluation.plots import draw_lines
@@ -18,9 +17,10 @@ from kaggle_cifar.report.components import (
     save_picture,
 )
 from kaggle_cifar.report.data_view import DataView
-from kaggle_cifar.report.ledger import score_range, submissions_table
+from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.prediction_view import view_predictions
 from kaggle_cifar.report.reading import Findings
+from kaggle_cifar.report.submission_ledger import submissions_table
 from kaggle_cifar.report.training_command import training_command
 from kaggle_cifar.report.validation_view import (
     view_calibration,
@@ -46,11 +46,11 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
         "run.html",
         title=found.name,
         found=found,
-        headline=headline(found),
+        headline=headline(found, Expectations.read(project)),
         curves=draw_history(figures, found.history),
         **sections,
         test=test,
-        submissions=submissions_table(found.submissions),
+        submissions=submissions_table(project, found.submissions),
         data=data,
         command=training_command(found),
         settings=settings_tables(found),
@@ -65,9 +65,9 @@ class Card(NamedTuple):
     note: str
 
 
-def headline(found: Findings) -> list[Card]:
+def headline(found: Findings, expectations: Expectations) -> list[Card]:
     """Return the most important results."""
-    cards = [*accuracy_cards(found.metrics), time_card(found)]
+    cards = [*accuracy_cards(found, expectations), time_card(found)]
     if machine := found.environment.get("machine"):
         cards.append(machine_card(machine))
     if parameters := found.metrics.get("parameters"):
@@ -76,19 +76,21 @@ def headline(found: Findings) -> list[Card]:
     return cards
 
 
-def accuracy_cards(metrics: dict[str, Any]) -> list[Card]:
+def accuracy_cards(found: Findings, expectations: Expectations) -> list[Card]:
     """Return the validation accuracy and the expected score; nothing without validation."""
+    metrics = found.metrics
     if not has_validation(metrics):
         return []
     accuracy, count = metrics["validation_accuracy"], metrics["validation_images"]
     low, high = wilson_interval(accuracy, count)
     note = f"95 %: {low:.4f} to {high:.4f}, on {count:,} images"
     cards = [Card("Validation accuracy", f"{accuracy:.4f}", note)]
-    note = f"95 %: {count:,} images measured, {SCORED_COUNT:,} others are scored"
-    cards.append(Card("Expected Kaggle score", score_range(accuracy, count), note))
-    if tta := metrics.get("validation_accuracy_tta"):
-        note = f"expected score {score_range(tta, count)}, with predict --tta"
-        cards.append(Card("Validation accuracy with TTA", f"{tta:.4f}", note))
+    if expected := expectations.of_run(found.name):
+        note = f"95 %: {expected.sources}"
+        cards.append(Card("Expected Kaggle score", str(expected), note))
+    if expected := expectations.of_run(found.name, "tta"):
+        note = f"expected score {expected}, with predict --tta"
+        cards.append(Card("Validation accuracy with TTA", f"{expected.accuracy:.4f}", note))
     return cards
 
 

@@ -22,6 +22,7 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import call, open_client
 from kaggle_cifar.kaggle.polling import Poll
 from kaggle_cifar.submission.kaggle_calls import PATIENT, create, is_refusal, upload, why_unknown
+from kaggle_cifar.submission.leaderboard import show_standing
 from kaggle_cifar.submission.outcome import (
     LOOK_SECONDS,
     RefusedCsvError,
@@ -95,6 +96,8 @@ def submit(
 ) -> dict[str, Any]:
     """Check a CSV, submit it, wait for its scores if asked, and return its record.
 
+    With the scores, it prints where they would stand on Kaggle's leaderboard.
+
     A content that was or may have been submitted before is submitted only if `again` is true.
     Without it, this waits for the scores of the earlier submission of the same file.
 
@@ -123,7 +126,9 @@ def submit(
             raise RefusedCsvError(path, record)
         if wait_seconds is None:
             return record
-        return wait_for_scores(api, path, record["ref"], wait_seconds, poll)
+        record = wait_for_scores(api, path, record["ref"], wait_seconds, poll)
+        show_standing(api, project.submissions, record)
+        return record
 
 
 def submit_once(

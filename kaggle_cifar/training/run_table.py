@@ -50,21 +50,24 @@ def _validation_accuracy(metrics: dict[str, Any]) -> str:
 
 def seed_statistics(runs: Iterable[RunSummary]) -> list[str]:
     """Return a line for each group of runs that differ in the seed only."""
-    groups: dict[str, dict[Any, float]] = {}
-    for run in runs:
-        if has_validation(run.metrics) and run.recipe:
-            group = groups.setdefault(_without_seed(run), {})
-            # A seed counts once.
-            group[run.options.get("seed")] = run.metrics["validation_accuracy"]
     return [
-        f"{json.loads(key)[0].get('name')}, {len(group)} seeds: "
-        f"{mean_and_spread(list(group.values()))}"
-        for key, group in groups.items()
+        f"{group[0].recipe.get('name')}, {len(group)} seeds: "
+        f"{mean_and_spread([run.metrics['validation_accuracy'] for run in group])}"
+        for group in seed_groups(runs).values()
         if len(group) > 1
     ]
 
 
-def _without_seed(run: RunSummary) -> str:
+def seed_groups(runs: Iterable[RunSummary]) -> dict[str, list[RunSummary]]:
+    """Return the validated runs by `without_seed`, one run for each seed."""
+    groups: dict[str, dict[Any, RunSummary]] = {}
+    for run in runs:
+        if has_validation(run.metrics) and run.recipe:
+            groups.setdefault(without_seed(run), {})[run.options.get("seed")] = run
+    return {key: list(group.values()) for key, group in groups.items()}
+
+
+def without_seed(run: RunSummary) -> str:
     """Return a text that is equal for runs that differ in their seed only."""
     return json.dumps([run.recipe, {**run.options, "seed": None}], sort_keys=True)
 

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kaggle_cifar.cli.reports import runs
+from kaggle_cifar.report import ledger, submission_ledger
 from kaggle_cifar.report.ledger import RUN_COLUMNS
 from kaggle_cifar.submission.record import update_record
 from kaggle_cifar.training import find_runs
@@ -16,9 +17,8 @@ from tests.helpers.small_runs import write_run
 
 @pytest.mark.parametrize(("submissions", "lines"), [("", 1), ("the submissions", 3)])
 def test_runs_lists_runs_and_submissions(run, monkeypatch, submissions, lines):
-    ledger = importlib.import_module("kaggle_cifar.report.ledger")
     monkeypatch.setattr(ledger, "describe_runs", lambda _: "the runs")
-    monkeypatch.setattr(ledger, "describe_submissions", lambda _: submissions)
+    monkeypatch.setattr(submission_ledger, "describe_submissions", lambda _: submissions)
     result = run("runs")
     assert result.output.splitlines()[0] == "the runs"
     assert len(result.output.splitlines()) == lines

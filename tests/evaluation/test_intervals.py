@@ -18,12 +18,6 @@ def test_wilson_interval_inverts_the_score_test(counts):
         assert abs(right / count - bound) == pytest.approx(intervals.Z * error, abs=1e-6)
 
 
-def test_score_interval_adds_both_variances():
-    low, high = intervals.score_interval(0.85, 10_000)
-    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(2 * 0.85 * 0.15 / 10_000), rel=1e-3)
-    assert intervals.score_interval(1.0, 100) == (1.0, 1.0)
-
-
 def test_accuracy_difference_is_paired():
     rng = np.random.default_rng(0)
     one = rng.random(10_000) < 0.85

@@ -60,6 +60,8 @@ class KaggleSite:
     range_faults: list[Fault] = field(default_factory=list)  # downloads of a part
     put_faults: list[Fault] = field(default_factory=list)  # uploads
 
+    leaderboard: dict[str, list[str]] = field(default_factory=dict)  # scores, "public", "private"
+
     kernels: KernelHost = field(default_factory=KernelHost)
 
     uploads: dict[str, bytes] = field(default_factory=dict)
@@ -547,6 +549,34 @@ class Handler(KernelMethods, BaseHTTPRequestHandler):
             if entry["made_at"] <= latest
         ]
         self.answer_object(self.made("ApiListSubmissionsResponse", submissions=newest_first))
+
+    def get_leaderboard(self) -> None:
+        """Answer with a page of the private leaderboard, if there is one and it is not declined.
+
+        Late submissions never appear there.
+        """
+        request = self.parsed("ApiGetLeaderboardRequest")
+        if not self.is_known(request):
+            return
+        boards = self.site.leaderboard
+        part = "public" if request.override_public or "private" not in boards else "private"
+        scores = boards.get(part, [])
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size or PAGE_SIZE, PAGE_SIZE)
+        teams = [
+            self.made(
+                "ApiLeaderboardSubmission",
+                team_id=100 + number,
+                team_name=f"team {number}",
+                submission_date=datetime(2014, 10, 18),
+                score=score,
+            )
+            for number, score in enumerate(scores[start:end], start)
+        ]
+        token = str(end) if end < len(scores) else ""
+        self.answer_object(
+            self.made("ApiGetLeaderboardResponse", submissions=teams, next_page_token=token)
+        )
 
     def get_submission_limits(self) -> None:
         if self.site.left_today is None:

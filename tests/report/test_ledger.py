@@ -2,8 +2,10 @@
 
 import pytest
 
-from kaggle_cifar.report.ledger import runs_table, submissions_table
+from kaggle_cifar.files import write_record
+from kaggle_cifar.report.ledger import run_values, runs_table
 from kaggle_cifar.report.reading import read_summary
+from kaggle_cifar.submission.leaderboard import leaderboard_file
 from kaggle_cifar.submission.record import update_record
 from tests.helpers.small_runs import write_run
 
@@ -35,22 +37,19 @@ def test_runs_table_of_an_unfinished_run_has_no_accuracy(project):
     assert cells["epochs"].text == "4 of 4, unfinished"
 
 
-@pytest.mark.parametrize(
-    ("entry", "cells"),
-    [
-        ({}, ["", "not submitted", "", "", ""]),
-        ({"status": "UNKNOWN", "runs": ["a", "b"]}, ["a + b", "unknown", "", "", ""]),
-        (
-            {
-                "status": "COMPLETE",
-                "public_score": "0.5",
-                "private_score": "0.6",
-                "submitted_at": "2026-11-23T09:00:00+00:00",
-            },
-            ["", "complete", "0.5", "0.6", "2026-11-23 09:00:00"],
-        ),
-    ],
-)
-def test_submissions_table_shows_state_and_scores(entry, cells):
-    [row] = submissions_table([{"file": "a.csv", **entry}]).rows
-    assert [cell.text for cell in row] == ["a.csv", *cells]
+def keep_leaderboard(project):
+    """Write the leaderboard of three teams, as a scored submission does."""
+    content = {"date": "2026-11-24T10:00:00+00:00", "private": [0.95, 0.9, 0.8], "public": [0.9]}
+    write_record(leaderboard_file(project.submissions), "leaderboard", content)
+
+
+def test_run_values_have_rank_and_expected_score(project):
+    write_run(project, "one")
+    write_run(project, "unscored")
+    keep_leaderboard(project)
+    csv = project.submissions / "one.csv"
+    update_record(csv, runs=["one"], public_score="0.96", private_score="0.96")
+    [one, unscored], _ = run_values(project)
+    assert (one["rank"], one["gap_to_first"]) == (1, pytest.approx(-0.01))
+    assert one["expected_score_low"] < one["expected_score_high"]
+    assert (unscored["rank"], unscored["gap_to_first"]) == (None, None)

@@ -1,4 +1,4 @@
-"""The tables of runs and submissions as `kaggle-cifar runs` prints them."""
+"""The table of runs as `kaggle-cifar runs` prints them."""
 
 import dataclasses
 import statistics
@@ -8,8 +8,6 @@ from click.testing import CliRunner
 
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.files import write_json
-from kaggle_cifar.report import ledger
-from kaggle_cifar.submission.record import update_record
 from kaggle_cifar.training.options import RunOptions
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
@@ -69,59 +67,3 @@ def test_corrupt_file_of_a_run_is_named(project, file, content):
     assert "corrupt" in lines and lines["intact"].endswith("309,290")
     assert str(corrupt.folder / file) in lines
     assert ("unreadable" in lines["corrupt"]) == (file == "run.json")
-
-
-def write_csv(project, name):
-    project.submissions.mkdir(exist_ok=True)
-    path = project.submissions / f"{name}.csv"
-    path.write_text("id,label\n")
-    return path
-
-
-def test_submissions_show_their_validation_accuracy(project):
-    run = write_run(project, "run")
-    write_csv(project, "never-submitted")
-    update_record(
-        write_csv(project, "one"),
-        runs=["run"],
-        submitted_at="2026-11-23T09:00:00+00:00",
-        status="COMPLETE",
-        public_score="0.84620",
-        private_score="0.84100",
-    )
-    header, *rows = ledger.describe_submissions(project).splitlines()
-    assert header.split()[:4] == ["submission", "validation", "public", "private"]
-    accuracy = run.read_validation_accuracy()
-    assert [row.split() for row in rows] == [
-        ["one", f"{accuracy:.4f}", "0.84620", "0.84100", "complete", "2026-11-23", "09:00:00"]
-    ]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        '{"kaggle-cifar": "submission", "status": "COMPLETE", "submitted_at": 7}',
-        '{"kaggle-cifar": "submission", "runs": ["one',
-        "[]",
-    ],
-)
-def test_corrupt_record_of_a_submission_is_named(project, content):
-    for name in ("corrupt", "intact"):
-        write_csv(project, name)
-    update_record(project.submissions / "intact.csv", status="COMPLETE", public_score="0.5")
-    (project.submissions / "corrupt.json").write_text(content)
-    (project.submissions / "foreign.json").write_text("{}")  # without a CSV it is ignored
-    _, row, problem = ledger.describe_submissions(project).splitlines()
-    assert row.split()[:2] == ["intact", "0.5"]
-    assert str(project.submissions / "corrupt.json") in problem
-
-
-def test_earlier_submissions_of_a_file_are_shown(project):
-    earlier = [{"status": "COMPLETE", "public_score": "0.1"}]
-    project.submissions.mkdir()
-    update_record(project.submissions / "moved-away.csv", status="UNKNOWN", earlier=earlier)
-    _, *rows = ledger.describe_submissions(project).splitlines()
-    assert [row.split() for row in rows] == [
-        ["moved-away", "0.1", "complete"],
-        ["moved-away", "unknown"],
-    ]

@@ -10,6 +10,7 @@ from PIL import Image
 from kaggle_cifar import recipes
 from kaggle_cifar.files import write_json
 from kaggle_cifar.report.data_view import view_data
+from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.prediction_view import prediction_note
 from kaggle_cifar.report.reading import read_run
 from kaggle_cifar.report.run_page import machine_card, run_page, value_text
@@ -44,13 +45,14 @@ def test_page_shows_all_results_and_loads_nothing(project):
     csv.write_text("id,label\n")
     scores = {"public_score": "0.71", "private_score": "0.72", "status": "COMPLETE"}
     update_record(csv, runs=["one"], submitted_at="2026-11-23T09:00:00+00:00", **scores)
+    expected = Expectations.read(project).of_run("one")
     page = page_of(project, run)
     words = words_of(page)
     for part in (
+        f"Expected Kaggle score {expected} 95 %: {expected.sources}",
         f"Validation accuracy {run.read_metrics()['validation_accuracy']:.4f}",
-        "Expected Kaggle score",
         "a small one",
-        "one.csv one complete 0.71 0.72 2026-11-23 09:00:00",
+        f"one.csv one complete {expected} 0.71 0.72 2026-11-23 09:00:00",
         "60 test images; the competition itself has 300,000",
         "0 images are in both",
         "400 of 400",

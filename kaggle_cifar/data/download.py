@@ -8,6 +8,7 @@ from typing import Any
 
 from kaggle_cifar import competition, files
 from kaggle_cifar.console import say
+from kaggle_cifar.data.mounted import find_mounted
 from kaggle_cifar.data.transfer import Sleep, receive, size_of
 from kaggle_cifar.data.verification import (
     Extract,
@@ -57,8 +58,9 @@ def download(
 ) -> None:
     """Download the four files of the competition into `data/raw` and verify them.
 
-    Verified files are not downloaded again, and interrupted downloads resume. If `extract` is
-    given, archives are verified by extracting them, which checks the same checksums.
+    In a session on Kaggle that has the files mounted, they are linked instead. Verified files are
+    not downloaded again, and interrupted downloads resume. If `extract` is given, archives are
+    verified by extracting them, which checks the same checksums.
 
     Raises
     ------
@@ -73,6 +75,7 @@ def download(
     """
     with files.lock(project.raw, "download"):
         require_kaggle_folder(project.raw)
+        link_mounted(project.raw)
         missing = [name for name in competition.FILES if not is_whole(project.raw, name, extract)]
         if missing:
             fetch_files(project.raw, missing, sleep, extract)
@@ -90,6 +93,16 @@ def require_kaggle_folder(raw: Path) -> None:
                 "another folder, for instance --data-dir data-kaggle.",
             )
     read_verified(raw)
+
+
+def link_mounted(raw: Path) -> None:
+    """Link the files that Kaggle has mounted in this session, except those that `raw` has."""
+    if not (mounted := find_mounted()):
+        return
+    for name in competition.FILES:
+        if (mounted / name).is_file() and not os.path.lexists(raw / name):
+            (raw / name).symlink_to(mounted / name)
+            say(f"{name}: found in {mounted}.")
 
 
 def is_whole(raw: Path, name: str, extract: Extract | None) -> bool:

@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import competition
+from kaggle_cifar.data.mounted import MOUNTS, find_mounted
 from kaggle_cifar.ownership import sha256
 
 if TYPE_CHECKING:
     from kaggle_cifar.files import ProjectPaths
 
-# The folders below the inputs where Kaggle mounts a competition.
-MOUNTS = (competition.SLUG, f"competitions/{competition.SLUG}")
 LISTING = "output.json"  # the session's state and the digests of the run's files; written last
 STOPPED = 128 + signal.SIGTERM  # the exit status of a training that saved its state and stopped
 # The packages that training and prediction import. Kaggle's image should have them all.
@@ -80,7 +79,8 @@ def print_gpus() -> None:
 def install_missing(inputs: Path) -> None:
     """Install the packages that the session needs and the image lacks."""
     missing = [name for name in NEEDED if not can_import(name)]
-    packed = any((inputs / place / competition.TRAIN_ARCHIVE).exists() for place in MOUNTS)
+    mounted = find_mounted(inputs)
+    packed = mounted and (mounted / competition.TRAIN_ARCHIVE).exists()
     if packed and not shutil.which("7z") and not can_import("py7zr"):
         missing.append("py7zr")
     for name in missing:
@@ -192,9 +192,8 @@ def find_competition(inputs: Path) -> Path:
     """Return the folder where Kaggle mounted the competition."""
     from kaggle_cifar.errors import UserError
 
-    for place in MOUNTS:
-        if (inputs / place).is_dir():
-            return inputs / place
+    if mounted := find_mounted(inputs):
+        return mounted
     found = ", ".join(sorted(path.name for path in inputs.glob("*"))) or "nothing"
     raise UserError(
         f"The competition's data is not in {inputs}, which holds {found}. Accept the rules at "

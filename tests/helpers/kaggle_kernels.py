@@ -65,6 +65,7 @@ class KernelHost:
 
     folder: Path = Path("unset")
     mount: Callable[[Path], None] = lambda inputs: None  # mounts the competition
+    modules: dict[str, str] = field(default_factory=dict)  # more modules of the image: their code
     absent: tuple[str, ...] = ("click", "py7zr", "kaggle", "kagglesdk")
     watch: Callable[[Kernel, str, subprocess.Popen], None] = lambda *_: (
         None
@@ -87,6 +88,8 @@ class KernelHost:
         for source in kernel.request.kernel_data_sources:
             self.mount_output(self.all[source.partition("/")[2]], root / "input")
         (home / "site" / "sitecustomize.py").write_text(SITECUSTOMIZE.format(absent=self.absent))
+        for name, code in self.modules.items():
+            (home / "site" / f"{name}.py").write_text(code)
         (root / "src" / "script.py").write_text(kernel.request.text)
         process = subprocess.Popen(
             [sys.executable, "-u", str(root / "src" / "script.py")],
@@ -95,6 +98,7 @@ class KernelHost:
                 "PATH": os.environ["PATH"],
                 "HOME": str(home),
                 "TMPDIR": str(home / "tmp"),
+                "KAGGLE_KERNEL_RUN_TYPE": "Batch",
                 "PYTHONPATH": str(home / "site"),
             },
             stdin=subprocess.DEVNULL,

@@ -81,14 +81,19 @@ def own_recipe(folder: Path, code: str = CODE) -> Recipe:
 
 @pytest.mark.slow
 def test_own_network_trains_and_predicts_on_kaggle(site, project, local, tmp_path):
+    """The competition is mounted as images, in a folder that only kagglehub knows."""
+
     def mount(inputs: Path) -> None:
-        (inputs / SLUG).mkdir()
+        mounted = tmp_path / "elsewhere"
+        mounted.mkdir()
         for split in ("train", "test"):
-            (inputs / SLUG / split).symlink_to(local[0].images(split))
+            (mounted / split).symlink_to(local[0].images(split))
         for name in (TRAIN_LABELS, SAMPLE_SUBMISSION):
-            (inputs / SLUG / name).symlink_to(local[0].raw / name)
+            (mounted / name).symlink_to(local[0].raw / name)
 
     site.kernels.mount = mount
+    code = f"def competition_download(handle):\n    return {str(tmp_path / 'elsewhere')!r}\n"
+    site.kernels.modules["kagglehub"] = code
     project.raw.mkdir(parents=True)
     shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
     recipe = own_recipe(tmp_path / "networks")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from kaggle_cifar.competition import SLUG, TRAIN_LABELS
+from kaggle_cifar.data.mounted import MOUNTS
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import worker
 from kaggle_cifar.training.signals import Interrupted
@@ -135,7 +136,7 @@ def test_missing_previous_session_is_an_error(tmp_path):
         worker.resume(tmp_path, "model1")
 
 
-@pytest.mark.parametrize("mount", worker.MOUNTS)
+@pytest.mark.parametrize("mount", MOUNTS)
 def test_run_named_like_the_competition_resumes(tmp_path, mount):
     inputs = tmp_path / "input"
     (inputs / mount / SLUG).mkdir(parents=True)

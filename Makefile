@@ -13,9 +13,13 @@ CLI := $(BIN)/kaggle-cifar
 DEMO := $(CLI) --data-dir demo/data --runs-dir demo/runs --submissions-dir demo/submissions
 DEMO_EPOCHS := 16
 
+# Kaggle's image: its Python, and the packages that it lacks or has in an older version.
+KAGGLE_PYTHON := 3.12
+KAGGLE_LACKS := py7zr kaggle six
+
 .DEFAULT_GOAL := help
 .PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
-  constraints clean
+  wheels constraints clean
 
 help: ## List the targets
 	@echo "make TARGET [VARIABLE=value …]"
@@ -75,6 +79,13 @@ lint: .venv/tested ## Check style, types, imports and words
 
 docs: .venv/documented ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheels: .venv/installed ## Collect the wheels for Kaggle sessions without internet in build/wheels
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
+	$(BIN)/python -m pip download --quiet --constraint constraints.txt --only-binary=:all: \
+	  --python-version $(KAGGLE_PYTHON) --platform manylinux_2_28_x86_64 \
+	  --platform manylinux_2_17_x86_64 --dest build/wheels $(KAGGLE_LACKS)
+	@echo "Upload the folder build/wheels to Kaggle as a dataset."
 
 constraints: .venv/bin/python # update the versions in constraints.txt
 	$(BIN)/python -m pip install --quiet uv

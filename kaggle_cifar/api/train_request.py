@@ -39,6 +39,7 @@ class TrainRequest:
     on: str | None = None
     accelerator: str | None = None
     predict: bool = False
+    tta: bool = False
     detach: bool = False
     address: str | None = None
     cpus: int | None = None
@@ -103,6 +104,7 @@ def check_request(request: TrainRequest, on_epoch: OnEpoch | None) -> None:
             request.mixed_precision and "mixed_precision" in changed
         ),
         'accelerator, predict and detach require on="kaggle"': remote_only and not request.on,
+        "tta requires predict": request.tta and not request.predict,
         "tensorboard and on_epoch are for trainings on this machine, not on Kaggle": (
             request.on and (request.tensorboard or on_epoch)
         ),
@@ -143,7 +145,7 @@ def _train_several(project: ProjectPaths, request: TrainRequest) -> list[RunFold
 
 
 def _train_remotely(project: ProjectPaths, request: TrainRequest) -> RunFolder:
-    from kaggle_cifar.remote.script import DEFAULT_ACCELERATOR
+    from kaggle_cifar.remote.accelerators import DEFAULT_ACCELERATOR
     from kaggle_cifar.remote.train import train_on_kaggle
 
     return train_on_kaggle(
@@ -153,6 +155,7 @@ def _train_remotely(project: ProjectPaths, request: TrainRequest) -> RunFolder:
         request.options,
         request.accelerator or DEFAULT_ACCELERATOR,
         request.predict,
+        request.tta,
         request.detach,
     )
 

@@ -42,6 +42,7 @@ def train(
     on: Literal["kaggle"] | None = None,
     accelerator: str | None = None,
     predict: bool = False,
+    tta: bool = False,
     detach: bool = False,
 ) -> Run:
     """Train a recipe, or resume an unfinished run.
@@ -80,6 +81,8 @@ def train(
         With `on`: Kaggle's name of the GPU.
     predict
         With `on`: whether to predict the test images on Kaggle too.
+    tta
+        With `predict`: whether to predict them with test-time augmentation too.
     detach
         With `on`: whether to return once the training is on Kaggle.
 
@@ -106,7 +109,7 @@ def train(
     >>> kc.train("model1", changes={"batch_size": 64}, epochs=1).name
     'model1,batch_size=64'
     """
-    require_flags(predict=predict, detach=detach)
+    require_flags(predict=predict, tta=tta, detach=detach)
     require_type("accelerator", accelerator, str | None, "Kaggle's name of a GPU")
     request = TrainRequest(
         to_recipe(recipe),
@@ -122,6 +125,7 @@ def train(
         on=on,
         accelerator=accelerator,
         predict=predict,
+        tta=tta,
         detach=detach,
     )
     return train_or_stop(request, on_epoch)[0]

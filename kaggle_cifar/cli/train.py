@@ -136,6 +136,13 @@ SEVERAL_RUNS = Requirement(
     help="Predict the test images on Kaggle too.",
 )
 @click.option(
+    "--tta",
+    cls=DependentOption,
+    requires=Requirement(["predict"], "it is about the prediction of the test images"),
+    is_flag=True,
+    help="Predict the test images with test-time augmentation too.",
+)
+@click.option(
     "--detach",
     cls=DependentOption,
     requires=ON_KAGGLE,
@@ -157,7 +164,7 @@ def train(project: ProjectPaths, /, **parameters: Any) -> None:
       kaggle-cifar train my_recipe.json
       kaggle-cifar train airbench94 --time-budget 50m
       kaggle-cifar train --epochs 2 --limit 2000 --name quick-look
-      kaggle-cifar train airbench96 --on kaggle --predict
+      kaggle-cifar train airbench96 --on kaggle --predict --tta
     """  # noqa: D301
     request = TrainRequest(**parameters)
     try:

@@ -1,5 +1,7 @@
 """Check a run that was downloaded from Kaggle and move it to its place."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kaggle_cifar.console import say
@@ -39,7 +41,7 @@ def accept_run(
         If it is not the run that was requested, or cannot be used.
     """
     try:
-        check_run(project, downloaded_run(remote), recipe, options, session.predict)
+        check_run(project, downloaded_run(remote), recipe, options, session.views)
     except UserError as error:
         message = f"The run from Kaggle was rejected: {error} {restart_advice(remote)}"
         raise RejectedRunError(message) from error
@@ -47,9 +49,12 @@ def accept_run(
 
 
 def check_run(
-    project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, predict: bool
+    project: ProjectPaths, run: Run, recipe: Recipe, options: RunOptions, views: Sequence[str]
 ) -> None:
-    """Raise a UserError unless a downloaded run was requested and can be used."""
+    """Raise a UserError unless a downloaded run was requested and can be used.
+
+    `views` are those of inference.VIEWS in which its test images were to be predicted.
+    """
     if not check_finished(run, with_fitted_epochs(run, recipe, options), options):
         raise UserError(f"{run.name} is not finished.")
     start_tensorflow()
@@ -62,13 +67,13 @@ def check_run(
                 f"Expected predictions of {expected:,} validation images, found {len(ids):,} of "
                 f"{len(np.unique(ids)):,} images."
             )
-    if predict:
-        check_predictions(project, run)
+    for one in views:
+        check_predictions(project, run, one)
 
 
-def check_predictions(project: ProjectPaths, run: Run) -> None:
+def check_predictions(project: ProjectPaths, run: Run, views: str) -> None:
     """Raise a PredictionsError unless a run has its own prediction of each test image."""
-    file = run.probabilities_file("test", "plain")
+    file = run.probabilities_file("test", views)
     rows, ids = read_probabilities(file), submission_ids(project)
     if not np.array_equal(rows["id"], ids):
         raise PredictionsError(

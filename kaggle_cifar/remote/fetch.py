@@ -74,9 +74,13 @@ def fetch_output(api: Any, remote: Run, session: Session, failure: str, log: Log
 
 
 def progress_of(run: Run) -> list[int]:
-    """Return the progress of a run as growing numbers: finished, epoch, step, predicted parts."""
+    """Return the progress of a run as growing numbers.
+
+    They are 0, epoch, step, 0 in the training; then 1, predictions, 0, parts of the next one.
+    """
     if run.finished:
-        return [1, 0, 0, len(list(run.folder.glob("*.parts/*.npy")))]
+        predictions = list(run.folder.glob("test_probabilities*.npy"))
+        return [1, len(predictions), 0, len(list(run.folder.glob("*.parts/*.npy")))]
     try:
         state, _ = load_checkpoint(run.checkpoint_file)
         return [0, int(state["epoch"]), int(state["step"]), 0]

@@ -64,33 +64,35 @@ class GpuQuota:
 
 
 def ensure_session(
-    api: Any, remote: Run, recipe: Recipe, options: RunOptions, accelerator: str, predict: bool
+    api: Any, remote: Run, recipe: Recipe, options: RunOptions, wanted: Session
 ) -> Session:
-    """Return the session of a run, after pushing one if Kaggle has none."""
+    """Return the session of a run, after pushing one like `wanted` if Kaggle has none."""
     session = read_session(remote)
     if session and session.state in (*UNDER_WAY, "complete"):
         return session
     if session and session.state == "sending" and kernel_exists(api, session.kernel):
         return save_session(remote, dataclasses.replace(session, state="queued"))
     seconds = session_seconds(api)
-    session = next_session(api, remote, session, accelerator, predict)
+    session = next_session(api, remote, session, wanted)
     settings = {"recipe": dataclasses.asdict(recipe), "options": dataclasses.asdict(options)}
     resume = session.source is not None
-    job = Job(remote.name, **settings, predict=predict, resume=resume, seconds=seconds)
-    write_kernel(kernel_folder(remote), session.kernel, job, accelerator, session.source)
+    job = Job(remote.name, **settings, views=session.views, resume=resume, seconds=seconds)
+    write_kernel(kernel_folder(remote), session.kernel, job, session.accelerator, session.source)
     write_json(remote.description_file, settings)
     return push_session(api, remote, session)
 
 
-def next_session(
-    api: Any, remote: Run, before: Session | None, accelerator: str, predict: bool
-) -> Session:
-    """Return the session that follows another, if there was one, with a new kernel."""
-    kernel = new_kernel(api, remote.name)
+def next_session(api: Any, remote: Run, before: Session | None, wanted: Session) -> Session:
+    """Return `wanted` with a new kernel, as the session that follows another if there was one."""
+    session = dataclasses.replace(wanted, kernel=new_kernel(api, remote.name))
     if before is None:
-        return Session(kernel, accelerator, predict)
-    number = before.number + (before.state not in ("sending", "refused"))
-    return Session(kernel, accelerator, predict, number, before.source, before.progress)
+        return session
+    return dataclasses.replace(
+        session,
+        number=before.number + (before.state not in ("sending", "refused")),
+        source=before.source,
+        progress=before.progress,
+    )
 
 
 def new_kernel(api: Any, name: str) -> str:

@@ -15,20 +15,8 @@ from typing import Any
 from kaggle_cifar import __version__, competition
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_json, write_text
-from kaggle_cifar.recipes import Recipe, require_one_of
+from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.remote.worker import Job
-
-DEFAULT_ACCELERATOR = "NvidiaTeslaT4"
-# From the documentation of Kaggle's client. Some are for certain competitions only. Kaggle runs a
-# session that asks for another, for instance a retired one, on any accelerator.
-ACCELERATORS = (
-    DEFAULT_ACCELERATOR,  # two of them
-    "NvidiaL4",
-    "NvidiaL4X1",
-    "NvidiaTeslaA100",
-    "NvidiaH100",
-    "NvidiaRtxPro6000",
-)
 
 PACKAGE = Path(__file__).parent.parent
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same source gives the same script
@@ -102,11 +90,6 @@ def zipped_source() -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, path.read_bytes())
     return content.getvalue()
-
-
-def check_accelerator(name: str) -> None:
-    """Raise a UserError unless `name` is a GPU on Kaggle."""
-    require_one_of("accelerator", name, ACCELERATORS)
 
 
 def check_local_files(recipe: Recipe) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, from_json, write_record
+from kaggle_cifar.models.inference import VIEWS
 from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
 from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.run import Run
@@ -24,11 +25,17 @@ class Session:
 
     kernel: str  # "user/slug"
     accelerator: str
-    predict: bool
+    predict: bool  # the test images
     number: int = 1
     source: str | None = None  # a kernel whose output holds the run's checkpoint
     progress: list[int] = field(default_factory=lambda: [0, 0, 0, 0])  # of the source's output
     state: str = "sending"
+    tta: bool = False  # predict them with test-time augmentation, too
+
+    @property
+    def views(self) -> list[str]:
+        """The views of inference.VIEWS in which the test images are predicted."""
+        return [views for views in VIEWS if self.predict and (views == "plain" or self.tta)]
 
     @property
     def url(self) -> str:

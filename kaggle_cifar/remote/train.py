@@ -10,11 +10,12 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, remove_if_only_lock
 from kaggle_cifar.kaggle.client import open_client
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.remote.accelerators import check_is_gpu, check_is_offered
 from kaggle_cifar.remote.accept import accept_run
 from kaggle_cifar.remote.fetch import fetch_output
 from kaggle_cifar.remote.monitor import Log, follow, poll
 from kaggle_cifar.remote.push import ensure_session
-from kaggle_cifar.remote.script import check_accelerator, check_local_files
+from kaggle_cifar.remote.script import check_local_files
 from kaggle_cifar.remote.sessions import (
     UNDER_WAY,
     Session,
@@ -45,13 +46,15 @@ def train_on_kaggle(
     options: RunOptions,
     accelerator: str,
     predict: bool = False,
+    tta: bool = False,
     detach: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Run:
     """Train `recipe` on Kaggle as the run `name`, or follow its session there.
 
-    With `predict`, the test images are predicted there, too. With `detach`, it returns once the
+    With `predict`, the test images are predicted there, too, and with `tta` a second time with
+    test-time augmentation. With `detach`, it returns once the
     session is sent. If a session runs out of time, another resumes from its checkpoint.
 
     Raises
@@ -60,7 +63,7 @@ def train_on_kaggle(
         If Kaggle refuses the run, the training fails there, or the run exists here.
     """
     check_recipe_options(recipe, options)
-    check_accelerator(accelerator)
+    check_is_gpu(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
     with lock(remote.folder, "training on Kaggle"):
@@ -69,10 +72,13 @@ def train_on_kaggle(
             return run
         check_finished(remote, recipe, options)  # refuses other settings
         api = open_client()
+        check_is_offered(accelerator)
+        wanted = Session("", accelerator, predict, tta=predict and tta)
         while True:
-            session = ensure_session(api, remote, recipe, options, accelerator, predict)
-            if predict and not session.predict:
-                say(f"{name} was sent without --predict. Predict its test images on this machine.")
+            session = ensure_session(api, remote, recipe, options, wanted)
+            if missing := set(wanted.views) - set(session.views):
+                option = "--predict" if "plain" in missing else "--tta"
+                say(f"{name} was sent without {option}. Predict its test images on this machine.")
             if detach and session.state in UNDER_WAY:
                 say("Run the same command without --detach to follow and download the run.")
                 return run

@@ -40,7 +40,7 @@ class Job:
     name: str  # of the run
     recipe: dict[str, Any]
     options: dict[str, Any]
-    predict: bool
+    views: list[str]  # of inference.VIEWS, in which to predict the test images
     resume: bool  # from the output of an earlier session, which is among the inputs
     seconds: float  # after which the session saves its state and stops
 
@@ -135,7 +135,7 @@ def run_digests(working: Path, name: str) -> dict[str, str]:
 
 
 def session(job: Job) -> int:
-    """Train, and predict if the job says so; return the exit status."""
+    """Train, and predict in the views of the job; return the exit status."""
     from kaggle_cifar.console import say
     from kaggle_cifar.errors import UserError
     from kaggle_cifar.training.signals import Interrupted
@@ -154,21 +154,21 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
     """Train on the data in `root`/input; everything but the run goes to the temporary disk."""
     from kaggle_cifar.files import ProjectPaths, from_json
     from kaggle_cifar.models.own_network import allow
-    from kaggle_cifar.prediction import predict
+    from kaggle_cifar.prediction.predict import predict
     from kaggle_cifar.recipes import Recipe
     from kaggle_cifar.training.options import RunOptions
     from kaggle_cifar.training.train import train
 
     project = ProjectPaths(temporary / "data", root / "working", temporary / "submissions")
-    place_data(root / "input", project, ["train", "test"] if job.predict else ["train"])
+    place_data(root / "input", project, ["train", "test"] if job.views else ["train"])
     if job.resume:
         resume(root, job.name)
     recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
     if recipe.network_source:  # the user named it before sending it here
         allow(recipe.network_source)
     run = train(project, recipe, job.name, options)
-    if job.predict:
-        predict.predict(project, [run])
+    for views in job.views:
+        predict(project, [run], views)
 
 
 def place_data(inputs: Path, project: "ProjectPaths", splits: list[str]) -> None:

@@ -71,6 +71,7 @@ def test_impossible_value_names_its_argument(trained, arguments, key):
         {"accelerator": "NvidiaL4"},
         {"predict": True},
         {"detach": True},
+        {"on": "kaggle", "tta": True},
         {"on": "kaggle", "tensorboard": True},
         {"on": "kaggle", "on_epoch": print},
     ],

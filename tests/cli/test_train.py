@@ -67,6 +67,7 @@ def test_usage_error_exits_with_2(run, trained, arguments, words):
         ("--accelerator NvidiaL4", "--accelerator requires --on"),
         ("--predict", "--predict requires --on: add --on kaggle"),
         ("--detach", "--detach requires --on"),
+        ("--on kaggle --tta", "--tta requires --predict"),
         ("--address local", "--address requires --seeds or --folds"),
         ("--cpus 2", "--cpus requires --seeds or --folds"),
         ("--gpus 1", "--gpus requires --seeds or --folds"),
@@ -120,11 +121,11 @@ def test_remote_options_reach_kaggle(run, monkeypatch):
     calls = []
     monkeypatch.setattr(train, "train_on_kaggle", lambda *arguments: calls.append(arguments))
     run("train", "model3", "--on", "kaggle", "--seed", "1", "--detach")
-    run("train", "model3", "--on", "kaggle", "--accelerator", "NvidiaL4", "--predict")
+    run("train", "model3", "--on", "kaggle", "--accelerator", "NvidiaL4", "--predict", "--tta")
     assert [call[2] for call in calls] == ["model3-seed1", "model3"]
     assert [call[4:] for call in calls] == [
-        ("NvidiaTeslaT4", False, True),
-        ("NvidiaL4", True, False),
+        ("NvidiaTeslaT4", False, False, True),
+        ("NvidiaL4", True, True, False),
     ]
 
 

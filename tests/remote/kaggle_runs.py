@@ -11,7 +11,8 @@ import pytest
 from kaggle_cifar import recipes
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
-from kaggle_cifar.remote import script, worker
+from kaggle_cifar.remote import worker
+from kaggle_cifar.remote.accelerators import DEFAULT_ACCELERATOR
 from kaggle_cifar.remote.train import train_on_kaggle
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
@@ -26,7 +27,7 @@ needs_7z = pytest.mark.skipif(not shutil.which("7z"), reason="needs 7z, as Kaggl
 
 def train(project: ProjectPaths, recipe=RECIPE, options=OPTIONS, **changes) -> Run:
     clock = Clock()
-    arguments = {"accelerator": script.DEFAULT_ACCELERATOR, **changes}
+    arguments = {"accelerator": DEFAULT_ACCELERATOR, **changes}
     return train_on_kaggle(
         project, recipe, "model1", options, **arguments, sleep=clock.sleep, clock=clock
     )

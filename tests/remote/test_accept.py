@@ -79,3 +79,11 @@ def test_changed_run_is_rejected(played, project, local, tmp_path, change, words
     with pytest.raises(accept.RejectedRunError, match=words):
         train(project, predict=True)
     assert not (project.runs / "model1").exists()
+
+
+def test_run_without_the_predictions_with_tta_is_rejected(played, project, local):
+    project.raw.mkdir(parents=True)
+    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
+    with pytest.raises(accept.RejectedRunError, match=r"test_probabilities-tta\.npy"):
+        train(project, predict=True, tta=True)
+    assert not (project.runs / "model1").exists()

@@ -9,6 +9,7 @@ import pytest
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.remote import fetch, worker
 from kaggle_cifar.remote.sessions import Session, output_folder, remote_run
+from kaggle_cifar.training.run import Run
 from tests.helpers import kaggle_server
 from tests.helpers.kaggle_kernels import Kernel, KernelHost
 from tests.remote.kaggle_runs import assert_weights_equal, leave_run, train
@@ -63,6 +64,17 @@ def test_listing_outside_the_run_is_refused(played, project, name):
 )
 def test_progress_is_printed(progress, text):
     assert fetch.progress_text(progress) == text
+
+
+def test_progress_grows_with_each_prediction(tmp_path):
+    run = Run(tmp_path / "model1")
+    parts = run.folder / "test_probabilities.parts"
+    parts.mkdir(parents=True)
+    run.metrics_file.touch()
+    (parts / "0.npy").touch()
+    first = fetch.progress_of(run)
+    (parts / "0.npy").rename(run.probabilities_file("test", "plain"))
+    assert first < fetch.progress_of(run)
 
 
 def failing_api(error: Exception) -> SimpleNamespace:

@@ -10,7 +10,7 @@ from tests.remote.kaggle_runs import RECIPE
 
 
 def test_script_is_the_same_for_the_same_run(tmp_path):
-    job = worker.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, False, False, 60.0)
+    job = worker.Job("model1", dataclasses.asdict(RECIPE), {"seed": 3}, [], False, 60.0)
     for name in ("a", "b"):
         script.write_kernel(tmp_path / name, "ada/kaggle-cifar-model1", job, "NvidiaL4", None)
     one, two = ((tmp_path / name / "train.py").read_bytes() for name in ("a", "b"))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kaggle_cifar.competition import SAMPLE_SUBMISSION, SLUG, TRAIN_LABELS
@@ -17,6 +18,7 @@ from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.recipes import Recipe, change_recipe
 from kaggle_cifar.remote import accept, fetch, push, sessions
 from kaggle_cifar.remote import train as remote_train
+from kaggle_cifar.remote.accelerators import UnusableAcceleratorError
 from kaggle_cifar.report import ledger
 from kaggle_cifar.submission.submit import submit
 from kaggle_cifar.submission.write import write_submission
@@ -97,12 +99,16 @@ def test_own_network_trains_and_predicts_on_kaggle(site, project, local, tmp_pat
     project.raw.mkdir(parents=True)
     shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
     recipe = own_recipe(tmp_path / "networks")
-    run = train(project, recipe, predict=True)
+    run = train(project, recipe, predict=True, tta=True)
     assert run.read_recipe()[0] == recipe
     assert run.read_recipe()[0].network_source == LINES
     assert run.load_model().count_params() == 48 * 8 + 8 + 8 * 10 + 10
-    ids, _ = predict(project, [run])
+    assert not project.images("test").exists()
+    ids, plain = predict(project, [run])
     assert list(ids) == list(range(1, 111))
+    ids, with_tta = predict(project, [run], "tta")
+    assert list(ids) == list(range(1, 111))
+    assert np.abs(plain - with_tta).max() > 0
 
 
 @pytest.mark.parametrize("statement", ["import my_layers.a", "from .my_layers import a"])
@@ -230,11 +236,40 @@ def test_recipe_with_a_local_file_is_not_sent(played, project, tmp_path):
     assert not played.requests
 
 
-@pytest.mark.parametrize("name", ["NvidiaTeslaP100", "TpuV38", "NvidiaTeslaT5"])
-def test_unknown_accelerator_is_not_sent(played, project, name):
-    with pytest.raises(UserError, match=f"{name}.*NvidiaTeslaT4"):
+@pytest.mark.parametrize("name", ["NvidiaTeslaP100", "nvidiateslap100", "TpuV38", "TpuV5E8"])
+def test_retired_accelerators_and_tpus_are_not_sent(played, project, name):
+    with pytest.raises(UnusableAcceleratorError, match="NvidiaTeslaT4") as caught:
         train(project, accelerator=name)
-    assert not played.requests
+    assert caught.value.name == name
+    assert played.count("SaveKernel") == 0
+
+
+def test_kaggle_decides_about_other_accelerators(played, project):
+    """It has no list of them, so its refusal is shown."""
+    played.kernels.refusal = {"error": "The machine shape NvidiaTeslaT5 is unknown"}
+    with pytest.raises(push.PushRefusedError, match="machine shape NvidiaTeslaT5 is unknown"):
+        train(project, accelerator="NvidiaTeslaT5")
+    run = train(project, accelerator="NvidiaNewest")
+    [session] = played.kernels.all.values()
+    assert session.request.machine_shape == "NvidiaNewest"
+    assert json.loads((run.folder / "remote.json").read_text())["accelerator"] == "NvidiaNewest"
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked", "option"),
+    [
+        ({}, {"predict": True}, "--predict"),
+        ({"predict": True}, {"predict": True, "tta": True}, "--tta"),
+    ],
+)
+def test_session_that_predicts_less_than_asked_is_named(
+    played, project, local, capfd, sent, asked, option
+):
+    project.raw.mkdir(parents=True)
+    shutil.copy(local[0].raw / SAMPLE_SUBMISSION, project.raw)
+    train(project, detach=True, **sent)
+    train(project, **asked)
+    assert f"model1 was sent without {option}." in capfd.readouterr().out
 
 
 def test_refresh_skips_states_that_are_final(played, project, monkeypatch):

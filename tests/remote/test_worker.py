@@ -14,7 +14,7 @@ from kaggle_cifar.training.signals import Interrupted
 from tests.helpers import ROOT
 from tests.remote.kaggle_runs import needs_7z
 
-JOB = worker.Job("model1", {}, {}, predict=False, resume=False, seconds=60.0)
+JOB = worker.Job("model1", {}, {}, views=[], resume=False, seconds=60.0)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ IMPOSSIBLE = {
     "schedule.start": (FAST, [NAN, INFINITE, "-1"]),
     "schedule.peak": (FAST, [NAN, INFINITE, "-0.1", "1"]),
     "schedule.end": (FAST, [NAN, INFINITE, "-1"]),
-    "progressive_resizing.size": (LARGE, ["0", "32", NAN]),
+    "progressive_resizing.size": (LARGE, ["0", "32", HUGE]),
     "progressive_resizing.share": (LARGE, ["0", "1", NAN]),
     "filtering.share": (LARGE, ["0", "1", NAN]),
     "filtering.every": (LARGE, ["0", "-1", HUGE]),

@@ -16,7 +16,7 @@ from pathlib import Path
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.recipes import Recipe, change_recipe
+from kaggle_cifar.recipes import Recipe, TriangularSchedule, change_recipe
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.train import train
 
@@ -81,7 +81,7 @@ def has_part(recipe: Recipe, part: str) -> bool:
     if part == "Lookahead":
         return recipe.lookahead is not None
     if part == "learning rate warm-up":
-        return recipe.schedule is not None and recipe.schedule.peak > 0
+        return isinstance(recipe.schedule, TriangularSchedule) and recipe.schedule.peak > 0
     return part != "freezing of the whitening bias" or recipe.whitening_bias_epochs is not None
 
 

@@ -172,15 +172,16 @@ def from_json(kind: type, content: dict[str, Any]) -> Any:
     if not isinstance(content, dict):
         raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
     hints = typing.get_type_hints(kind)
-    unknown = content.keys() - hints.keys()
-    if unknown:
+    if unknown := content.keys() - hints.keys():
         raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
     return kind(**{key: _field(key, hints[key], value) for key, value in content.items()})
 
 
 def _field(key: str, hint: Any, value: Any) -> Any:
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for kind in kinds:
+    keys = set(value) if isinstance(value, dict) else set()
+    # The one of several dataclasses with the fewest unknown keys comes first.
+    for kind in sorted(kinds, key=lambda k: len(keys.difference(getattr(k, "__match_args__", ())))):
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
             return from_json(typing.cast(type, kind), value)
         if kind is float and type(value) is int and abs(value) < sys.float_info.max:

@@ -1,16 +1,18 @@
 """Build a network, adapt it to the training images, and check what it takes and gives."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
+from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, IMAGE_SIZE
 from kaggle_cifar.models.registry import NetworkError, failed_line, load_module
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    import tensorflow as tf
 
 OUTPUT_NAMES = ("logits", "probabilities")
 
@@ -123,24 +125,46 @@ def check_ends(name: str, model: Any) -> None:
             )
 
 
+def allow_image_size(name: str, model: "keras.Model", size: int) -> None:
+    """Let a network also take images uint8 (batch, size, size, 3).
+
+    Raises
+    ------
+    NetworkError
+        When it cannot.
+    """
+    import keras
+
+    model.input_spec = keras.InputSpec(shape=(None, None, None, IMAGE_SHAPE[-1]))
+    try:
+        trace_forward(model, size)
+    except Exception as error:  # see `build`
+        message = f"cannot take images of {size} x {size} pixels: {error}"
+        raise NetworkError(name, "image size", message) from error
+
+
 def gives_logits(model: "keras.Model") -> bool:
     """Return whether a network from `build` gives logits instead of probabilities."""
     return bool(model.output_names == ["logits"])
 
 
-def flops(model: "keras.Model") -> int:
-    """Return the floating-point operations of one image's forward pass.
+def flops(model: "keras.Model", size: int = IMAGE_SIZE) -> int:
+    """Return the floating-point operations of the forward pass of an image of `size` pixels.
 
     Counts convolutions and dense layers as papers do: a multiplication and its addition are two.
     Training takes three times as many.
     """
-    import keras
-
     total = 0
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            positions = 1
-            for size in layer.output.shape[1:-1]:
-                positions *= size
-            total += 2 * positions * layer.kernel.shape.num_elements()
+    for operation in trace_forward(model, size).get_operations():
+        if operation.type in ("Conv2D", "MatMul"):
+            *inputs_of_filter, _ = operation.inputs[1].shape
+            total += 2 * math.prod(operation.outputs[0].shape) * math.prod(inputs_of_filter)
     return total
+
+
+def trace_forward(model: "keras.Model", size: int) -> "tf.Graph":
+    """Return the graph of the forward pass of one image of `size` x `size` pixels."""
+    import tensorflow as tf
+
+    image = tf.TensorSpec((1, size, size, IMAGE_SHAPE[-1]), tf.uint8)
+    return tf.function(model, autograph=False).get_concrete_function(image).graph

@@ -4,7 +4,13 @@ Takes a recipe's name or a JSON file, gives a frozen `Recipe`, leaves nothing on
 never changes once it has results. A changed recipe gets another name.
 """
 
-from kaggle_cifar.recipes.airbench import airbench84, airbench94, airbench95, airbench96
+from kaggle_cifar.recipes.airbench import (
+    airbench84,
+    airbench94,
+    airbench95,
+    airbench96,
+    airbench97,
+)
 from kaggle_cifar.recipes.changes import change_recipe
 from kaggle_cifar.recipes.lookup import (
     BETTER_THAN_DEFAULT,
@@ -12,17 +18,22 @@ from kaggle_cifar.recipes.lookup import (
     RECIPES,
     find_recipe,
 )
+from kaggle_cifar.recipes.schedules import (
+    CosineSchedule,
+    EarlyStopping,
+    ExponentialDecay,
+    ProgressiveResizing,
+    ReduceLROnPlateau,
+    TriangularSchedule,
+)
 from kaggle_cifar.recipes.schema import (
     MOST_EPOCHS,
     SGD,
     Augmentation,
-    EarlyStopping,
-    ExponentialDecay,
     Lookahead,
     Muon,
+    ProxyFiltering,
     Recipe,
-    ReduceLROnPlateau,
-    TriangularSchedule,
     check_same_network,
 )
 from kaggle_cifar.recipes.student import (
@@ -50,10 +61,13 @@ __all__ = [
     "RECIPES",
     "SGD",
     "Augmentation",
+    "CosineSchedule",
     "EarlyStopping",
     "ExponentialDecay",
     "Lookahead",
     "Muon",
+    "ProgressiveResizing",
+    "ProxyFiltering",
     "Recipe",
     "ReduceLROnPlateau",
     "SettingError",
@@ -62,6 +76,7 @@ __all__ = [
     "airbench94",
     "airbench95",
     "airbench96",
+    "airbench97",
     "change_recipe",
     "check_same_network",
     "find_recipe",

@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from kaggle_cifar.recipes.schedules import ProgressiveResizing, TriangularSchedule
 from kaggle_cifar.recipes.schema import (
     SGD,
     Augmentation,
     Lookahead,
     Muon,
+    ProxyFiltering,
     Recipe,
-    TriangularSchedule,
 )
 
 
@@ -78,4 +79,21 @@ def airbench96() -> Recipe:
         schedule=TriangularSchedule(start=0.2, peak=0.1, end=0),
         augmentation=Augmentation(flip="alternating", translate=4, cutout=12),
         epochs=37,
+    )
+
+
+def airbench97() -> Recipe:
+    """A larger airbench96 with progressive resizing and proxy filtering, for 100 epochs.
+
+    The proxy and its settings are those of airbench96_faster.py in cifar10-airbench.
+    """
+    return dataclasses.replace(
+        airbench96(),
+        name="airbench97",
+        network_options={"widths": [192, 576, 768], "convs_per_block": 3, "bn_momentum": 0.9},
+        learning_rate=1.04,
+        sgd=SGD(momentum=0.85, weight_decay=1.33e-3, bias_scaler=64),
+        progressive_resizing=ProgressiveResizing(size=24, share=0.3),
+        filtering=ProxyFiltering(network_options={"widths": [32, 64, 64]}, share=0.5, every=4),
+        epochs=100,
     )

@@ -62,7 +62,7 @@ def apply_change(content: dict[str, Any], change: str) -> None:
         part = part[parent]
         if not isinstance(part, dict):
             raise ChangeError(change, f"Cannot change {key}: {content['name']} has no {parent}.")
-    if parents != ["network_options"]:  # the network knows its own
+    if parents[-1:] != ["network_options"]:  # the network knows its own
         require_one_of("key", last, part)
     part[last] = parse_value(text)
     if key == "network":

@@ -22,6 +22,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "airbench94": airbench.airbench94,
     "airbench95": airbench.airbench95,
     "airbench96": airbench.airbench96,
+    "airbench97": airbench.airbench97,
 }
 DEFAULT = "model3-tuned"
 BETTER_THAN_DEFAULT = (

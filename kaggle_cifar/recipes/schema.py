@@ -1,5 +1,6 @@
 """The settings of a training, as frozen dataclasses that reject impossible values."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,14 @@ from kaggle_cifar.competition import IMAGE_SIZE, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import FROM_0, TEXT, Kind, optional
 from kaggle_cifar.models.own_network import ChangedNetworkError
+from kaggle_cifar.recipes.schedules import (
+    CosineSchedule,
+    EarlyStopping,
+    ExponentialDecay,
+    ProgressiveResizing,
+    ReduceLROnPlateau,
+    TriangularSchedule,
+)
 from kaggle_cifar.recipes.validation import (
     FRACTION,
     LARGEST_INTEGER,
@@ -71,67 +80,6 @@ class RenamedKeyError(UserError):
     def __init__(self, key: str) -> None:
         self.key, self.new_key = key, RENAMED[key]
         super().__init__(f"The key {key} is now called {self.new_key}. Rename it in the recipe.")
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop after `patience` epochs without a new lowest validation loss; keep its weights."""
-
-    patience: int
-
-    def __post_init__(self) -> None:
-        validate(self, "early_stopping.", patience=whole_number(1))
-
-
-@dataclass(frozen=True)
-class ReduceLROnPlateau:
-    """Multiply the learning rate by `factor` after `patience` epochs without improvement.
-
-    An epoch improves if its validation loss is lower than the best by more than `min_delta`.
-    """
-
-    factor: float
-    patience: int = 2
-    min_delta: float = 1e-4
-
-    def __post_init__(self) -> None:
-        kinds = {"factor": PROPER_FRACTION, "patience": whole_number(1), "min_delta": FROM_0}
-        validate(self, "plateau.", **kinds)
-
-
-@dataclass(frozen=True)
-class ExponentialDecay:
-    """Multiply the learning rate by e^-`rate` at the start of each epoch from `start` on.
-
-    Epochs count from zero.
-    """
-
-    start: int
-    rate: float
-
-    def __post_init__(self) -> None:
-        validate(self, "exponential_decay.", start=whole_number(0), rate=FROM_0)
-
-
-@dataclass(frozen=True)
-class TriangularSchedule:
-    """Raise the learning rate from `start` times its value to all of it, then lower it to `end`.
-
-    Both are linear in the steps; the rise takes the fraction `peak` of all steps.
-    """
-
-    start: float
-    peak: float
-    end: float
-
-    def __post_init__(self) -> None:
-        validate(self, "schedule.", start=FROM_0, peak=FRACTION, end=FROM_0)
-
-    def factor(self, progress: float) -> float:
-        """Return the factor of the learning rate after the fraction `progress` of all steps."""
-        if progress < self.peak:
-            return self.start + (1 - self.start) * progress / self.peak
-        return 1 + (self.end - 1) * (progress - self.peak) / (1 - self.peak)
 
 
 @dataclass(frozen=True)
@@ -200,6 +148,26 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class ProxyFiltering:
+    """Train on the `share` of each batch on which a small network, the proxy, has the highest loss.
+
+    The proxy is the recipe's network with other `network_options`. It sees all images of each batch
+    and is trained on the chosen ones in every `every`-th step, with the recipe's optimizer.
+    """
+
+    network_options: dict[str, Any]
+    share: float = 0.5
+    every: int = 4
+
+    def __post_init__(self) -> None:
+        validate(self, "filtering.", share=PROPER_FRACTION, every=whole_number(1))
+
+    def count(self, images: int) -> int:
+        """Return how many images of a batch are chosen."""
+        return math.ceil(self.share * images)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training besides the data and the seed.
 
@@ -244,10 +212,12 @@ class Recipe:
     early_stopping: EarlyStopping | None = None
     plateau: ReduceLROnPlateau | None = None
     exponential_decay: ExponentialDecay | None = None
-    schedule: TriangularSchedule | None = None
+    schedule: TriangularSchedule | CosineSchedule | None = None
     lookahead: Lookahead | None = None
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
+    progressive_resizing: ProgressiveResizing | None = None
+    filtering: ProxyFiltering | None = None
     drop_last: bool = False  # drop the last images of an epoch if they do not fill a batch
     whitening_bias_epochs: int | None = None  # then the bias of the layer "whitening" is frozen
     mixed_precision: bool = False  # if the hardware is faster with it
@@ -275,6 +245,9 @@ class Recipe:
             check_setting("network_source", self.network_source, SOURCE)
             check_setting("network", self.network, OWN_NETWORK)
         check_network_options(self.network, self.network_options)
+        if self.filtering:
+            options = self.filtering.network_options
+            check_network_options(self.network, options, "filtering.network_options")
 
     def _check_conflicts(self) -> None:
         if self.decay and self.optimizer != "legacy-rmsprop":
@@ -295,13 +268,20 @@ class Recipe:
                 "exponential_decay and early_stopping.",
             )
 
+    def image_size(self, progress: float) -> int:
+        """Return the side of the images after the fraction `progress` of all steps, in pixels."""
+        resizing = self.progressive_resizing
+        return resizing.size if resizing and progress < resizing.share else IMAGE_SIZE
+
     @property
     def precision(self) -> MixedPrecision:
         """When to use 16-bit activations, as `tensorflow_setup.dtype_policy` takes it."""
         return "where faster" if self.mixed_precision else "never"
 
 
-def check_network_options(network: str, options: dict[str, Any]) -> None:
+def check_network_options(
+    network: str, options: dict[str, Any], path: str = "network_options"
+) -> None:
     """Raise a SettingError if an option's value is one that no network can be built with.
 
     Building the network shows whether it has the option.
@@ -309,12 +289,12 @@ def check_network_options(network: str, options: dict[str, Any]) -> None:
     finite = number(-LARGEST_INTEGER, LARGEST_INTEGER)
     of_network = NETWORK_OPTIONS.get(network, {})
     for key, value in options.items():
-        path = f"network_options.{key}"
+        key_path = f"{path}.{key}"
         for part in value if isinstance(value, list | tuple) else [value]:
             if isinstance(part, int | float) and not isinstance(part, bool):
-                check_setting(path, part, finite)
+                check_setting(key_path, part, finite)
         if key in of_network:
-            check_setting(path, value, of_network[key])
+            check_setting(key_path, value, of_network[key])
 
 
 def check_renamed_keys(content: Any) -> None:

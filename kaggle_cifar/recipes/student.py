@@ -2,12 +2,8 @@
 
 import dataclasses
 
-from kaggle_cifar.recipes.schema import (
-    EarlyStopping,
-    ExponentialDecay,
-    Recipe,
-    ReduceLROnPlateau,
-)
+from kaggle_cifar.recipes.schedules import EarlyStopping, ExponentialDecay, ReduceLROnPlateau
+from kaggle_cifar.recipes.schema import Recipe
 
 
 def model1() -> Recipe:

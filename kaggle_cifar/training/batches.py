@@ -45,6 +45,10 @@ class BatchSource:
         """Return the number of images in the first `steps` batches of an epoch."""
         return min(steps * self._batch_size, self._count)
 
+    def batch_images(self, step: int) -> int:
+        """Return the number of images in one batch of an epoch."""
+        return self.images(step + 1) - self.images(step)
+
     def batches(self, epoch: int, first_step: int, end: int) -> "tf.data.Dataset":
         """Return the batches `first_step` to `end` (exclusive) of an epoch.
 

@@ -14,7 +14,9 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.checkpoint import CheckpointSaver
+from kaggle_cifar.training.cost import count_flops
 from kaggle_cifar.training.evaluator import Evaluator, accuracy_of
+from kaggle_cifar.training.filtering import ProxyFilter
 from kaggle_cifar.training.history import write_history
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.progress import epoch_bar, format_epoch, show_totals
@@ -67,13 +69,17 @@ class Training:
         self.evaluator = Evaluator(self.state.model)
         self.compile_step()
 
-    def compile_step(self) -> None:
-        """Compile the training step for the variables of the current epoch."""
-        model, recipe = self.state.model, self.recipe
-        variables = variables_to_train(model, recipe, self.state.epoch)
+    def compile_step(self, image_size: int | None = None) -> None:
+        """Compile the training step for the variables and the image size of the current step."""
+        state, recipe, strategy = self.state, self.recipe, self.strategy
+        self.image_size = size = image_size or recipe.image_size(self.progress)
+        variables = variables_to_train(state.model, recipe, state.epoch)
         self.train_step = compile_train_step(
-            model, self.state.optimizer, recipe, self.strategy, variables
+            state.model, state.optimizer, recipe, strategy, variables, size
         )
+        self.filter = None
+        if state.proxy and recipe.filtering:
+            self.filter = ProxyFilter(state.proxy, recipe, recipe.filtering, strategy, size)
 
     # How many steps
 
@@ -88,9 +94,15 @@ class Training:
         return self.state.epoch * self.source.steps + self.state.step
 
     @property
-    def images_before(self) -> int:
-        """The number of images trained on before the current epoch."""
-        return self.state.epoch * self.source.images(self.source.steps)
+    def progress(self) -> float:
+        """The fraction of all steps that is done."""
+        return self.steps_done / self.total_steps
+
+    @property
+    def images_seen(self) -> int:
+        """The number of images in all steps so far."""
+        epoch, step = self.state.epoch, self.state.step
+        return epoch * self.source.images(self.source.steps) + self.source.images(step)
 
     def steps_in(self, epoch: int) -> int:
         """Return the number of steps of a zero-based epoch."""
@@ -114,7 +126,8 @@ class Training:
             If `stop_signal` returned a signal, after the state was saved.
         """
         state, recipe = self.state, self.recipe
-        estimator = RuntimeEstimator(self.source.images(self.source.steps), recipe.epochs)
+        images = self.source.images(self.source.steps)
+        estimator = RuntimeEstimator(images, recipe.epochs, lambda: work_done(self))
         while not self.is_done:
             if state.step == 0:
                 state.schedule.start_epoch(recipe, state.epoch)
@@ -130,9 +143,9 @@ class Training:
         state, totals, seconds_before = self.state, self.state.totals, self.state.epoch_seconds
         steps = self.steps_in(state.epoch)
         batches = self.source.batches(state.epoch, state.step, steps)
-        images = self.source.images(steps)
+        images, images_seen = self.source.images(steps), self.source.images(state.step)
         started = last_look = time.monotonic()
-        with epoch_bar(state.epoch, self.recipe.epochs, images, int(totals[2])) as bar:
+        with epoch_bar(state.epoch, self.recipe.epochs, images, images_seen) as bar:
             for batch in self.strategy.experimental_distribute_dataset(batches):
                 totals = self.run_step(batch, totals)
                 now, signal_number = time.monotonic(), stop_signal()
@@ -141,7 +154,7 @@ class Training:
                 last_look = now
                 self._read_totals(totals, bar)
                 state.epoch_seconds = seconds_before + now - started
-                estimator.update(self.images_before + float(state.totals[2]))
+                estimator.update(self.images_seen)
                 if signal_number is not None:
                     self.checkpoint.save()
                     raise Interrupted(signal_number)
@@ -152,15 +165,24 @@ class Training:
     def run_step(self, batch: tuple[Any, ...], totals: "tf.Tensor") -> "tf.Tensor":
         """Run one step at the scheduled learning rate; return the new totals."""
         state, recipe = self.state, self.recipe
+        if recipe.image_size(self.progress) != self.image_size:
+            self.compile_step()
         if recipe.schedule:
-            factor = recipe.schedule.factor(self.steps_done / self.total_steps)
+            factor = recipe.schedule.factor(self.progress)
             state.schedule.learning_rate = recipe.learning_rate * factor
-        state.optimizer.learning_rate = state.schedule.learning_rate
-        totals = self.train_step(batch, totals)
+        for learner in filter(None, (state, state.proxy)):
+            learner.optimizer.learning_rate = state.schedule.learning_rate
+        totals = self.update(batch, totals, self.steps_done)
         state.step += 1
         if recipe.lookahead and state.lookahead and self.steps_done % recipe.lookahead.every == 0:
-            state.lookahead.pull(recipe.lookahead.weight(self.steps_done / self.total_steps))
+            state.lookahead.pull(recipe.lookahead.weight(self.progress))
         return totals
+
+    def update(self, batch: tuple[Any, ...], totals: "tf.Tensor", step: int) -> "tf.Tensor":
+        """Update the weights by a batch, after filtering; return the new totals."""
+        if self.filter:
+            batch = self.filter.choose(batch, step)
+        return self.train_step(batch, totals)
 
     def _read_totals(self, totals: "tf.Tensor", bar: "tqdm[Any]") -> None:
         """Wait for the device, check the loss and show the totals."""
@@ -168,7 +190,7 @@ class Training:
         if not np.isfinite(values[0]):
             raise DivergedError(self.run, self.state.epoch + 1, values[0])
         self.state.totals = values
-        show_totals(bar, values)
+        show_totals(bar, values, self.source.images(self.state.step))
 
     def _end_epoch(self) -> None:
         """Validate, record the epoch, save the state and print a line."""
@@ -187,6 +209,17 @@ class Training:
         write_history(self.run.history_file, self.state.history)
         if self.tensorboard:
             write_events(self.run.events_folder, self.state.history, self.run.started)
+
+
+def work_done(training: Training) -> float:
+    """Return the share of a training's operations that is done."""
+    if not training.recipe.progressive_resizing:
+        return training.progress
+    done, total = (
+        count_flops(training.recipe, training.state, training.source, steps, training.total_steps)
+        for steps in (training.steps_done, training.total_steps)
+    )
+    return done / total
 
 
 def measure_epoch(training: Training) -> dict[str, Any]:

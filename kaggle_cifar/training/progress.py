@@ -15,11 +15,11 @@ def epoch_bar(epoch: int, epochs: float, images: int, images_seen: int) -> "tqdm
     return bar
 
 
-def show_totals(bar: "tqdm[Any]", totals: np.ndarray) -> None:
-    """Show the totals of an epoch: loss, correct predictions, images."""
+def show_totals(bar: "tqdm[Any]", totals: np.ndarray, images_seen: int) -> None:
+    """Show the totals of an epoch so far: loss, correct predictions, images trained on."""
     loss, correct, count = totals
     bar.set_postfix(loss=f"{loss / count:.4f}", accuracy=f"{correct / count:.4f}", refresh=False)
-    bar.update(int(count) - bar.n)
+    bar.update(images_seen - bar.n)
 
 
 def format_epoch(row: dict[str, Any], epochs: float) -> str:

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from kaggle_cifar import models
 from kaggle_cifar.console import duration, say
 from kaggle_cifar.evaluation.plots import draw_curves
 from kaggle_cifar.figures import save
 from kaggle_cifar.files import atomic_write, write_json, write_text
 from kaggle_cifar.models.inference import VIEWS, standard_error, write_probabilities
 from kaggle_cifar.training.checkpoint import remove_checkpoint
+from kaggle_cifar.training.cost import count_flops
 from kaggle_cifar.training.evaluator import accuracy_of
 from kaggle_cifar.training.loop import Training
 from kaggle_cifar.training.run import Run
@@ -97,9 +97,10 @@ def find_best_epoch(training: Training) -> int:
 
 def count_petaflop(training: Training) -> float:
     """Return the operations of all steps in units of 1e15."""
-    epochs = [row["epoch"] - 1 for row in training.state.history]
-    images = sum(training.source.images(training.steps_in(epoch)) for epoch in epochs)
-    return round(3 * models.flops(training.state.model) * images / 1e15, 4)
+    total = training.total_steps
+    steps = min(training.steps_done, total)
+    flops = count_flops(training.recipe, training.state, training.source, steps, total)
+    return round(flops / 1e15, 4)
 
 
 def format_result(run: Run, metrics: dict[str, Any]) -> str:

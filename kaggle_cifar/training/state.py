@@ -16,15 +16,50 @@ if TYPE_CHECKING:
     from kaggle_cifar.training.optimizers import Lookahead
 
 Arrays = dict[str, list[np.ndarray]]
+PROXY = "proxy_"  # before the names of the proxy's arrays
 
 
 @dataclass
-class TrainingState:
-    """A network and its optimizer between two steps, and the epochs so far."""
+class Learner:
+    """A network and its optimizer."""
 
     model: "keras.Model"
     optimizer: "keras.optimizers.Optimizer"
+
+    def arrays(self) -> Arrays:
+        """Return the values of all variables."""
+        return {
+            "model": [variable.numpy() for variable in self.model.variables],
+            "optimizer": [variable.numpy() for variable in self._optimizer_variables],
+            "loss_scale": [variable.numpy() for variable in self._loss_scale],
+        }
+
+    def assign(self, arrays: Arrays) -> None:
+        """Set all variables to values that `arrays` returned; raises as `TrainingState.restore`."""
+        _assign(self.model.variables, arrays["model"])
+        _assign(self._optimizer_variables, arrays["optimizer"])
+        # Another precision has no loss scale, or starts with its own.
+        if self._loss_scale and "loss_scale" in arrays:
+            _assign(self._loss_scale, arrays["loss_scale"])
+
+    @property
+    def _optimizer_variables(self) -> list[Any]:
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return list(optimizer.variables)
+
+    @property
+    def _loss_scale(self) -> list[Any]:
+        if not hasattr(self.optimizer, "dynamic_scale"):
+            return []
+        return [self.optimizer.dynamic_scale, self.optimizer.step_counter]
+
+
+@dataclass
+class TrainingState(Learner):
+    """A network and its optimizer between two steps, and the epochs so far."""
+
     lookahead: "Lookahead | None"
+    proxy: Learner | None  # for filtering
     schedule: EpochSchedule
     epoch: int = 0  # the current one, from zero
     step: int = 0  # the next one in it, from zero
@@ -49,12 +84,12 @@ class TrainingState:
         }
         arrays = {
             "totals": [np.asarray(self.totals)],
-            "model": [variable.numpy() for variable in self.model.variables],
-            "optimizer": [variable.numpy() for variable in self._optimizer_variables],
-            "loss_scale": [variable.numpy() for variable in self._loss_scale],
+            **self.arrays(),
             "lookahead": [variable.numpy() for variable in self._slow_weights],
             "best_weights": self.best_weights,
         }
+        if self.proxy:
+            arrays |= {PROXY + name: group for name, group in self.proxy.arrays().items()}
         return values, arrays
 
     def restore(self, values: dict[str, Any], arrays: Arrays) -> None:
@@ -70,23 +105,16 @@ class TrainingState:
         self.schedule = EpochSchedule(**values["control"])
         self.totals = arrays["totals"][0]
         self.best_weights = arrays.get("best_weights", [])
-        _assign(self.model.variables, arrays["model"])
-        _assign(self._optimizer_variables, arrays["optimizer"])
-        # Another precision has no loss scale, or starts with its own.
-        if self._loss_scale and "loss_scale" in arrays:
-            _assign(self._loss_scale, arrays["loss_scale"])
+        self.assign(arrays)
+        if self.proxy:
+            self.proxy.assign(
+                {
+                    name.removeprefix(PROXY): arrays[name]
+                    for name in arrays
+                    if name.startswith(PROXY)
+                }
+            )
         _assign(self._slow_weights, arrays.get("lookahead", []))
-
-    @property
-    def _optimizer_variables(self) -> list[Any]:
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        return list(optimizer.variables)
-
-    @property
-    def _loss_scale(self) -> list[Any]:
-        if not hasattr(self.optimizer, "dynamic_scale"):
-            return []
-        return [self.optimizer.dynamic_scale, self.optimizer.step_counter]
 
     @property
     def _slow_weights(self) -> list[Any]:
@@ -100,18 +128,36 @@ def build_state(recipe: Recipe, seed: int, pixels: np.ndarray, policy: str) -> T
     """
     import keras
 
-    from kaggle_cifar.training.optimizers import Lookahead, LossScale, build_optimizer
+    from kaggle_cifar.training.optimizers import Lookahead
 
     keras.utils.set_random_seed(seed)
+    learner = build_learner(recipe, recipe.network_options, pixels, policy)
+    lookahead = Lookahead(learner.model.variables) if recipe.lookahead else None
+    proxy = None
+    if recipe.filtering:  # last, so that the network starts as without filtering
+        proxy = build_learner(recipe, recipe.filtering.network_options, pixels, policy)
+    schedule = EpochSchedule(recipe.learning_rate)
+    return TrainingState(learner.model, learner.optimizer, lookahead, proxy, schedule)
+
+
+def build_learner(
+    recipe: Recipe, network_options: dict[str, Any], pixels: np.ndarray, policy: str
+) -> Learner:
+    """Return the recipe's network with other options, adapted to the images, and its optimizer."""
+    import keras
+
+    from kaggle_cifar.training.optimizers import LossScale, build_optimizer
+
     source = recipe.network_source
-    model = models.build(recipe.network, recipe.network_options, policy, source)
+    model = models.build(recipe.network, network_options, policy, source)
     models.adapt(recipe.network, model, pixels, source)
+    if recipe.progressive_resizing:
+        models.allow_image_size(recipe.network, model, recipe.progressive_resizing.size)
     optimizer = build_optimizer(recipe)
     if keras.DTypePolicy(policy).compute_dtype == "float16":
         optimizer = LossScale(optimizer)
     optimizer.build(model.trainable_variables)
-    lookahead = Lookahead(model.variables) if recipe.lookahead else None
-    return TrainingState(model, optimizer, lookahead, EpochSchedule(recipe.learning_rate))
+    return Learner(model, optimizer)
 
 
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.losses import image_losses, regularization_loss
+from kaggle_cifar.training.resizing import resize
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 # (batch, totals) -> totals. A batch is what `BatchSource.batches` yields; totals are float32 (3,):
-# the loss, the correct predictions and the images of the epoch so far, each as a sum over images.
+# the loss, the correct predictions and the images trained on in the epoch so far, each as a sum.
 TrainStep = Callable[[tuple[Any, ...], Any], Any]
 
 
@@ -33,37 +35,41 @@ def compile_train_step(
     recipe: Recipe,
     strategy: "tf.distribute.Strategy",
     variables: Sequence[Any],
+    image_size: int = IMAGE_SIZE,
 ) -> TrainStep:
     """Return the compiled function that updates `variables` by one batch.
 
-    Each replica gets a part of the batch. The weights in a batch sum to 1 over all replicas, so
-    that the sum of the replicas' losses is the mean loss of the batch.
+    The images are resized to `image_size` first.
+
+    Each replica gets a part of the batch. The weights in a whole batch sum to 1 over all replicas,
+    so that the sum of the replicas' losses is the mean loss of the batch.
     """
     import tensorflow as tf
 
     def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        pixels = resize(pixels, image_size)
         with tf.GradientTape() as tape:
             outputs = model(pixels, training=True)
             losses = image_losses(model, labels, outputs, recipe.label_smoothing)
-            penalty = regularization_loss(model) / strategy.num_replicas_in_sync
-            loss = tf.reduce_sum(losses * weights) + penalty
+            penalty = regularization_loss(model)
+            loss = tf.reduce_sum(losses * weights) + penalty / strategy.num_replicas_in_sync
             scaled_loss = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled_loss, variables), variables)
         predictions = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
         correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
-        return tf.stack([loss, correct, tf.cast(tf.size(labels), tf.float32)])
+        count = tf.cast(tf.size(labels), tf.float32)
+        return tf.stack([tf.reduce_sum(losses) + penalty * count, correct, count])
 
-    @tf.function(autograph=False, jit_compile=_benefits_from_xla(recipe, strategy))
+    @tf.function(autograph=False, jit_compile=benefits_from_xla(recipe, strategy))
     def train_step(batch: tuple[Any, ...], totals: tf.Tensor) -> tf.Tensor:
         sums = strategy.run(replica_step, args=batch)
-        loss, correct, count = tf.unstack(strategy.reduce("SUM", sums, axis=None))
-        return totals + tf.stack([loss * count, correct, count])
+        return totals + strategy.reduce("SUM", sums, axis=None)
 
     compiled: TrainStep = train_step
     return compiled
 
 
-def _benefits_from_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> bool:
+def benefits_from_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> bool:
     """Return whether XLA makes the step faster.
 
     On a CPU, its convolutions are slower. With several GPUs, XLA cannot compile the exchange

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.console import duration, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
@@ -62,17 +63,36 @@ def fit_recipe(training: Training, seconds: float) -> Recipe:
 
 
 def time_steps(training: Training, enough: float) -> float:
-    """Return the seconds of a compiled step.
+    """Return the mean seconds of a compiled step over the training's image sizes.
 
     `enough` seconds are measured, or a share of the training's steps. The state changes.
     """
+    resizing, size = training.recipe.progressive_resizing, training.image_size
+    shares = (
+        {resizing.size: resizing.share, IMAGE_SIZE: 1 - resizing.share} if resizing else {size: 1.0}
+    )
+    seconds = 0.0
+    for image_size, share in shares.items():
+        if image_size != training.image_size:
+            training.compile_step(image_size)
+        seconds += share * time_steps_at_size(training, share * enough)
+    if training.image_size != size:
+        training.compile_step(size)
+    return seconds
+
+
+def time_steps_at_size(training: Training, enough: float) -> float:
+    """Return the seconds of a compiled step at the current image size; see `time_steps`."""
     enough_steps = max(TIMED_STEPS, TIMED_SHARE * training.total_steps)
     batches = training.source.batches(0, 0, training.source.steps).repeat()
-    totals, count, started = training.state.totals, -1, 0.0
-    for batch in training.strategy.experimental_distribute_dataset(batches):
-        totals = training.train_step(batch, totals)
+    compiled = (
+        2 if training.filter else 1
+    )  # steps that compile: the second does not train the proxy
+    totals, started = training.state.totals, 0.0
+    for step, batch in enumerate(training.strategy.experimental_distribute_dataset(batches)):
+        totals = training.update(batch, totals, step)
         np.asarray(totals)  # waits for the device
-        count += 1
+        count = step + 1 - compiled
         if count == 0:
             started = time.monotonic()
         if count >= enough_steps:

@@ -66,6 +66,18 @@ def small_airbench(**changes) -> recipes.Recipe:
     return dataclasses.replace(recipes.airbench94(), **{**settings, **changes})
 
 
+def small_airbench97(**changes) -> recipes.Recipe:
+    """Return a small airbench with progressive resizing and proxy filtering.
+
+    Images grow after 5 of 14 steps, in the middle of an epoch. The proxy learns in every third.
+    """
+    settings = {
+        "progressive_resizing": recipes.ProgressiveResizing(size=24, share=0.35),
+        "filtering": recipes.ProxyFiltering({"widths": [4, 4, 4]}, every=3),
+    }
+    return small_airbench(**{**settings, **changes})
+
+
 def write_manifest(project: ProjectPaths, split: str) -> None:
     """Write the manifest of the images on disk, as extraction does."""
     rows = []

@@ -9,7 +9,7 @@ from kaggle_cifar.recipes import SettingError, TriangularSchedule, change_recipe
 from kaggle_cifar.recipes.schema import ConflictingSettingsError
 from kaggle_cifar.recipes.validation import UnknownNameError
 
-TUNED, FAST = recipes.model3_tuned(), recipes.airbench94()
+TUNED, FAST, LARGE = recipes.model3_tuned(), recipes.airbench94(), recipes.airbench97()
 
 NAN, INFINITE, HUGE = "NaN", "Infinity", "9" * 400
 # Values that cannot be trained with, by the key, with a recipe that has the key.
@@ -29,6 +29,11 @@ IMPOSSIBLE = {
     "schedule.start": (FAST, [NAN, INFINITE, "-1"]),
     "schedule.peak": (FAST, [NAN, INFINITE, "-0.1", "1"]),
     "schedule.end": (FAST, [NAN, INFINITE, "-1"]),
+    "progressive_resizing.size": (LARGE, ["0", "32", HUGE]),
+    "progressive_resizing.share": (LARGE, ["0", "1", NAN]),
+    "filtering.share": (LARGE, ["0", "1", NAN]),
+    "filtering.every": (LARGE, ["0", "-1", HUGE]),
+    "filtering.network_options.widths": (LARGE, ["[8.5]", "[0]", "[]"]),
     "lookahead.every": (FAST, ["0", "-1", HUGE]),
     "lookahead.decay": (FAST, [NAN, INFINITE, "-1", "1.5"]),
     "augmentation.translate": (FAST, ["-1", "32", HUGE]),
@@ -111,6 +116,28 @@ def test_schedule_rises_to_its_peak_and_falls():
     schedule = TriangularSchedule(start=0.2, peak=0.25, end=0.0)
     factors = [schedule.factor(progress) for progress in (0, 0.125, 0.25, 0.625, 1)]
     assert factors == pytest.approx([0.2, 0.6, 1, 0.5, 0])
+
+
+def test_cosine_schedule_warms_up_linearly():
+    schedule = recipes.CosineSchedule(warmup=0.2, end=0.1)
+    factors = [schedule.factor(progress) for progress in (0, 0.1, 0.2, 0.6, 1)]
+    assert factors == pytest.approx([0, 0.5, 1, 0.55, 0.1])
+    assert recipes.CosineSchedule().factor(1 / 3) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ['{"warmup": 0.2}', '{"warmup": 0.2, "end": 0.1}', '{"start": 0, "peak": 0, "end": 0}'],
+)
+def test_schedule_is_known_by_its_keys(settings):
+    kind = recipes.CosineSchedule if "warmup" in settings else TriangularSchedule
+    assert isinstance(change_recipe(FAST, [f"schedule={settings}"]).schedule, kind)
+
+
+def test_image_size_follows_the_progress():
+    sizes = [LARGE.image_size(progress) for progress in (0, 0.29, 0.3, 0.99)]
+    assert sizes == [24, 24, 32, 32]
+    assert FAST.image_size(0) == 32
 
 
 def test_lookahead_weight_grows_with_progress():

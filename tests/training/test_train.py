@@ -104,7 +104,7 @@ def test_epochs_may_end_with_a_part_of_one(finished):
 
 
 def test_petaflop_counts_all_images_seen(project, monkeypatch):
-    monkeypatch.setattr(models, "flops", lambda model: int(1e12))
+    monkeypatch.setattr(models, "flops", lambda model, size: int(1e12))
     recipe = dataclasses.replace(recipes.model1(), epochs=1.5, batch_size=20)  # 20, 20, 8; 20, 20
     run = train(project, recipe, "flops", OPTIONS)
     metrics, history = run.read_metrics(), run.read_history()

@@ -1,0 +1,31 @@
+"""The floating-point operations of a training, counted as papers do."""
+
+import functools
+from collections.abc import Callable
+
+from kaggle_cifar import models
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.training.batches import BatchSource
+from kaggle_cifar.training.state import TrainingState
+
+TRAINED = 3  # forward passes that a step costs: its backward pass takes as long as two
+
+
+def count_flops(
+    recipe: Recipe, state: TrainingState, source: BatchSource, steps: int, total_steps: int
+) -> int:
+    """Return the operations of the first `steps` of `total_steps` steps.
+
+    That includes the passes of the proxy network, if the recipe filters its images.
+    """
+    flops: Callable[..., int] = functools.cache(models.flops)
+    filtering, total = recipe.filtering, 0
+    for step in range(steps):
+        size = recipe.image_size(step / total_steps)
+        images = source.batch_images(step % source.steps)
+        if filtering and state.proxy:
+            passes = 1 if step % filtering.every else TRAINED
+            total += passes * flops(state.proxy.model, size) * images
+            images = filtering.count(images)
+        total += TRAINED * flops(state.model, size) * images
+    return total

@@ -17,6 +17,7 @@ NETWORKS = {  # the module of each; imported when the network is built
     "model1": "kaggle_cifar.models.model1",
     "model2": "kaggle_cifar.models.model2",
     "model3": "kaggle_cifar.models.model3",
+    "wide_resnet": "kaggle_cifar.models.wide_resnet",
 }
 
 

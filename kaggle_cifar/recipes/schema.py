@@ -54,6 +54,11 @@ NETWORK_OPTIONS: dict[str, dict[str, Kind]] = {
         "convs_per_block": whole_number(1),
         "bn_momentum": FRACTION,
     },
+    "wide_resnet": {
+        "depth": whole_number(10),
+        "width": whole_number(1),
+        "dropout": FRACTION,
+    },
 }
 
 SOURCE = Kind(

@@ -1,0 +1,4 @@
+"""Random changes of the training images, as functions of numbers that were drawn before.
+
+Takes a batch of pixels and each image's draws, gives the changed pixels, leaves nothing on disk.
+"""

@@ -1,4 +1,4 @@
-"""Each operation beside Pillow's."""
+"""Each operation compared with Pillow's."""
 
 import numpy as np
 import pytest

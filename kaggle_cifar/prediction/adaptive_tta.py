@@ -6,19 +6,18 @@ between the two highest probabilities of the image itself.
 
 import numpy as np
 
-from kaggle_cifar.data.labels import labels_of
-from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import VIEWS, read_probabilities
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import Run
 
-MOST_LOST = 0.0002  # accuracy that the threshold may cost on the validation images
-LEAST_AGREEING = 0.998  # share of the validation images whose class must be that of all views
-FEWEST_IMAGES = round(1 / MOST_LOST)  # on fewer images, no loss is as small as MOST_LOST
+MOST_DIFFERING = 0.0002  # share of images that may get another class than from all views
+FEWEST_IMAGES = round(1 / MOST_DIFFERING)  # on fewer images, no share is as small as that
+SAFETY = 0.05  # added to a fitted threshold, because other images may differ above it
 GRID = np.arange(1001) / 1000  # the possible thresholds
 
-# By the recipe's name. Measured on 5,000 validation images of one run of airbench94.
-RECIPE_THRESHOLDS = dict.fromkeys(("airbench84", "airbench94", "airbench95", "airbench96"), 1.0)
+# By the recipe's name. One run of airbench94, cut to 4 epochs, had 0.342 on fold1of10. The others
+# have its loss and the same kind of network.
+RECIPE_THRESHOLDS = dict.fromkeys(("airbench84", "airbench94", "airbench95", "airbench96"), 0.4)
 
 
 def margins(probabilities: np.ndarray) -> np.ndarray:
@@ -34,7 +33,7 @@ def is_unsure(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
     return margins(probabilities) < threshold
 
 
-def find_threshold(project: ProjectPaths, run: Run) -> float | None:
+def find_threshold(run: Run) -> float | None:
     """Return a run's threshold; None means that all images need all views.
 
     It is fitted to the run's validation images. If there are none, or too few to measure it, it is
@@ -43,23 +42,21 @@ def find_threshold(project: ProjectPaths, run: Run) -> float | None:
     Raises
     ------
     UserError
-        If the validation probabilities are damaged, or the labels of the images are missing.
+        If the validation probabilities are damaged.
     """
     files = [run.probabilities_file("validation", views) for views in VIEWS]
     if all(file.exists() for file in files):
         plain, tta = (np.sort(read_probabilities(file), order="id") for file in files)
         if len(plain) >= FEWEST_IMAGES and np.array_equal(plain["id"], tta["id"]):
-            labels = labels_of(project, plain["id"])
-            return fit_threshold(plain["probabilities"], tta["probabilities"], labels)
+            return fit_threshold(plain["probabilities"], tta["probabilities"])
     return recipe_threshold(run.read_recipe()[0])
 
 
-def fit_threshold(plain: np.ndarray, tta: np.ndarray, labels: np.ndarray) -> float | None:
-    """Return the lowest threshold that costs little on labelled images.
+def fit_threshold(plain: np.ndarray, tta: np.ndarray) -> float | None:
+    """Return a threshold at which nearly all images get the class that all views give.
 
-    At this threshold and at each higher one, the images lose at most MOST_LOST of the accuracy
-    that all views have, and LEAST_AGREEING of them get the class that all views give. None means
-    that no threshold does that.
+    It is the lowest at which the share of the others, and so the loss of accuracy, is at most
+    MOST_DIFFERING, plus SAFETY. None means that no threshold does that.
 
     Parameters
     ----------
@@ -67,19 +64,11 @@ def fit_threshold(plain: np.ndarray, tta: np.ndarray, labels: np.ndarray) -> flo
         The probabilities of the images themselves, float32 (n, 10).
     tta
         Those of all views, float32 (n, 10).
-    labels
-        The right classes, int (n,).
     """
-    margin, classes, tta_classes = margins(plain), plain.argmax(axis=1), tta.argmax(axis=1)
-    gained = (tta_classes == labels).astype(int) - (classes == labels)
-    differing = tta_classes != classes
-    fits = [
-        gained[margin >= threshold].sum() <= MOST_LOST * len(labels)
-        and differing[margin >= threshold].sum() <= (1 - LEAST_AGREEING) * len(labels)
-        for threshold in GRID
-    ]
-    lowest = max((index + 1 for index, fit in enumerate(fits) if not fit), default=0)
-    return float(GRID[lowest]) if lowest < len(GRID) else None
+    differing = np.sort(margins(plain)[plain.argmax(axis=1) != tta.argmax(axis=1)])
+    counts = len(differing) - np.searchsorted(differing, GRID)  # of margins from there on
+    enough = GRID[counts <= MOST_DIFFERING * len(plain)]
+    return round(float(enough[0]) + SAFETY, 3) if len(enough) else None
 
 
 def recipe_threshold(recipe: Recipe) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from kaggle_cifar.ownership import regular_file, remove_reserved, reserved_path
 from kaggle_cifar.prediction.adaptive_tta import find_threshold, is_unsure
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.run import Run
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH_SIZE = 500  # images
 PART_SIZE = 10_000  # images: the most that a kill can cost; a multiple of BATCH_SIZE
@@ -115,7 +118,7 @@ def test_probabilities(
     with lock(run.folder, "prediction"):
         if views == "plain":
             return plain_probabilities(project, run, ids, origin)
-        threshold = find_threshold(project, run) if adaptive else None
+        threshold = find_threshold(run) if adaptive else None
         return tta_probabilities(project, run, ids, origin, threshold)
 
 
@@ -265,7 +268,7 @@ def write_parts(
 ) -> None:
     """Write all parts but the first `done`, in one pass over their images."""
     start_tensorflow()
-    forward, first = compile_forward(run.load_model(), views), done * PART_SIZE
+    forward, first = compile_forward(load_network(run), views), done * PART_SIZE
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
         # Reading begins with the first image, because only a complete pass writes the cache.
@@ -279,3 +282,10 @@ def write_parts(
                 part, done = [], done + 1
         if part:
             write_array(files[done], np.concatenate(part))
+
+
+def load_network(run: Run) -> "keras.Model":
+    """Return a run's network in its fastest form."""
+    from kaggle_cifar.models.row_skipping import skip_unpooled  # imports TensorFlow
+
+    return skip_unpooled(run.load_model())

@@ -47,7 +47,7 @@ def replace_networks(patch):
         return lambda pixels: fake_probabilities(pixels, shift)
 
     patch.setattr(predict, "start_tensorflow", lambda: None)
-    patch.setattr(Run, "load_model", lambda run: run)
+    patch.setattr(predict, "load_network", lambda run: run)
     patch.setattr(predict, "compile_forward", compile_forward)
     return asked
 

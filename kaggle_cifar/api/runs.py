@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kaggle_cifar.api.arguments import require_type
 from kaggle_cifar.api.display import Page, html_table, shown_once, without_traceback
@@ -230,7 +230,10 @@ class Run:
 
     @without_traceback
     def predict(
-        self, *, tta: bool = False, output: str | os.PathLike[str] | None = None
+        self,
+        *,
+        tta: bool | Literal["full"] = False,
+        output: str | os.PathLike[str] | None = None,
     ) -> "Submission":
         """Predict the test images with this run; the parameters are those of `predict`.
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kaggle_cifar.api.arguments import require_flags, require_type
 from kaggle_cifar.api.display import html_table, without_traceback
@@ -171,7 +171,7 @@ class Submission:
 @without_traceback
 def predict(
     *runs: Run | str,
-    tta: bool = False,
+    tta: bool | Literal["full"] = False,
     weighted: bool = False,
     output: str | os.PathLike[str] | None = None,
 ) -> Submission:
@@ -185,7 +185,8 @@ def predict(
     runs
         Runs or their names, by default the newest finished run.
     tta
-        Whether to use test-time augmentation, which is more accurate and 6 times slower.
+        Whether to use test-time augmentation, which is more accurate: True predicts six views of
+        each image that the network is unsure of, "full" of all images.
     weighted
         Whether to fit the weights of the ensemble to the validation images.
     output
@@ -208,14 +209,16 @@ def predict(
 def predict_with(
     project: ProjectPaths,
     runs: Sequence[Run | str],
-    tta: bool,
+    tta: bool | Literal["full"],
     weighted: bool,
     output: str | os.PathLike[str] | None,
 ) -> Submission:
     """Predict with these runs, or with the newest if there are none."""
     from kaggle_cifar.training.find_runs import DuplicateRunError, chosen_runs, find_run
 
-    require_flags(tta=tta, weighted=weighted)
+    require_flags(weighted=weighted)
+    if tta != "full":
+        require_type("tta", tta, bool, 'True, False or "full"')
     require_type("output", output, str | os.PathLike | None, "a path")
     for run in runs:
         require_type("run", run, Run | str, "a Run or the name of one")
@@ -226,26 +229,35 @@ def predict_with(
         if chosen.count(one) > 1:
             raise DuplicateRunError(one.name)
     path = None if output is None else Path(output)
-    return Submission(
-        write_predictions(project, chosen or chosen_runs(project, []), tta, weighted, path)
-    )
+    views = "tta" if tta else "plain"
+    chosen = chosen or chosen_runs(project, [])
+    return Submission(write_predictions(project, chosen, views, tta != "full", weighted, path))
 
 
 def write_predictions(
-    project: ProjectPaths, runs: list[RunFolder], tta: bool, weighted: bool, output: Path | None
+    project: ProjectPaths,
+    runs: list[RunFolder],
+    views: str,
+    adaptive: bool,
+    weighted: bool,
+    output: Path | None,
 ) -> Path:
-    """Predict the test images with runs and write a CSV; return its path."""
+    """Predict the test images with runs as `predict.predict` does and write a CSV; return its path.
+
+    The weights of a weighted ensemble are fitted to the validation images in all views.
+    """
     from kaggle_cifar.prediction.ensemble import describe_gain, weigh
-    from kaggle_cifar.prediction.predict import predict
+    from kaggle_cifar.prediction.predict import kept_threshold, predict
     from kaggle_cifar.submission.write import choose_output, origin_of, write_submission
 
     names = [run.name for run in runs]
-    views = "tta" if tta else "plain"
     path = choose_output(project, names, views, weighted, output)
     weights = weigh(project, runs, views) if weighted else None
     if len(runs) > 1:
         say(describe_gain(project, runs, views, weights))
-    ids, probabilities = predict(project, runs, views, weights)
+    ids, probabilities = predict(project, runs, views, weights, adaptive)
     origin = origin_of(runs, views, weights)
+    if views == "tta":
+        origin["tta_thresholds"] = [kept_threshold(run) for run in runs]
     write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
     return path

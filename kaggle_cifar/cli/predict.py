@@ -1,6 +1,8 @@
 """The commands that use trained runs: predict, classify, export."""
 
 import json
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,14 +14,46 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 
 
-@click.command()
+class PredictCommand(click.Command):
+    """A command whose option `--tta` takes the next argument only if it is "full".
+
+    Otherwise that argument is a run.
+    """
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Parse the arguments."""
+        return super().parse_args(context, list(with_tta_values(arguments)))
+
+
+def with_tta_values(arguments: list[str]) -> Iterator[str]:
+    """Yield the arguments, with `--tta` and its value in one."""
+    rest = deque(arguments)
+    while rest and rest[0] != "--":
+        argument = rest.popleft()
+        if argument == "--tta":
+            argument = f"--tta={rest.popleft() if rest and rest[0] == 'full' else 'adaptive'}"
+        yield argument
+    yield from rest
+
+
+@click.command(cls=PredictCommand)
 @click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
-@click.option("--tta", is_flag=True, help="Test-time augmentation: more accurate, 6 times slower.")
+@click.option(
+    "--tta",
+    type=click.Choice(["adaptive", "full"]),
+    metavar="[full]",
+    help="Test-time augmentation, more accurate: six views of the images that the network is "
+    "unsure of, or of all (full).",
+)
 @click.option("--weighted", is_flag=True, help="Ensemble weights fitted on the validation images.")
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
 @click.pass_obj
 def predict(
-    project: ProjectPaths, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
+    project: ProjectPaths,
+    runs: tuple[str, ...],
+    tta: str | None,
+    weighted: bool,
+    output: Path | None,
 ) -> None:
     """Predict the test images with RUN and write a CSV.
 
@@ -29,12 +63,14 @@ def predict(
     \b
       kaggle-cifar predict
       kaggle-cifar predict airbench94 --tta
-      kaggle-cifar predict airbench94-seed0 airbench94-seed1 --tta --weighted
+      kaggle-cifar predict airbench94-seed0 airbench94-seed1 --tta full --weighted
     """  # noqa: D301
     from kaggle_cifar.api.submissions import write_predictions
     from kaggle_cifar.training.find_runs import chosen_runs
 
-    write_predictions(project, chosen_runs(project, runs), tta, weighted, output)
+    views = {None: "plain", "adaptive": "tta", "full": "tta"}[tta]
+    chosen = chosen_runs(project, runs)
+    write_predictions(project, chosen, views, tta == "adaptive", weighted, output)
 
 
 @click.command()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROBABILITIES = np.dtype([("id", np.int64), ("probabilities", np.float32, (len(CLASS_NAMES),))])
 VIEWS = ("plain", "tta")  # the image itself, or test-time augmentation
+PLAIN_WEIGHT = 0.25  # of the image itself in test-time augmentation
 SMALLEST = 1e-30  # probability: its logarithm is finite in float32
 
 Forward = Callable[["np.ndarray"], "tf.Tensor"]
@@ -52,7 +53,7 @@ def compile_forward(model: "keras.Model", views: str = "plain") -> Forward:
     It takes uint8 (batch, 32, 32, 3) and returns float32 (batch, 10). The views "tta" are
     airbench's test-time augmentation (arXiv 2404.00498): the image, the image translated by a
     pixel to the upper left and to the lower right, and the mirror image of each. Their logits are
-    averaged.
+    averaged. The views "augmented" are all of these but the image itself.
     """
     import tensorflow as tf
 
@@ -60,23 +61,43 @@ def compile_forward(model: "keras.Model", views: str = "plain") -> Forward:
     def forward(pixels: tf.Tensor) -> tf.Tensor:
         if views == "plain":
             return to_probabilities(model, model(pixels, training=False))
+        chosen = list(tta_views(pixels))
+        if views == "augmented":
+            chosen = [(weight / (1 - PLAIN_WEIGHT), view) for weight, view in chosen[1:]]
         logits = [
             weight * log_probabilities(model, model(view, training=False))
-            for weight, view in augmented_views(pixels)
+            for weight, view in chosen
         ]
         return tf.nn.softmax(tf.add_n(logits))
 
     return cast(Forward, forward)
 
 
-def augmented_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
-    """Yield each view of test-time augmentation with its weight."""
+def tta_views(pixels: "tf.Tensor") -> Iterator[tuple[float, "tf.Tensor"]]:
+    """Yield each view of test-time augmentation with its weight, the image itself first."""
     import tensorflow as tf
 
     padded = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
-    for weight, view in ((0.25, pixels), (0.125, padded[:, :-2, :-2]), (0.125, padded[:, 2:, 2:])):
+    shifted = (1 - 2 * PLAIN_WEIGHT) / 4
+    for weight, view in (
+        (PLAIN_WEIGHT, pixels),
+        (shifted, padded[:, :-2, :-2]),
+        (shifted, padded[:, 2:, 2:]),
+    ):
         yield weight, view
         yield weight, tf.reverse(view, axis=[2])
+
+
+def merge_views(plain: np.ndarray, augmented: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the views "tta" from those of "plain" and "augmented".
+
+    All are float32 (n, 10). They differ from those of one forward pass only by rounding.
+    """
+    smallest = np.float32(SMALLEST)
+    logits = PLAIN_WEIGHT * np.log(np.maximum(plain, smallest))
+    logits += (1 - PLAIN_WEIGHT) * np.log(np.maximum(augmented, smallest))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def log_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":

@@ -1,11 +1,11 @@
 """Runs and test images to probabilities by id."""
 
-import hashlib
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from kaggle_cifar.data.labels import submission_ids
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (
     compile_forward,
+    merge_views,
     read_array,
     read_probabilities,
     require_probabilities,
@@ -24,11 +25,18 @@ from kaggle_cifar.models.inference import (
     write_probabilities,
 )
 from kaggle_cifar.ownership import regular_file, remove_reserved, reserved_path
+from kaggle_cifar.prediction.adaptive_tta import find_threshold, is_unsure
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 from kaggle_cifar.training.run import Run
 
+if TYPE_CHECKING:
+    import keras
+
 BATCH_SIZE = 500  # images
 PART_SIZE = 10_000  # images: the most that a kill can cost; a multiple of BATCH_SIZE
+
+Key = dict[str, Any]  # what probabilities were computed from
+ANY_IMAGES = ("test_images_sha256", None)
 
 
 def predict(
@@ -36,12 +44,15 @@ def predict(
     runs: list[Run],
     views: str = "plain",
     weights: Sequence[float] | None = None,
+    adaptive: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the test ids int64 (n,), ascending, and probabilities float32 (n, 10).
 
     The probabilities are the mean over the runs, or their sum weighted by `weights`. Each run's
     folder keeps its own, in a file for each of `inference.VIEWS`. They are computed only if the
-    run's weights or the test images have changed since.
+    run's weights or the test images have changed since. If `adaptive`, the views "tta" are for
+    the images that the run is unsure of, and a run that has predicted all of them in all views
+    keeps that.
 
     Raises
     ------
@@ -54,7 +65,7 @@ def predict(
     images = digest_images(project, ids)
     mean = np.zeros((len(ids), len(CLASS_NAMES)))
     for run, weight in zip(runs, weights or equal_weights(runs), strict=True):
-        mean += weight * test_probabilities(project, run, ids, images, views)
+        mean += weight * test_probabilities(project, run, ids, images, views, adaptive)
     return ids, mean.astype(np.float32)
 
 
@@ -70,7 +81,7 @@ def digest_images(project: ProjectPaths, ids: np.ndarray) -> str | None:
     """
     if not project.images("test").is_dir():
         return None
-    digest = hashlib.sha256(ids.tobytes())
+    digest = sha256(ids.tobytes())
     manifest = project.manifest("test")
     if manifest.exists():
         digest.update(manifest.read_bytes())
@@ -85,7 +96,12 @@ def digest_images(project: ProjectPaths, ids: np.ndarray) -> str | None:
 
 
 def test_probabilities(
-    project: ProjectPaths, run: Run, ids: np.ndarray, images: str | None, views: str
+    project: ProjectPaths,
+    run: Run,
+    ids: np.ndarray,
+    images: str | None,
+    views: str,
+    adaptive: bool = True,
 ) -> np.ndarray:
     """Return one run's probabilities float32 (n, 10), from its folder if they are there.
 
@@ -98,36 +114,97 @@ def test_probabilities(
         If the network or a kept file gives a probability that is not a number.
     """
     run.require_finished()
-    key = {"weights_sha256": run.weights_sha256(), "views": views, "test_images_sha256": images}
-    result = run.probabilities_file("test", views)
-    parts = reserved_path(result, "parts")
+    origin: Key = {"weights_sha256": run.weights_sha256(), "test_images_sha256": images}
     with lock(run.folder, "prediction"):
-        kept = kept_probabilities(result, key)
-        if kept is not None and np.array_equal(kept["id"], ids):
-            remove_reserved(parts)
+        if views == "plain":
+            return plain_probabilities(project, run, ids, origin)
+        threshold = find_threshold(run) if adaptive else None
+        return tta_probabilities(project, run, ids, origin, threshold)
+
+
+def plain_probabilities(
+    project: ProjectPaths, run: Run, ids: np.ndarray, origin: Key
+) -> np.ndarray:
+    """Return the probabilities of the images themselves, float32 (n, 10)."""
+    result, key = run.probabilities_file("test", "plain"), {**origin, "views": "plain"}
+    kept = kept_probabilities(result, ids, key)
+    if kept is not None:
+        say(f"{run.name}: the test images are already predicted, see {result}.")
+        return kept
+    probabilities = predict_parts(project, run, ids, "plain", parts_of(project, result, key))
+    keep_probabilities(result, ids, probabilities, key)
+    return probabilities
+
+
+def tta_probabilities(
+    project: ProjectPaths, run: Run, ids: np.ndarray, origin: Key, threshold: float | None
+) -> np.ndarray:
+    """Return the probabilities float32 (n, 10) with TTA for each image below the threshold.
+
+    They are kept with the threshold and the number of these images.
+    """
+    result, key = run.probabilities_file("test", "tta"), {**origin, "views": "tta"}
+    for allowed in (None, threshold):  # None is all images in all views, at least as accurate
+        kept = kept_probabilities(result, ids, {**key, "tta_threshold": allowed})
+        if kept is not None:
             say(f"{run.name}: the test images are already predicted, see {result}.")
-            return np.asarray(kept["probabilities"])
-        require_folder(project, "test")
-        regular_file(result).unlink(missing_ok=True)
-        require_parts(parts, key)
-        predict_parts(project, run, ids, views, parts)
-        probabilities = np.concatenate([read_part(file) for file in part_files(parts, len(ids))])
-        write_json(key_file(result), key)
-        write_probabilities(result, ids, probabilities)
-        remove_reserved(parts)
+            say(describe_tta(run, len(ids)))
+            return kept
+    probabilities = plain_probabilities(project, run, ids, origin)
+    unsure = is_unsure(probabilities, threshold)
+    chosen = ids[unsure]
+    key |= {"tta_threshold": threshold, "all_views": len(chosen)}
+    parts = parts_of(project, result, {**key, "ids_sha256": sha256(chosen.tobytes()).hexdigest()})
+    augmented = predict_parts(project, run, chosen, "augmented", parts)
+    probabilities[unsure] = merge_views(probabilities[unsure], augmented)
+    keep_probabilities(result, ids, probabilities, key)
+    say(describe_tta(run, len(ids)))
     return probabilities
 
 
 # Kept probabilities
 
 
-def kept_probabilities(result: Path, key: dict[str, str | None]) -> np.ndarray | None:
-    """Return the rows at `result` if `key` describes them; a None in it matches any value."""
+def kept_probabilities(result: Path, ids: np.ndarray, key: Key) -> np.ndarray | None:
+    """Return the probabilities of `ids` at `result` if `key` describes them.
+
+    If the digest of the images is None, it matches any.
+    """
     made = read_key(key_file(result))
-    if not isinstance(made, dict) or made.keys() != key.keys() or not result.exists():
+    if not isinstance(made, dict) or not result.exists():
         return None
-    differing = [name for name in key if key[name] not in (None, made[name])]
-    return None if differing else read_probabilities(result)
+    if any(made.get(name) != value for name, value in key.items() if (name, value) != ANY_IMAGES):
+        return None
+    rows = read_probabilities(result)
+    if not np.array_equal(rows["id"], ids):
+        return None
+    remove_reserved(reserved_path(result, "parts"))
+    return np.array(rows["probabilities"])
+
+
+def keep_probabilities(result: Path, ids: np.ndarray, probabilities: np.ndarray, key: Key) -> None:
+    """Replace the probabilities at `result` and their key; remove the finished parts."""
+    regular_file(result).unlink(missing_ok=True)
+    write_json(key_file(result), key)
+    write_probabilities(result, ids, probabilities)
+    remove_reserved(reserved_path(result, "parts"))
+
+
+def kept_threshold(run: Run) -> float | None:
+    """Return the threshold of a run's kept TTA; None if all images took all views."""
+    threshold = read_key(key_file(run.probabilities_file("test", "tta"))).get("tta_threshold")
+    return None if threshold is None else float(threshold)
+
+
+def describe_tta(run: Run, count: int) -> str:
+    """Return what share of `count` test images took all views, as their key says."""
+    key = read_key(key_file(run.probabilities_file("test", "tta")))
+    all_views, threshold = key.get("all_views", count), key.get("tta_threshold")
+    reason = "" if threshold is None else f": their margin is below {threshold}"
+    return (
+        f"{run.name}: {all_views / count:.1%} of the test images ({all_views:,} of {count:,}) "
+        f"took all views{reason}."
+    )
 
 
 def key_file(result: Path) -> Path:
@@ -143,11 +220,23 @@ def read_key(file: Path) -> Any:
 # Parts, so that a killed prediction resumes
 
 
-def require_parts(folder: Path, key: dict[str, str | None]) -> None:
-    """Make the folder of finished parts; keep the parts in it only if they have the same key."""
+def parts_of(project: ProjectPaths, result: Path, key: Key) -> Path:
+    """Make the folder of finished parts of `result`; keep those in it only if `key` fits.
+
+    Raises
+    ------
+    DataMissingError
+        If the test images are not extracted.
+    ForeignPathError
+        If `result` leads to anything but a regular file.
+    """
+    require_folder(project, "test")
+    regular_file(result)
+    folder = reserved_path(result, "parts")
     if read_key(folder / "key.json") != key:
         remove_reserved(folder)
         write_json(folder / "key.json", key)
+    return folder
 
 
 def part_files(folder: Path, count: int) -> list[Path]:
@@ -164,15 +253,22 @@ def read_part(file: Path) -> np.ndarray:
 
 def predict_parts(
     project: ProjectPaths, run: Run, ids: np.ndarray, views: str, folder: Path
-) -> None:
-    """Write the parts that are missing, in one pass over their images."""
+) -> np.ndarray:
+    """Return the probabilities float32 (n, 10) of `ids`; compute the parts that are missing."""
     files = part_files(folder, len(ids))
     done = next((i for i, file in enumerate(files) if not file.exists()), len(files))
-    first = min(done * PART_SIZE, len(ids))
-    if first == len(ids):
-        return
+    if done < len(files):
+        write_parts(project, run, ids, views, files, done)
+    empty = np.empty((0, len(CLASS_NAMES)), np.float32)
+    return np.concatenate([empty, *map(read_part, files)])
+
+
+def write_parts(
+    project: ProjectPaths, run: Run, ids: np.ndarray, views: str, files: list[Path], done: int
+) -> None:
+    """Write all parts but the first `done`, in one pass over their images."""
     start_tensorflow()
-    forward = compile_forward(run.load_model(), views)
+    forward, first = compile_forward(load_network(run), views), done * PART_SIZE
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
         # Reading begins with the first image, because only a complete pass writes the cache.
@@ -186,3 +282,10 @@ def predict_parts(
                 part, done = [], done + 1
         if part:
             write_array(files[done], np.concatenate(part))
+
+
+def load_network(run: Run) -> "keras.Model":
+    """Return a run's network in its fastest form."""
+    from kaggle_cifar.models.row_skipping import skip_unpooled  # imports TensorFlow
+
+    return skip_unpooled(run.load_model())

@@ -10,7 +10,7 @@ from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.evaluation.metrics import Predictions
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.models.inference import VIEWS, read_probabilities
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.report.training_command import recipe_argument, training_command
 from kaggle_cifar.submission.record import all_entries
 from kaggle_cifar.training.run import Run
@@ -45,7 +45,7 @@ def read_run(project: ProjectPaths, run: Run) -> Findings:
             "train again under another --name."
         )
     found.validation = found.attempt(lambda: read_validation(project, found), None)
-    found.test_views = "tta" if has_only_tta(run) else "plain"
+    found.test_views = "tta" if run.probabilities_file("test", "tta").exists() else "plain"
     found.test = found.attempt(lambda: read_test(run, found.test_views), None)
     return found
 
@@ -90,12 +90,6 @@ def read_validation(project: ProjectPaths, found: Findings) -> Predictions:
             "training. Restore them, or use --data-dir for another data folder."
         )
     return predictions
-
-
-def has_only_tta(run: Run) -> bool:
-    """Return whether the test images were predicted with --tta and not without it."""
-    plain, tta = (run.probabilities_file("test", views) for views in VIEWS)
-    return tta.exists() and not plain.exists()
 
 
 def read_test(run: Run, views: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from kaggle_cifar.models.inference import (
     NotProbabilitiesError,
     UnreadableProbabilitiesError,
     compile_forward,
+    merge_views,
     paired_difference,
     read_array,
     read_probabilities,
@@ -57,6 +58,24 @@ def test_tta_averages_the_logits_of_its_views(network, pixels):
     plain = np.asarray(compile_forward(network)(pixels))
     np.testing.assert_allclose(plain, np.exp(log_probabilities(network, pixels)), atol=1e-5)
     assert np.abs(plain - result).max() > 1e-4
+
+
+def test_merged_views_are_those_of_one_pass(network, pixels):
+    plain, augmented, tta = (
+        np.asarray(compile_forward(network, views)(pixels))
+        for views in ("plain", "augmented", "tta")
+    )
+    merged = merge_views(plain, augmented)
+    np.testing.assert_allclose(merged, tta, atol=1e-6)
+    assert merged.dtype == np.float32
+    assert np.abs(augmented - tta).max() > 1e-4
+
+
+def test_merged_views_without_a_common_class_have_a_mean():
+    certain = np.eye(10, dtype=np.float32)
+    merged = merge_views(certain, np.roll(certain, 1, axis=1))
+    np.testing.assert_allclose(merged.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(merged.argmax(axis=1), np.roll(certain, 1, axis=1).argmax(axis=1))
 
 
 def test_tta_of_one_colour_equals_the_plain_view(network):

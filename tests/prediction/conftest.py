@@ -38,15 +38,16 @@ def fake_probabilities(pixels, shift=0):
 
 
 def replace_networks(patch):
-    """Give each run a network that depends on its weights; return the views asked for."""
+    """Give each run a network that depends on its weights and views; return the views asked for."""
     asked = []
 
     def compile_forward(run, views):
         asked.append(views)
-        return lambda pixels: fake_probabilities(pixels, shift_of(run))
+        shift = shift_of(run) + (views == "augmented")
+        return lambda pixels: fake_probabilities(pixels, shift)
 
     patch.setattr(predict, "start_tensorflow", lambda: None)
-    patch.setattr(Run, "load_model", lambda run: run)
+    patch.setattr(predict, "load_network", lambda run: run)
     patch.setattr(predict, "compile_forward", compile_forward)
     return asked
 

@@ -301,7 +301,7 @@ def run_predict(trained, *arguments):
 @pytest.mark.slow
 def test_predict_weighs_runs_with_tta_and_computes_once(trained, predicted_runs, capsys):
     run_predict(trained, "run0", "run1", "--tta", "--weighted")
-    assert predicted_runs == ["tta", "tta"]
+    assert predicted_runs == ["plain", "augmented"] * 2
     output = capsys.readouterr().out
     assert "Accuracy on the 12 validation images" in output
     assert "the weights were fitted to these images" in output
@@ -315,9 +315,9 @@ def test_predict_weighs_runs_with_tta_and_computes_once(trained, predicted_runs,
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == sorted(TEST_IDS)
     assert [row["label"] for row in rows] == [CLASS_NAMES[i] for i in mean.argmax(axis=1)]
-    # With TTA, the probabilities differ from those without.
+    # With TTA, the probabilities differ from those without, which are kept too.
     run_predict(trained, "run0")
-    assert predicted_runs == ["tta", "tta", "plain"]
+    assert predicted_runs == ["plain", "augmented"] * 2
     plain = np.load(runs[0].probabilities_file("test", "plain"))
     assert np.abs(plain["probabilities"] - kept[0]["probabilities"]).max() > 1e-6
 
@@ -331,7 +331,7 @@ def test_predict_weighs_runs_with_tta_and_computes_once(trained, predicted_runs,
         "run0.csv",
     }
     run_predict(trained, "run0", "run1", "run2", "--tta")
-    assert predicted_runs == ["tta"]
+    assert predicted_runs == ["plain", "augmented"]
     capsys.readouterr()
     run_predict(trained, "run0", "--weighted")
     assert "compared with the best" not in capsys.readouterr().out

@@ -220,7 +220,7 @@ def test_every_id_comes_once_and_in_order_for_any_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "BATCH_SIZE", batch_size)
         patch.setattr(predict, "PART_SIZE", batch_size * batches_a_part)
-        patch.setattr(Run, "load_model", lambda _: None)
+        patch.setattr(predict, "load_network", lambda _: None)
         patch.setattr(predict, "start_tensorflow", lambda: None)
         for network in networks:
             patch.setattr(predict, "compile_forward", lambda *_, network=network: network)

@@ -137,6 +137,18 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def counted(count: float, noun: str) -> str:
+    """Return a number with a regular noun: "1 epoch", "1,000 images", "2.5 epochs"."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{number} {noun}{'' if count == 1 else 's'}"
+
+
+def enumerated(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as an enumeration: "a", "a and b", "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
 def say(message: str) -> None:
     """Print a line to standard output."""
     print(printable(message), flush=True)

@@ -12,6 +12,7 @@ from kaggle_cifar.api.train_request import TrainRequest, run_training
 from kaggle_cifar.cli.completion import complete_recipes, complete_runs
 from kaggle_cifar.cli.options import (
     EPOCHS,
+    FOLD_COUNT,
     LIMIT,
     RUN_COUNT,
     SEED,
@@ -21,9 +22,9 @@ from kaggle_cifar.cli.options import (
     cluster_options,
     parse_duration,
     parse_recipe,
+    parse_run_name,
     parse_validation,
 )
-from kaggle_cifar.competition import TRAIN_COUNT
 from kaggle_cifar.console import say
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.errors import UserError
@@ -41,6 +42,8 @@ SEVERAL_RUNS = Requirement(
 )
 @click.option(
     "--name",
+    type=parse_run_name,
+    metavar="NAME",
     shell_complete=complete_runs,
     help="Name of the run.  [default: the recipe, with the seed if given]",
 )
@@ -50,16 +53,14 @@ SEVERAL_RUNS = Requirement(
     excludes={"time_budget": "both set the number of epochs"},
     recipe_key="epochs",
     type=EPOCHS,
-    metavar="N",
     help="Number of epochs (overrides the recipe).",
 )
-@click.option("--limit", type=LIMIT, metavar="N", help="Train on a stratified subset of N images.")
+@click.option("--limit", type=LIMIT, help="Train on a stratified subset of N images.")
 @click.option(
     "--seed",
     cls=DependentOption,
     excludes={"seeds": "--seeds N trains the seeds 0 to N - 1"},
     type=SEED,
-    metavar="N",
     help="Random seed.  [default: 0]",
 )
 @click.option(
@@ -67,15 +68,13 @@ SEVERAL_RUNS = Requirement(
     cls=DependentOption,
     excludes={"folds": "use --folds with another --seed and --name instead"},
     type=RUN_COUNT,
-    metavar="N",
     help="Train N runs with the seeds 0 to N - 1.",
 )
 @click.option(
     "--folds",
     cls=DependentOption,
     excludes={"validation": "--folds N validates each run on its own fold"},
-    type=click.IntRange(2, TRAIN_COUNT),
-    metavar="N",
+    type=FOLD_COUNT,
     help="Train N runs for N-fold cross-validation.",
 )
 @click.option(

@@ -60,11 +60,11 @@ def with_own_network(content: dict[str, Any], folders: Sequence[Path]) -> dict[s
         When the file is missing or is not a network.
     """
     network = content.get("network")
-    if network in _registered and content.get("network_source") is None:
+    if content.get("network_source") is not None or not isinstance(network, str):
+        return content
+    if network in _registered:
         return {**content, "network": f"{network}.py", "network_source": _registered[network]}
-    if content.get("network_source") is not None or not (
-        isinstance(network, str) and is_own(network)
-    ):
+    if not is_own(network):
         return content
     file = find_file(network, folders)
     source = read_source(network, file)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar import competition
-from kaggle_cifar.console import say
+from kaggle_cifar.console import counted, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.submission.record import HOW_TO_GET_ONE
@@ -92,7 +92,9 @@ def check(path: Path, expected_ids: Collection[int]) -> CheckResult:
     found = SubmissionReader(path)
     compare_ids(found.lines, expected_ids, found.faults)
     if found.rows != len(expected_ids):
-        found.faults.add(f"{found.rows:,} rows below the header, expected {len(expected_ids):,}")
+        found.faults.add(
+            f"{counted(found.rows, 'row')} below the header, expected {len(expected_ids):,}"
+        )
     doubts = [f"Kaggle may refuse this: {doubt}" for doubt in found.doubts.sentences()]
     warnings = [*doubts, *dominant_class(Counter(found.labels.values()))]
     return CheckResult(found.faults.sentences(), warnings, found.rows)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.files import read_json
@@ -38,7 +39,13 @@ class RunSummary:
     def planned_epochs(self) -> str:
         """The recipe's number of epochs, as text."""
         epochs = self.recipe.get("epochs")
-        return "an unknown number of" if epochs is None else f"{epochs:g}"
+        return "an unknown number" if epochs is None else f"{epochs:g}"
+
+    @property
+    def planned(self) -> str:
+        """The recipe's number of epochs with its noun."""
+        epochs = self.recipe.get("epochs")
+        return "an unknown number of epochs" if epochs is None else counted(epochs, "epoch")
 
     @property
     def epochs(self) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from kaggle_cifar.advice import worded
+
 if TYPE_CHECKING:
     Progress = tqdm[Any]  # generic in its stubs only
 else:
@@ -150,8 +152,8 @@ def enumerated(words: Sequence[str], conjunction: str = "and") -> str:
 
 
 def say(message: str) -> None:
-    """Print a line to standard output."""
-    print(printable(message), flush=True)
+    """Print a line to standard output, in the words of the front end in use."""
+    print(printable(worded(message)), flush=True)
 
 
 def say_error(message: str) -> None:

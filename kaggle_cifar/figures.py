@@ -108,7 +108,7 @@ def save(figure: "Figure", path: Path) -> None:
         raise ForeignPathError(
             path,
             f"Cannot write {path}: the file there was not drawn by this program. Move or rename "
-            "it, then run the same command.",
+            "it, then run this again.",
         )
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})

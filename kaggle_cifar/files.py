@@ -299,7 +299,7 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
         )
     choose = "or use another folder (see the folder options in `kaggle-cifar --help`)."
     if isinstance(error, PermissionError):
-        return UserError(f"No permission to write {path}. Make the folder writable {choose}")
+        return UserError(f"No permission to write to {path}. Make the folder writable {choose}")
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         return UserError(
             f"{path} could not be written: {error.filename} is not a folder, or is a link to a "

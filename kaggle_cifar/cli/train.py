@@ -32,7 +32,7 @@ from kaggle_cifar.files import ProjectPaths
 
 ON_KAGGLE = Requirement(["on"], "add --on kaggle")
 SEVERAL_RUNS = Requirement(
-    ["seeds", "folds"], "a cluster trains many runs, each on one machine with all its GPUs"
+    ["seeds", "folds"], "a cluster trains several runs at once, but not one run faster"
 )
 
 
@@ -66,7 +66,7 @@ SEVERAL_RUNS = Requirement(
 @click.option(
     "--seeds",
     cls=DependentOption,
-    excludes={"folds": "use --folds with another --seed and --name instead"},
+    excludes={"folds": "use --folds N with one --seed at a time, and a --name for each"},
     type=RUN_COUNT,
     help="Train N runs with the seeds 0 to N - 1.",
 )
@@ -114,9 +114,9 @@ SEVERAL_RUNS = Requirement(
     "--on",
     cls=DependentOption,
     excludes={
-        "seeds": "train the runs one by one, with --seed",
-        "tensorboard": "TensorBoard shows trainings on this machine",
-        "folds": "train the runs one by one, with --validation fold1of5 and --name",
+        "seeds": "Kaggle trains one run at a time, for instance with --seed 1",
+        "tensorboard": "the logs are written on the machine that trains",
+        "folds": "Kaggle trains one run at a time, for instance with --validation fold1of5",
     },
     type=click.Choice(["kaggle"]),
     help="Train on a GPU of Kaggle and download the run.",
@@ -154,7 +154,7 @@ def train(project: ProjectPaths, /, **parameters: Any) -> None:
     """Train RECIPE, or resume an unfinished run.
 
     RECIPE is the name of a recipe or a JSON file of your own. To write one, copy a run's run.json
-    and change its name. The folder runs/NAME gets the weights, the history, the metrics and the
+    and change the recipe in it, its "name" too. The folder runs/NAME gets the weights, the history, the metrics and the
     figures. Ctrl-C saves the state; run the same command to resume.
 
     \b

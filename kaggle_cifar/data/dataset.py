@@ -90,8 +90,8 @@ class SplitError(UserError):
 
     def __init__(self, validation: str, images: int) -> None:
         super().__init__(
-            f"A training set of {counted(images, 'image')} is too small for --validation "
-            f"{validation}: at least one is needed to train on and one to validate on. Use a "
+            f"A training set of {counted(images, 'image')} is too small for `--validation "
+            f"{validation}`: at least one is needed to train on and one to validate on. Use a "
             "higher --limit, fewer folds or another --validation."
         )
         self.images = images

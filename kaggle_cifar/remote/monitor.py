@@ -113,7 +113,7 @@ def poll_patiently(
             if not is_temporary(error.__cause__):
                 raise UserError(f"{error} {restart_advice(remote)}") from error
             if clock() - started > PATIENCE:
-                message = f"{error} The session continues. Run the same command to follow it."
+                message = f"{error} The session continues. Run this again to follow it."
                 raise ConnectionLostError(message) from error
             if not is_announced:
                 say(f"{error} Trying again for {duration(PATIENCE)}.")
@@ -141,8 +141,8 @@ def poll(api: Any, kernel: str) -> tuple[str, str]:
     state = STATES.get(status.status.name)
     if state is None:
         raise UserError(
-            f"The kernel {kernel} has an unknown state, {status.status.name}. Run: pip install "
-            "--upgrade kaggle-cifar"
+            f"The kernel {kernel} has an unknown state, {status.status.name}. Run `pip "
+            "install --upgrade kaggle-cifar`."
         )
     return state, redact(status.failure_message)
 

@@ -199,7 +199,7 @@ def find_competition(inputs: Path) -> Path:
     found = ", ".join(sorted(path.name for path in inputs.glob("*"))) or "nothing"
     raise UserError(
         f"The competition's data is not in {inputs}, which holds {found}. Accept the rules at "
-        f"{competition.RULES_PAGE}, then run the same command again."
+        f"{competition.RULES_PAGE}, then run this again."
     )
 
 

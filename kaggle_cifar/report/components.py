@@ -127,7 +127,7 @@ def require_own_page(path: Path) -> None:
         raise ForeignPathError(
             path,
             f"{path} was not written by this program, so it is not replaced. Move or rename it, "
-            "then run the command again.",
+            "then run this again.",
         )
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from kaggle_cifar.search.ray_tune import SearchConfig
 
 WITHOUT_RAY = (
-    "Training the trials one by one. Run pip install 'kaggle-cifar[search]' to train them in "
-    "parallel on all cores, GPUs and nodes, and to use --sampler tpe, which learns from earlier "
+    "Training the trials one by one. Run `pip install 'kaggle-cifar[search]'` to train them in "
+    "parallel on all cores, GPUs and nodes, and to use `--sampler tpe`, which learns from earlier "
     "trials and stops poor ones early."
 )
 

@@ -200,7 +200,7 @@ def declared_space(recipe: Recipe, file: Path | None) -> Space:
         return Space(recipe, read_json(file), str(file))
     if recipe.network not in SPACES:
         message = (
-            f"this network has no search space; {' and '.join(SPACES)} have one. Use --space FILE "
+            f"this network has no search space. Use {' or '.join(SPACES)}, or `--space FILE` "
             "with a search space of your own."
         )
         raise SpaceError(recipe.network, None, message)

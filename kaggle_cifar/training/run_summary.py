@@ -70,11 +70,11 @@ class RunSummary:
         try:
             return read()
         except DamagedFileError as error:
-            self.missing.append(str(error))
+            self.missing.append(error.message)
             readable: T = error.readable
             return readable
         except UserError as error:
-            self.missing.append(str(error))
+            self.missing.append(error.message)
         except OSError as error:
             self.missing.append(f"{error.filename} could not be read: {error.strerror}.")
         return default
@@ -91,7 +91,7 @@ def read_run_summary(run: Run) -> RunSummary:
     if run.finished:
         summary.metrics = summary.attempt(run.read_metrics, {})
     elif run.has_lost_metrics:
-        summary.missing.append(str(MetricsMissingError(run.metrics_file)))
+        summary.missing.append(MetricsMissingError(run.metrics_file).message)
     return summary
 
 

@@ -154,8 +154,8 @@ def train(project: ProjectPaths, /, **parameters: Any) -> None:
     """Train RECIPE, or resume an unfinished run.
 
     RECIPE is the name of a recipe or a JSON file of your own. To write one, copy a run's run.json
-    and change the recipe in it, its "name" too. The folder runs/NAME gets the weights, the history, the metrics and the
-    figures. Ctrl-C saves the state; run the same command to resume.
+    and give the recipe in it another "name". The folder runs/NAME gets the weights, the history,
+    the metrics and the figures. Ctrl-C saves the state; run the same command to resume.
 
     \b
       kaggle-cifar train

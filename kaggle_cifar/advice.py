@@ -12,6 +12,17 @@ from collections.abc import Iterator
 OPTION = r"--[a-z]+(?:-[a-z]+)*"
 FLAGS = ("again", "detach", "mixed_precision", "predict", "tensorboard", "tta", "wait", "weighted")
 FOLDERS = ("data_dir", "runs_dir", "submissions_dir")
+FUNCTIONS = (
+    "doctor",
+    "download",
+    "extract",
+    "inspect",
+    "predict",
+    "runs",
+    "sample",
+    "search",
+    "train",
+)
 METHODS = {  # of the object that a command's first argument names
     "check": "Submission({}).check",
     "export": "find_run({}).export",
@@ -51,7 +62,10 @@ def prose_words(prose: str) -> str:
 def code_words(code: str) -> str:
     """Return the call of a command, or the argument of an option; other code stays."""
     if code.startswith("kaggle-cifar "):
-        return call(code.removeprefix("kaggle-cifar "))
+        try:
+            return call(code.removeprefix("kaggle-cifar "))
+        except (IndexError, ValueError):  # a path with a quote, or nothing after an option
+            return code
     option = re.fullmatch(rf"({OPTION}) (.+)", code)
     return argument(option[1], option[2]) if option else code
 
@@ -62,10 +76,11 @@ def call(command: str) -> str:
     folders = []
     while words[0].startswith("--"):
         folders.append(argument(words.pop(0).removesuffix("-dir"), words.pop(0)))
-    name, *words = words
-    function = name
-    if name in METHODS and words and not words[0].startswith("--"):
-        function = METHODS[name].format(literal(words.pop(0)))
+    function, *words = words
+    if function in METHODS:
+        function = METHODS[function].format(literal(words.pop(0)))
+    elif function not in FUNCTIONS:
+        raise ValueError(f"There is no function for {function}.")
     made = f"kc.{function}({', '.join(arguments(words))})"
     return f"kc.set_folders({', '.join(folders)}); {made}" if folders else made
 

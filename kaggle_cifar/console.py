@@ -145,10 +145,10 @@ def counted(count: float, noun: str) -> str:
     return f"{number} {noun}{'' if count == 1 else 's'}"
 
 
-def enumerated(words: Sequence[str], conjunction: str = "and") -> str:
+def enumerated(words: Sequence[str]) -> str:
     """Return words as an enumeration: "a", "a and b", "a, b and c"."""
     *others, last = words
-    return f"{', '.join(others)} {conjunction} {last}" if others else last
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def say(message: str) -> None:

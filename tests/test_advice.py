@@ -38,6 +38,10 @@ PACKAGE = Path(kaggle_cifar.__file__).parent
         ),
         ("Run the same command without --detach.", "Run the same call without `detach=True`."),
         ("Run `ray start --head`.", "Run `ray start --head`."),
+        ("Run `kaggle-cifar sample it's`.", "Run `kaggle-cifar sample it's`."),
+        ("Run `kaggle-cifar classify a.png`.", "Run `kaggle-cifar classify a.png`."),
+        ("Run `kaggle-cifar report`.", "Run `kaggle-cifar report`."),
+        ("Run `kaggle-cifar --data-dir`.", "Run `kaggle-cifar --data-dir`."),
         ("The run a--b is in c--d/e.", "The run a--b is in c--d/e."),
     ],
 )

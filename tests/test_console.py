@@ -122,5 +122,5 @@ def test_counted_noun_has_the_right_number(count, words):
 @pytest.mark.parametrize(
     ("words", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
 )
-def test_enumeration_ends_with_a_conjunction(words, text):
+def test_enumeration_ends_with_and(words, text):
     assert console.enumerated(words) == text

@@ -113,7 +113,7 @@ def poll_patiently(
             if not is_temporary(error.__cause__):
                 raise UserError(f"{error} {restart_advice(remote)}") from error
             if clock() - started > PATIENCE:
-                message = f"{error} The session continues. Run this again to follow it."
+                message = f"{error} The session continues. Run the same command to follow it."
                 raise ConnectionLostError(message) from error
             if not is_announced:
                 say(f"{error} Trying again for {duration(PATIENCE)}.")

@@ -123,7 +123,7 @@ def train_in_turn(
 
 
 def train_on_ray(config: "SearchConfig", cluster: Cluster) -> Trials:
-    """Train the trials on a cluster in parallel, then measure those that were stopped early."""
+    """Run the trials on a cluster in parallel, then measure those that were stopped early."""
     from kaggle_cifar.search.ray_tune import run_trials
 
     project, live = config.project, LiveTable()

@@ -80,6 +80,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    importlib.import_module(f"{__name__}.advice").use_python_words(True)
     globals()[name] = value
     return value
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from kaggle_cifar.advice import worded
+
 if TYPE_CHECKING:
     Progress = tqdm[Any]  # generic in its stubs only
 else:
@@ -137,9 +139,21 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def counted(count: float, noun: str) -> str:
+    """Return a number with a regular noun: "1 epoch", "1,000 images", "2.5 epochs"."""
+    number = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{number} {noun}{'' if count == 1 else 's'}"
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as an enumeration: "a", "a and b", "a, b and c"."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def say(message: str) -> None:
-    """Print a line to standard output."""
-    print(printable(message), flush=True)
+    """Print a line to standard output, in the words of the front end in use."""
+    print(printable(worded(message)), flush=True)
 
 
 def say_error(message: str) -> None:

@@ -109,12 +109,13 @@ def examine_gpu_quota(api: Any) -> Finding:
         return Finding(
             name,
             "warning",
-            f"no GPU hours for `train --on kaggle`. Verify your phone at {SETTINGS_PAGE}.",
+            "no GPU hours for `kaggle-cifar train --on kaggle`. Verify your phone at "
+            f"{SETTINGS_PAGE}.",
         )
     until = f" until {quota.refresh:%Y-%m-%d %H:%M} UTC" if quota.refresh else ""
     hours = f"{quota.left / 3600:.1f} of {quota.total / 3600:.1f} hours left{until}"
     if quota.left < LEAST_SESSION:
-        return Finding(name, "warning", f"{hours}, too few for `train --on kaggle`.")
+        return Finding(name, "warning", f"{hours}, too few for `kaggle-cifar train --on kaggle`.")
     if not quota.has_ever_run:
         return Finding(
             name, "ok", f"{hours}, never used. They need a phone verified at {SETTINGS_PAGE}."
@@ -166,7 +167,7 @@ def examine_gpu() -> Finding:
         "gpu",
         "warning",
         f"{listed}; TensorFlow finds none, so training runs on the CPU. "
-        'Run make gpu or pip install "tensorflow[and-cuda]".',
+        'Run `make gpu` or `pip install "tensorflow[and-cuda]"`.',
     )
 
 
@@ -187,4 +188,4 @@ def examine_versions() -> Iterator[Finding]:
         try:
             yield Finding(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
-            yield Finding(package, "problem", f"not installed. Run pip install {package}.")
+            yield Finding(package, "problem", f"not installed. Run `pip install {package}`.")

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from kaggle_cifar.advice import worded
+
 
 class UserError(Exception):
     """A failure that the user can cause and fix.
 
     The message says what failed, what was expected and what to do next. The command line prints
-    it and exits with status 1. A notebook shows it without a traceback.
+    it and exits with status 1. A notebook shows it without a traceback. `str` returns it in the
+    words of the front end in use, `message` in those of the command line.
 
     >>> import kaggle_cifar as kc
     >>> try:
@@ -16,6 +19,14 @@ class UserError(Exception):
     ...     print(type(error).__name__)
     RunNotFoundError
     """
+
+    @property
+    def message(self) -> str:
+        """The message in the words of the command line."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return worded(self.message)
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows instead of a traceback."""

@@ -56,8 +56,8 @@ COUNT = Kind(
     "a whole number of at least 0",
     lambda value: type(value) is int and 0 <= value <= LARGEST_COUNT,
 )
-TEXT = Kind("a text", is_text)
-TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(map(is_text, value)))
+TEXT = Kind("text", is_text)
+TEXTS = Kind("a list of text", lambda value: isinstance(value, list) and all(map(is_text, value)))
 
 
 def optional(kind: Kind) -> Kind:

@@ -92,7 +92,7 @@ def count_epochs(axes: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid()
 
 
@@ -108,7 +108,7 @@ def save(figure: "Figure", path: Path) -> None:
         raise ForeignPathError(
             path,
             f"Cannot write {path}: the file there was not drawn by this program. Move or rename "
-            "it, then run the same command.",
+            "it, then run this again.",
         )
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})

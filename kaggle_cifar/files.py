@@ -1,14 +1,10 @@
 """Paths of a project, atomic files and folders, JSON, locks and free disk space."""
 
 import contextlib
-import dataclasses
 import errno
 import json
 import os
 import shutil
-import sys
-import types
-import typing
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -161,36 +157,6 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}). Restore the file.") from None
 
 
-def from_json(kind: type, content: dict[str, Any]) -> Any:
-    """Return a dataclass, and the dataclasses in it, from JSON values.
-
-    Raises
-    ------
-    TypeError
-        If a key is unknown or missing, or a value does not have the type of its field.
-    """
-    if not isinstance(content, dict):
-        raise TypeError(f"expected an object of {kind.__name__}, found {content!r}")
-    hints = typing.get_type_hints(kind)
-    if unknown := content.keys() - hints.keys():
-        raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
-    return kind(**{key: _field(key, hints[key], value) for key, value in content.items()})
-
-
-def _field(key: str, hint: Any, value: Any) -> Any:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    keys = set(value) if isinstance(value, dict) else set()
-    # The one of several dataclasses with the fewest unknown keys comes first.
-    for kind in sorted(kinds, key=lambda k: len(keys.difference(getattr(k, "__match_args__", ())))):
-        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-            return from_json(typing.cast(type, kind), value)
-        if kind is float and type(value) is int and abs(value) < sys.float_info.max:
-            return float(value)
-        if type(value) is (typing.get_origin(kind) or kind):
-            return value
-    raise TypeError(f"{key} cannot be {value!r}")
-
-
 # Atomic folders
 
 
@@ -333,7 +299,7 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
         )
     choose = "or use another folder (see the folder options in `kaggle-cifar --help`)."
     if isinstance(error, PermissionError):
-        return UserError(f"No permission to write {path}. Make the folder writable {choose}")
+        return UserError(f"No permission to write to {path}. Make the folder writable {choose}")
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         return UserError(
             f"{path} could not be written: {error.filename} is not a folder, or is a link to a "

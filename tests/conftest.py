@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from kaggle_cifar import competition
+from kaggle_cifar import advice, competition
 from kaggle_cifar.files import ProjectPaths
 from tests.helpers import kaggle_server
 from tests.helpers.archives import random_archive
@@ -34,6 +34,12 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all
 # A busy machine must not fail a test.
 hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
+
+
+@pytest.fixture(autouse=True)
+def command_line_words() -> None:
+    """Messages in the words of the command line, also after a test has used the API."""
+    advice.use_python_words(False)
 
 
 @pytest.fixture(scope="session")

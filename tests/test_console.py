@@ -104,3 +104,23 @@ def test_duration_is_rounded(seconds, text):
 
 def test_table_aligns_its_columns():
     assert console.table(("a", "b"), [("long", ""), ("x", "yy")]) == "a     b\nlong\nx     yy"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 epochs"),
+        (1, "1 epoch"),
+        (2.5, "2.5 epochs"),
+        (3000, "3,000 epochs"),
+    ],
+)
+def test_counted_noun_has_the_right_number(count, words):
+    assert console.counted(count, "epoch") == words
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_enumeration_ends_with_and(words, text):
+    assert console.enumerated(words) == text

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kaggle_cifar import __version__, cli, recipes
-from kaggle_cifar.files import from_json
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes.validation import from_json
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

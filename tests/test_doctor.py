@@ -128,7 +128,7 @@ def test_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     ("hours", "status", "words"),
     [
         ((2.5, 30.0), "ok", "27.5 of 30.0 hours left until 2026-11-28"),
-        ((29.8, 30.0), "warning", "too few for `train --on kaggle`"),
+        ((29.8, 30.0), "warning", "too few for `kaggle-cifar train --on kaggle`"),
         ((0.0, 0.0), "warning", "Verify your phone at"),
         (None, "warning", "Asking for the GPU quota failed"),
     ],

@@ -1,7 +1,6 @@
 """Atomic files and folders, locks and errors of the disk."""
 
 import contextlib
-import dataclasses
 import errno
 import fcntl
 import os
@@ -12,17 +11,6 @@ import pytest
 from kaggle_cifar import files
 from kaggle_cifar.errors import DiskFullError, UserError
 from tests.helpers.archives import tree
-
-
-@dataclasses.dataclass
-class Inner:
-    name: str
-
-
-@dataclasses.dataclass
-class Outer:
-    rate: float
-    inner: Inner | None = None
 
 
 def test_atomic_write_keeps_the_old_file_if_it_fails(tmp_path):
@@ -98,20 +86,6 @@ def test_invalid_json_file_is_refused(tmp_path, content):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=r"x\.json is"):
         files.read_json(path)
-
-
-def test_dataclass_is_read_from_json():
-    content = {"rate": 1, "inner": {"name": "a"}}
-    assert files.from_json(Outer, content) == Outer(1.0, Inner("a"))
-    assert files.from_json(Outer, {"rate": 0.5}) == Outer(0.5)
-
-
-@pytest.mark.parametrize(
-    "content", [[], {}, {"rate": "1"}, {"rate": True}, {"rate": 1, "x": 2}, {"rate": 1, "inner": 3}]
-)
-def test_invalid_dataclass_content_is_refused(content):
-    with pytest.raises(TypeError):
-        files.from_json(Outer, content)
 
 
 def test_second_lock_is_refused(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from kaggle_cifar.advice import worded
 from kaggle_cifar.api.arguments import require_flags, require_type
 from kaggle_cifar.api.display import html_image, html_table, without_traceback
 from kaggle_cifar.api.folders import current_project
@@ -37,12 +38,12 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{MARKS[finding.status]}  {finding.name}: {finding.detail}"
+            f"{MARKS[finding.status]}  {finding.name}: {worded(finding.detail)}"
             for finding in self.findings
         )
 
     def _repr_html_(self) -> str:
-        rows = [(finding.status, finding.name, finding.detail) for finding in self.findings]
+        rows = [(finding.status, finding.name, worded(finding.detail)) for finding in self.findings]
         return html_table(rows, ("status", "check", "finding"))
 
 

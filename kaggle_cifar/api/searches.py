@@ -70,14 +70,17 @@ class SearchRequest:
 
         if self.recipe.name != "model3" or self.space:
             raise ConflictingArgumentsError(
-                f"--sampler {GRID_DRAW} draws from the student project's grid for model3. Use "
-                "--sampler random or tpe for another recipe or space."
+                f"`--sampler {GRID_DRAW}` draws from the student project's grid for model3. Use "
+                "`--sampler random` or `--sampler tpe` for another recipe or space."
             )
         if self.time_budget:
-            raise ConflictingArgumentsError("--time-budget requires --sampler random or tpe.")
+            raise ConflictingArgumentsError(
+                "--time-budget requires `--sampler random` or `--sampler tpe`."
+            )
         if self.trial_count > GRID_SIZE:
             raise ConflictingArgumentsError(
-                f"The grid has {GRID_SIZE} settings, not {self.trial_count}."
+                f"--trials must be at most {GRID_SIZE}, the size of the student project's grid, "
+                f"not {self.trial_count}. Use `--sampler random` or `--sampler tpe` for more."
             )
         return student_grid(self.epochs)
 

@@ -129,7 +129,7 @@ class Submission:
         """
         from kaggle_cifar.submission.submit import submit
 
-        require_type("message", message, str | None, "a text")
+        require_type("message", message, str | None, "text")
         require_flags(wait=wait, again=again)
         seconds = WAIT_SECONDS if wait else None
         submit(self.path, self._project, message, seconds, again=again)

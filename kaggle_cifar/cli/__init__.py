@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from kaggle_cifar import __version__
+from kaggle_cifar.advice import use_python_words
 from kaggle_cifar.cli import data, doctor, predict, reports, search, submission, train
 from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say_error
@@ -78,6 +79,7 @@ def cli(context: click.Context, data_dir: Path, runs_dir: Path, submissions_dir:
 
     You can stop every command at any time. Run the same command to resume.
     """  # noqa: D301 - \b is click's mark for lines to keep
+    use_python_words(False)
     context.obj = ProjectPaths(data_dir, runs_dir, submissions_dir)
 
 

@@ -4,15 +4,13 @@ from pathlib import Path
 
 import click
 
-from kaggle_cifar.cli.options import PATH
+from kaggle_cifar.cli.options import PATH, SEED
 from kaggle_cifar.files import ProjectPaths
 
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
 def sample(folder: Path, seed: int) -> None:
     """Draw a small offline competition of shapes into FOLDER.
 
@@ -30,7 +28,7 @@ def sample(folder: Path, seed: int) -> None:
 
 @click.command()
 @click.option(
-    "--extract/--no-extract", default=True, help="Extraction of the archives after the download."
+    "--extract/--no-extract", default=True, help="Extract the archives after the download."
 )
 @click.option(
     "--source",
@@ -72,7 +70,7 @@ def extract(project: ProjectPaths) -> None:
 @click.command()
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Random seed for the choice of example images.",

@@ -1,5 +1,6 @@
 """The parameters that several commands share, and relations between options."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -9,19 +10,45 @@ from click.core import ParameterSource
 
 from kaggle_cifar import recipes
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
-from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
+from kaggle_cifar.data.validation_split import VALIDATION, is_validation_split
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.fields import FROM_0, Kind
+from kaggle_cifar.recipes import Recipe, whole_number
 from kaggle_cifar.training import options
 from kaggle_cifar.training.options import LARGEST_SEED
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+
+def number_type(kind: Kind, number: Callable[[str], float] = int) -> Callable[[str], float]:
+    """Return the type of options that are numbers of a kind."""
+
+    def n(text: str) -> float:  # click shows its name as the placeholder
+        with contextlib.suppress(ValueError):
+            if kind.accepts(value := number(text)):
+                return value
+        raise click.BadParameter(f"{text!r} is not {kind.words}.")
+
+    return n
+
+
 PATH = click.Path(path_type=Path)
-SEED = click.IntRange(0, LARGEST_SEED)
-EPOCHS = click.IntRange(1, recipes.MOST_EPOCHS)
-LIMIT = click.IntRange(len(CLASS_NAMES), TRAIN_COUNT)
-RUN_COUNT = click.IntRange(1, 1000)
+SEED = number_type(whole_number(0, LARGEST_SEED))
+EPOCHS = number_type(whole_number(1, recipes.MOST_EPOCHS))
+LIMIT = number_type(whole_number(len(CLASS_NAMES), TRAIN_COUNT))
+RUN_COUNT = number_type(whole_number(1, 1000))
+FOLD_COUNT = number_type(whole_number(2, TRAIN_COUNT))
+CPUS = number_type(whole_number(1))
+GPUS = number_type(FROM_0, float)
+
+
+def parse_run_name(name: str) -> str:
+    """Return a name that a run may have."""
+    try:
+        recipes.require_name("run", name)
+    except UserError as error:
+        raise click.BadParameter(str(error)) from None
+    return name
 
 
 def parse_recipe(name_or_file: str) -> Recipe:
@@ -43,8 +70,7 @@ def parse_duration(text: str) -> float:
 def parse_validation(name: str) -> str:
     """Return the name of a validation split, or of a fold such as fold1of10."""
     if not is_validation_split(name):
-        splits = ", ".join(VALIDATION_SPLITS)
-        raise click.BadParameter(f"{name!r} is not one of {splits} or a fold like fold1of10.")
+        raise click.BadParameter(f"{name!r} is not {VALIDATION}.")
     return name
 
 
@@ -130,16 +156,14 @@ def cluster_options(requires: Requirement | None = None) -> Callable[[Decorated]
         "--cpus",
         cls=DependentOption,
         requires=requires,
-        type=click.IntRange(min=1),
-        metavar="N",
+        type=CPUS,
         help="Number of CPU cores per training.",
     )
     gpus = click.option(
         "--gpus",
         cls=DependentOption,
         requires=requires,
-        type=click.FloatRange(min=0),
-        metavar="N",
+        type=GPUS,
         help="Number of GPUs per training, such as 0.5.",
     )
     return lambda command: address(cpus(gpus(command)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from kaggle_cifar.cli.completion import complete_runs
-from kaggle_cifar.cli.options import PATH
-from kaggle_cifar.console import say, say_error
+from kaggle_cifar.cli.options import PATH, parse_run_name
+from kaggle_cifar.console import counted, say, say_error
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 
@@ -37,7 +37,9 @@ def with_tta_values(arguments: list[str]) -> Iterator[str]:
 
 
 @click.command(cls=PredictCommand)
-@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
+@click.argument(
+    "runs", type=parse_run_name, nargs=-1, metavar="[RUN]...", shell_complete=complete_runs
+)
 @click.option(
     "--tta",
     type=click.Choice(["adaptive", "full"]),
@@ -75,8 +77,16 @@ def predict(
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
-@click.option("--run", shell_complete=complete_runs, help="Name of the run.  [default: the newest]")
-@click.option("--json", "as_json", is_flag=True, help="Output of all ten probabilities as JSON.")
+@click.option(
+    "--run",
+    type=parse_run_name,
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Name of the run.  [default: the newest]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the probabilities of all ten classes as JSON."
+)
 @click.pass_obj
 def classify(
     project: ProjectPaths, images: tuple[Path, ...], run: str | None, as_json: bool
@@ -109,11 +119,13 @@ def classify(
         for result in results:
             say(classify.as_lines(result))
     if failures:
-        raise UserError(f"{len(failures)} of {len(images)} pictures could not be classified.")
+        raise UserError(
+            f"{len(failures)} of {counted(len(images), 'picture')} could not be classified."
+        )
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_runs)
+@click.argument("run", type=parse_run_name, metavar="RUN", shell_complete=complete_runs)
 @click.option("--output", type=PATH, help="Folder of the export.  [default: runs/RUN/export]")
 @click.pass_obj
 def export(project: ProjectPaths, run: str, output: Path | None) -> None:

@@ -5,6 +5,7 @@ import json
 import click
 
 from kaggle_cifar.cli.completion import complete_runs
+from kaggle_cifar.cli.options import parse_run_name
 from kaggle_cifar.console import say, say_error
 from kaggle_cifar.files import ProjectPaths
 
@@ -53,7 +54,9 @@ def runs(project: ProjectPaths, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
+@click.argument(
+    "runs", type=parse_run_name, nargs=-1, metavar="[RUN]...", shell_complete=complete_runs
+)
 @click.pass_obj
 def report(project: ProjectPaths, runs: tuple[str, ...]) -> None:
     """Write HTML pages about RUN, by default the newest.

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from kaggle_cifar.api.arguments import ConflictingArgumentsError
 from kaggle_cifar.api.searches import (
     GRID_DRAW_TRIALS,
     SAMPLERS,
@@ -22,8 +21,10 @@ from kaggle_cifar.cli.options import (
     cluster_options,
     parse_duration,
     parse_recipe,
+    parse_run_name,
 )
 from kaggle_cifar.cli.train import exit_on_interrupt
+from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.search.search_space import GRID_DRAW
 
@@ -40,14 +41,11 @@ from kaggle_cifar.search.search_space import GRID_DRAW
 @click.option(
     "--trials",
     type=RUN_COUNT,
-    metavar="N",
     help=f"Number of trials.  [default: {GRID_DRAW_TRIALS} for {GRID_DRAW}, otherwise {TRIALS}]",
 )
 @click.option("--space", type=PATH, help="JSON file with a search space of your own.")
-@click.option(
-    "--epochs", type=EPOCHS, metavar="N", help="Number of epochs of a trial that runs to its end."
-)
-@click.option("--limit", type=LIMIT, metavar="N", help="Train on a stratified subset of N images.")
+@click.option("--epochs", type=EPOCHS, help="Number of epochs of a trial that runs to its end.")
+@click.option("--limit", type=LIMIT, help="Train on a stratified subset of N images.")
 @click.option(
     "--seed",
     type=SEED,
@@ -64,6 +62,8 @@ from kaggle_cifar.search.search_space import GRID_DRAW
 )
 @click.option(
     "--name",
+    type=parse_run_name,
+    metavar="NAME",
     default="search",
     show_default=True,
     shell_complete=complete_searches,
@@ -89,7 +89,7 @@ def search(project: ProjectPaths, /, **parameters: Any) -> None:
     request = SearchRequest(**parameters)
     try:
         space = request.search_space()
-    except ConflictingArgumentsError as error:
+    except UserError as error:
         raise click.UsageError(str(error)) from None
     with exit_on_interrupt():
         run_search(project, request, space)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from kaggle_cifar.cli.options import PATH
-from kaggle_cifar.console import say
+from kaggle_cifar.console import counted, say
 from kaggle_cifar.files import ProjectPaths
 
 
@@ -30,7 +30,7 @@ def check(project: ProjectPaths, csv: Path, solution: Path | None) -> None:
     from kaggle_cifar.submission.validate import require_valid
 
     result = require_valid(csv, labels.expected_ids(project))
-    say(f"{csv} is a valid submission of {result.rows:,} rows.")
+    say(f"{csv} is a valid submission of {counted(result.rows, 'row')}.")
     if solution:
         accuracies = accuracy(csv, solution)
         for field in dataclasses.fields(accuracies):

@@ -12,6 +12,7 @@ from kaggle_cifar.api.train_request import TrainRequest, run_training
 from kaggle_cifar.cli.completion import complete_recipes, complete_runs
 from kaggle_cifar.cli.options import (
     EPOCHS,
+    FOLD_COUNT,
     LIMIT,
     RUN_COUNT,
     SEED,
@@ -21,9 +22,9 @@ from kaggle_cifar.cli.options import (
     cluster_options,
     parse_duration,
     parse_recipe,
+    parse_run_name,
     parse_validation,
 )
-from kaggle_cifar.competition import TRAIN_COUNT
 from kaggle_cifar.console import say
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.errors import UserError
@@ -31,7 +32,7 @@ from kaggle_cifar.files import ProjectPaths
 
 ON_KAGGLE = Requirement(["on"], "add --on kaggle")
 SEVERAL_RUNS = Requirement(
-    ["seeds", "folds"], "a cluster trains many runs, each on one machine with all its GPUs"
+    ["seeds", "folds"], "a cluster trains several runs at once, but not one run faster"
 )
 
 
@@ -41,6 +42,8 @@ SEVERAL_RUNS = Requirement(
 )
 @click.option(
     "--name",
+    type=parse_run_name,
+    metavar="NAME",
     shell_complete=complete_runs,
     help="Name of the run.  [default: the recipe, with the seed if given]",
 )
@@ -50,32 +53,28 @@ SEVERAL_RUNS = Requirement(
     excludes={"time_budget": "both set the number of epochs"},
     recipe_key="epochs",
     type=EPOCHS,
-    metavar="N",
     help="Number of epochs (overrides the recipe).",
 )
-@click.option("--limit", type=LIMIT, metavar="N", help="Train on a stratified subset of N images.")
+@click.option("--limit", type=LIMIT, help="Train on a stratified subset of N images.")
 @click.option(
     "--seed",
     cls=DependentOption,
     excludes={"seeds": "--seeds N trains the seeds 0 to N - 1"},
     type=SEED,
-    metavar="N",
     help="Random seed.  [default: 0]",
 )
 @click.option(
     "--seeds",
     cls=DependentOption,
-    excludes={"folds": "use --folds with another --seed and --name instead"},
+    excludes={"folds": "use --folds N with one --seed at a time, and a --name for each"},
     type=RUN_COUNT,
-    metavar="N",
     help="Train N runs with the seeds 0 to N - 1.",
 )
 @click.option(
     "--folds",
     cls=DependentOption,
     excludes={"validation": "--folds N validates each run on its own fold"},
-    type=click.IntRange(2, TRAIN_COUNT),
-    metavar="N",
+    type=FOLD_COUNT,
     help="Train N runs for N-fold cross-validation.",
 )
 @click.option(
@@ -115,9 +114,9 @@ SEVERAL_RUNS = Requirement(
     "--on",
     cls=DependentOption,
     excludes={
-        "seeds": "train the runs one by one, with --seed",
-        "tensorboard": "TensorBoard shows trainings on this machine",
-        "folds": "train the runs one by one, with --validation fold1of5 and --name",
+        "seeds": "Kaggle trains one run at a time, for instance with --seed 1",
+        "tensorboard": "the logs are written on the machine that trains",
+        "folds": "Kaggle trains one run at a time, for instance with --validation fold1of5",
     },
     type=click.Choice(["kaggle"]),
     help="Train on a GPU of Kaggle and download the run.",
@@ -155,8 +154,8 @@ def train(project: ProjectPaths, /, **parameters: Any) -> None:
     """Train RECIPE, or resume an unfinished run.
 
     RECIPE is the name of a recipe or a JSON file of your own. To write one, copy a run's run.json
-    and change its name. The folder runs/NAME gets the weights, the history, the metrics and the
-    figures. Ctrl-C saves the state; run the same command to resume.
+    and give the recipe in it another "name". The folder runs/NAME gets the weights, the history,
+    the metrics and the figures. Ctrl-C saves the state; run the same command to resume.
 
     \b
       kaggle-cifar train

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
-from kaggle_cifar.console import progress_bar
+from kaggle_cifar.console import counted, progress_bar
 from kaggle_cifar.data.images import read_images
 from kaggle_cifar.data.labels import read_training_labels
 from kaggle_cifar.data.validation_split import parse_fold
@@ -90,9 +90,9 @@ class SplitError(UserError):
 
     def __init__(self, validation: str, images: int) -> None:
         super().__init__(
-            f"{images:,} images are too few for --validation {validation}: at least one is needed "
-            "to train on and one to validate on. Use a higher --limit, fewer folds or another "
-            "--validation."
+            f"A training set of {counted(images, 'image')} is too small for `--validation "
+            f"{validation}`: at least one is needed to train on and one to validate on. Use a "
+            "higher --limit, fewer folds or another --validation."
         )
         self.images = images
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kaggle_cifar import competition
-from kaggle_cifar.console import progress_bar, say
+from kaggle_cifar.console import counted, progress_bar, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.data.archive import Contents, identity, open_images
 from kaggle_cifar.data.image_folder import (
@@ -122,7 +122,7 @@ def extract_archive(
     ):
         check_ids(archive, members, expected_ids)
         write_images(staged, contents, archive, len(members))
-    say(f"Extracted {len(members):,} images to {folder}.")
+    say(f"Extracted {counted(len(members), 'image')} to {folder}.")
 
 
 def check_ids(archive: Path, found: Collection[int], expected_ids: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE, TRAIN_LABELS
-from kaggle_cifar.console import progress_bar, say
+from kaggle_cifar.console import counted, progress_bar, say
 from kaggle_cifar.data.dataset import READ_BATCH
 from kaggle_cifar.data.images import require_folder, survey_images
 from kaggle_cifar.data.labels import read_training_labels, submission_ids
@@ -92,11 +92,11 @@ class Inspection:
             )
             lines += [
                 f"{split.name}: mean of red, green, blue {means}; standard deviation {deviations}",
-                f"{split.name}: {split.duplicates:,} duplicate images",
-                f"{split.name}: {summarize(split.broken)} broken files",
-                f"{split.name}: {summarize(split.odd_files)} unexpected files",
+                f"{split.name}: {counted(split.duplicates, 'duplicate image')}",
+                f"{split.name}: {summarize('broken file', split.broken)}",
+                f"{split.name}: {summarize('unexpected file', split.odd_files)}",
             ]
-        return [*lines, f"{self.shared:,} images are in both train and test"]
+        return [*lines, f"in both train and test: {counted(self.shared, 'image')}"]
 
 
 def inspect(project: ProjectPaths, seed: int = 0) -> None:
@@ -203,7 +203,7 @@ def as_json(found: Inspection, examples: list[int | None]) -> dict[str, object]:
     return findings
 
 
-def summarize(items: list[str]) -> str:
+def summarize(noun: str, items: list[str]) -> str:
     """Return the number of items, with the first of them in parentheses."""
-    more = ", …" if len(items) > SHOWN else ""
-    return f"{len(items):,}" + (f" ({'; '.join(items[:SHOWN])}{more})" if items else "")
+    more = "; …" if len(items) > SHOWN else ""
+    return counted(len(items), noun) + (f" ({'; '.join(items[:SHOWN])}{more})" if items else "")

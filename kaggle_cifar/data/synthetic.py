@@ -86,7 +86,7 @@ def check_no_files(folder: Path, names: Iterable[str]) -> None:
         raise ForeignPathError(
             folder / found[0],
             f"{folder} already holds {', '.join(found)}, which may be Kaggle's. Use another folder "
-            "for the sample, or delete them.",
+            f"for the sample, or delete {'it' if len(found) == 1 else 'them'}.",
         )
 
 

@@ -4,6 +4,10 @@ import re
 from dataclasses import dataclass
 
 VALIDATION_SPLITS = ("last20", "stratified", "none")
+VALIDATION = (
+    f"{', '.join(VALIDATION_SPLITS)}, or foldKofN with N at least 2 and K from 1 to N, such as "
+    "fold1of10"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,6 @@ def parse_fold(name: str) -> Fold | None:
         return None
 
 
-def is_validation_split(name: str) -> bool:
+def is_validation_split(name: object) -> bool:
     """Return whether `name` is one of VALIDATION_SPLITS or a fold."""
-    return name in VALIDATION_SPLITS or parse_fold(name) is not None
+    return isinstance(name, str) and (name in VALIDATION_SPLITS or parse_fold(name) is not None)

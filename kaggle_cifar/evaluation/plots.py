@@ -39,11 +39,12 @@ def draw_curves(history: list[dict[str, Any]], title: str) -> "Figure":
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     figure.suptitle(title)
     epochs = [row["epoch"] for row in history]
+    end = {"marker": "o", "markersize": 4, "markevery": [len(epochs) - 1]}
     for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        axes.plot(epochs, [row[key] for row in history], color=BLUE, label="training")
+        axes.plot(epochs, [row[key] for row in history], color=BLUE, label="training", **end)
         if history[0][f"val_{key}"] is not None:
             values = [row[f"val_{key}"] for row in history]
-            axes.plot(epochs, values, color=VERMILION, label="validation")
+            axes.plot(epochs, values, color=VERMILION, label="validation", **end)
         axes.set_ylabel(key)
         count_epochs(axes)
         axes.legend()

@@ -24,7 +24,7 @@ from kaggle_cifar.kaggle.session import current_timeout
 
 STATUS_PAGE = "https://www.kagglestatus.com"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
-UPDATE_THE_CLIENT = "run: pip install --upgrade kaggle"
+UPDATE_THE_CLIENT = "run `pip install --upgrade kaggle`."
 NOT_JSON = (json.JSONDecodeError, requests.exceptions.JSONDecodeError, NotKaggleError)
 
 

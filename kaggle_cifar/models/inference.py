@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
+from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_bytes
 from kaggle_cifar.models import gives_logits
@@ -30,8 +31,8 @@ class NotProbabilitiesError(UserError):
 
     def __init__(self, path: Path, count: int) -> None:
         super().__init__(
-            f"{count:,} rows of {path} are not probabilities. Restore the file, or delete it and "
-            "run the command that writes it again."
+            f"{path} has {counted(count, 'row')} without probabilities. Restore the file, or "
+            "delete it and run the command that writes it again."
         )
         self.path, self.count = path, count
 

@@ -106,8 +106,8 @@ def check_ends(name: str, model: Any) -> None:
         raise NetworkError(
             name,
             "kind",
-            f"is a {type(model).__name__}, but `build` must return keras.Model(inputs, outputs) "
-            "with one input and one output",
+            f"has a `build` that returns an object of the type {type(model).__name__}, but it must "
+            "return keras.Model(inputs, outputs) with one input and one output",
         )
     for fault, found, expected in (
         ("input shape", takes.shape, [(None, *IMAGE_SHAPE)]),

@@ -39,7 +39,7 @@ class UntrustedNetworkError(UserError):
         super().__init__(
             f"{path} contains the code of a network, {network}, that you have not trained on this "
             'machine. Running it could do anything. Read the code under "network_source". If you '
-            f"trust it, set {VARIABLE}={sha256} and run the command again."
+            f"trust it, set {VARIABLE}={sha256} and run this again."
         )
         self.network, self.path, self.sha256 = network, path, sha256
 
@@ -60,11 +60,11 @@ def with_own_network(content: dict[str, Any], folders: Sequence[Path]) -> dict[s
         When the file is missing or is not a network.
     """
     network = content.get("network")
-    if network in _registered and content.get("network_source") is None:
+    if content.get("network_source") is not None or not isinstance(network, str):
+        return content
+    if network in _registered:
         return {**content, "network": f"{network}.py", "network_source": _registered[network]}
-    if content.get("network_source") is not None or not (
-        isinstance(network, str) and is_own(network)
-    ):
+    if not is_own(network):
         return content
     file = find_file(network, folders)
     source = read_source(network, file)
@@ -108,7 +108,7 @@ def read_source(network: str, file: Path) -> list[str]:
     try:
         content = regular_file(file).read_bytes()
         if len(content) > LARGEST_FILE:
-            raise NetworkError(network, "file", f"is larger than {LARGEST_FILE:,} bytes: {file}")
+            raise NetworkError(network, "file", f"is larger than {LARGEST_FILE:,} bytes")
         code = content.decode("utf-8-sig")
         tree = ast.parse(code)
     except OSError as error:
@@ -119,9 +119,7 @@ def read_source(network: str, file: Path) -> list[str]:
     except (ValueError, RecursionError, MemoryError) as error:
         raise NetworkError(network, "file", f"cannot be loaded: {error}") from error
     if not any(bound_name(node) == "build" for node in ast.walk(tree)):
-        raise NetworkError(
-            network, "file", f"has no function `build` that returns a Keras model: {file}"
-        )
+        raise NetworkError(network, "file", "has no function `build` that returns a Keras model")
     return code.replace("\r\n", "\n").split("\n")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kaggle_cifar.console import counted
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -49,7 +50,8 @@ class DuplicateFoldError(UserError):
 
     def __init__(self, name: str, count: int) -> None:
         super().__init__(
-            f"{name} were validated on the same {count:,} images. Name each fold only once."
+            f"{name} were validated on the same {counted(count, 'image')}. Name each fold only "
+            "once."
         )
         self.name, self.count = name, count
 

@@ -142,7 +142,7 @@ def write_models(
     if importlib.util.find_spec("tf2onnx"):
         formats["model.onnx"] = ("onnx", load_onnx)
     else:
-        say('ONNX is skipped. To export it, run pip install "tf2onnx>=1.17".')
+        say('ONNX is skipped. To export it, run `pip install "tf2onnx>=1.17"`.')
     reasons = {}
     for name, (format_name, load) in formats.items():
         unchecked = partial_path(folder / name)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import from_json
 from kaggle_cifar.models.own_network import with_own_network
 from kaggle_cifar.recipes.schema import Recipe, check_renamed_keys
-from kaggle_cifar.recipes.validation import require_one_of
+from kaggle_cifar.recipes.validation import from_json, require_one_of
 
-FIXED = ("name", "network_source")  # keys that follow from the others
+FIXED = {  # keys that follow from the others, and what to use instead
+    "name": "The changes make the name of the recipe. Use --name to name the run.",
+    "network_source": "The code comes from the network's file. Use network=my_net.py.",
+}
 
 
 class ChangeError(UserError):
@@ -33,37 +35,45 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     Raises
     ------
     ChangeError
-        When a change has no "=", or its value is impossible.
+        When a change has no "=", or its key cannot be changed.
+    UnknownNameError
+        When a key is unknown.
     UserError
-        When a key is unknown, or the changed recipe is impossible.
+        When the changed recipe is impossible.
     """
     content = dataclasses.asdict(recipe)
     for change in changes:
         apply_change(content, change)
     content["name"] = ",".join([recipe.name, *map(name_part, changes)])
-    try:
-        changed: Recipe = from_json(Recipe, with_own_network(content, [Path()]))
-    except TypeError as error:
-        text = ", ".join(changes)
-        raise ChangeError(text, f"{text}: {error}.") from None
+    changed: Recipe = from_json(Recipe, with_own_network(content, [Path()]))
     return changed
 
 
 def apply_change(content: dict[str, Any], change: str) -> None:
     """Set one key in the content of a recipe."""
     key, equals, text = change.partition("=")
-    if not equals or key in FIXED:
-        raise ChangeError(change, f"Invalid change {change!r}. Use KEY=VALUE with a recipe's key.")
+    if not equals:
+        raise ChangeError(
+            change,
+            f"Invalid change {change!r}: it has no =. Use KEY=VALUE, such as learning_rate=0.003.",
+        )
+    if key in FIXED:
+        raise ChangeError(change, f"{key} cannot be changed. {FIXED[key]}")
     *parents, last = key.split(".")
     check_renamed_keys({last: None})
     part = content
+    name = "recipe"
     for parent in parents:
-        require_one_of("key", parent, part)
-        part = part[parent]
+        require_one_of(f"{name} key", parent, part)
+        name, part = parent, part[parent]
         if not isinstance(part, dict):
-            raise ChangeError(change, f"Cannot change {key}: {content['name']} has no {parent}.")
+            raise ChangeError(
+                change,
+                f"{key} cannot be changed: {name} is {json.dumps(part)}, which has no keys. Use "
+                f"{name}=VALUE to set it as a whole.",
+            )
     if parents[-1:] != ["network_options"]:  # the network knows its own
-        require_one_of("key", last, part)
+        require_one_of(f"{name} key", last, part)
     part[last] = parse_value(text)
     if key == "network":
         content["network_source"] = None

@@ -1,16 +1,15 @@
 """Find a recipe by its name or in a JSON file."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import from_json, read_json
+from kaggle_cifar.files import read_json
 from kaggle_cifar.models.own_network import check_unchanged, require_allowed, with_own_network
 from kaggle_cifar.recipes import airbench, student
 from kaggle_cifar.recipes.schema import Recipe, check_renamed_keys
-from kaggle_cifar.recipes.validation import require_one_of
+from kaggle_cifar.recipes.validation import SettingError, from_json, require_one_of
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "model1": student.model1,
@@ -66,7 +65,7 @@ def read_recipe_file(file: Path) -> Recipe:
     try:
         values = recipe_values(content)
         recipe: Recipe = from_json(Recipe, with_own_network(values, [file.parent, Path()]))
-    except (TypeError, UserError) as error:
+    except UserError as error:
         raise RecipeFileError(file, error) from error
     if recipe.name in RECIPES and recipe != RECIPES[recipe.name]():
         reason = f'it changes the recipe {recipe.name}. Choose another "name" for it.'
@@ -78,16 +77,9 @@ def read_recipe_file(file: Path) -> Recipe:
 
 
 def recipe_values(content: Any) -> dict[str, Any]:
-    """Return the part of a JSON file that is a recipe, if it has the keys that a recipe needs."""
+    """Return the part of a JSON file that is a recipe."""
     check_renamed_keys(content)
     values = content.get("recipe", content) if isinstance(content, dict) else None
     if not isinstance(values, dict):
-        raise TypeError("it must be an object.")
-    needed = [
-        field.name
-        for field in dataclasses.fields(Recipe)
-        if field.default is field.default_factory is dataclasses.MISSING
-    ]
-    if missing := [key for key in needed if key not in values]:
-        raise TypeError(f"{', '.join(missing)} must be given.")
+        raise SettingError("recipe", "an object", values or content)
     return values

@@ -55,7 +55,7 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class TriangularSchedule:
-    """Raise the learning rate from `start` times its value to all of it, then lower it to `end`.
+    """Raise the learning rate from `start` times its value to that value, then lower it to `end`.
 
     Both are linear in the steps; the rise takes the fraction `peak` of all steps.
     """

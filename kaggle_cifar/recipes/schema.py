@@ -23,18 +23,20 @@ from kaggle_cifar.recipes.validation import (
     LARGEST_INTEGER,
     PROPER_FRACTION,
     check_setting,
+    check_types,
     list_of,
     number,
     positive,
     require_name,
     require_one_of,
+    type_words,
     validate,
     whole_number,
 )
 from kaggle_cifar.tensorflow_setup import MixedPrecision
 
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
-OPTIMIZERS_OF = {"sgd": ("sgd", "muon"), "muon": ("muon",)}  # by the key of their settings
+OPTIMIZERS_OF = {"sgd": ("sgd", "muon"), "muon": ("muon",)}  # that need a key of the recipe
 FLIPS = ("none", "random", "alternating")
 MOST_EPOCHS = 1_000_000
 RENAMED = {  # old keys of recipes, and their names now
@@ -230,8 +232,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_name("recipe", self.name)
-        self._check_network()
-        require_one_of("optimizer", self.optimizer, OPTIMIZERS)
         validate(
             self,
             label_smoothing=FRACTION,
@@ -241,6 +241,9 @@ class Recipe:
             decay=FROM_0,
             whitening_bias_epochs=optional(whole_number(0)),
         )
+        check_types(self)
+        self._check_network()
+        require_one_of("optimizer", self.optimizer, OPTIMIZERS)
         self._check_conflicts()
 
     def _check_network(self) -> None:
@@ -257,20 +260,30 @@ class Recipe:
     def _check_conflicts(self) -> None:
         if self.decay and self.optimizer != "legacy-rmsprop":
             raise ConflictingSettingsError(
-                "decay", f"decay is for the optimizer legacy-rmsprop, not {self.optimizer}."
+                "decay",
+                f"decay is for the optimizer legacy-rmsprop, not {self.optimizer}. Set decay to 0, "
+                "or use that optimizer.",
             )
         for key, optimizers in OPTIMIZERS_OF.items():
-            if (getattr(self, key) is not None) != (self.optimizer in optimizers):
+            given, required = getattr(self, key) is not None, self.optimizer in optimizers
+            if required and not given:
+                keys = type_words(SGD if key == "sgd" else Muon)
                 raise ConflictingSettingsError(
                     key,
-                    f"The settings {key!r} are for the optimizer {' or '.join(optimizers)}, which "
-                    f"needs them. The optimizer is {self.optimizer}.",
+                    f"The optimizer {self.optimizer} requires the key {key}, {keys}. Add it, or "
+                    "use another optimizer.",
+                )
+            if given and not required:
+                raise ConflictingSettingsError(
+                    key,
+                    f"The key {key} is for the optimizer {' or '.join(optimizers)}, not "
+                    f"{self.optimizer}. Set {key} to null, or use that optimizer.",
                 )
         if self.schedule and (self.plateau or self.exponential_decay or self.early_stopping):
             raise ConflictingSettingsError(
                 "schedule",
-                "A schedule sets the learning rate of every step: it excludes plateau, "
-                "exponential_decay and early_stopping.",
+                "A schedule sets the learning rate of every step, so it excludes plateau, "
+                "exponential_decay and early_stopping. Set these three to null, or schedule.",
             )
 
     def image_size(self, progress: float) -> int:

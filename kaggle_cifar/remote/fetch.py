@@ -35,7 +35,7 @@ class SessionFailedError(UserError):
         start = f"resumes {progress_text(session.progress)}" if session.source else "starts again"
         lines = "\n".join(f"  {line}" for line in log.lines) or "  (empty)"
         super().__init__(
-            f"The training on Kaggle {ended}{reason}. Run the same command again: a new session "
+            f"The training on Kaggle {ended}{reason}. Run this again: a new session "
             f"{start}. See {session.url}. The end of its log:\n{lines}"
         )
         self.state = session.state
@@ -113,7 +113,7 @@ def download(api: Any, remote: Run, session: Session) -> str:
             return str(listing["state"])
     raise DamagedOutputError(
         f"The output of {session.kernel} arrived damaged twice ({', '.join(missing)}). No run was "
-        f"added. Run the same command to download it again. {restart_advice(remote)}"
+        f"added. Run this again to download it again. {restart_advice(remote)}"
     )
 
 

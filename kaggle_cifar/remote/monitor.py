@@ -141,8 +141,8 @@ def poll(api: Any, kernel: str) -> tuple[str, str]:
     state = STATES.get(status.status.name)
     if state is None:
         raise UserError(
-            f"The kernel {kernel} has an unknown state, {status.status.name}. Run: pip install "
-            "--upgrade kaggle-cifar"
+            f"The kernel {kernel} has an unknown state, {status.status.name}. Run `pip "
+            "install --upgrade kaggle-cifar`."
         )
     return state, redact(status.failure_message)
 

@@ -144,7 +144,7 @@ def push(api: Any, remote: Run) -> str:
         if status is not None and status < 500:
             raise push_refused(quoted_message(cause) or f"HTTP {status}") from error
         raise UserError(
-            f"{error} The kernel may have arrived. Run the same command again: it looks for the "
+            f"{error} The kernel may have arrived. Run this again: it looks for the "
             "kernel before it sends one."
         ) from error
     return accepted_kernel(answer)

@@ -106,7 +106,7 @@ def check_local_files(recipe: Recipe) -> None:
     for name in foreign_modules("\n".join(recipe.network_source or [])):
         raise UserError(
             f"{recipe.name} was not sent to Kaggle: its network {recipe.network} imports {name}, "
-            "a local module, which is not there. Put what it needs into the network's file."
+            "a local module, which Kaggle does not have. Put what it needs into the network's file."
         )
 
 

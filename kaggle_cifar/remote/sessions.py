@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, from_json, write_record
+from kaggle_cifar.files import ProjectPaths, write_record
 from kaggle_cifar.models.inference import VIEWS
 from kaggle_cifar.ownership import RESERVED, read_record, remove_reserved, reserved_path
+from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.run import Run
 
@@ -86,9 +87,9 @@ def read_session(remote: Run) -> Session | None:
     if not content:
         return None
     try:
-        session: Session = from_json(Session, content)
-    except TypeError as error:
-        message = f"{file} does not hold a session ({error}). {restart_advice(remote)}"
+        session: Session = from_json(Session, content, "session")
+    except UserError as error:
+        message = f"{file} does not hold a session. {error} {restart_advice(remote)}"
         raise UserError(message) from None
     return session
 

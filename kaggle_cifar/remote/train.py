@@ -109,7 +109,7 @@ def is_finished_here(run: Run, recipe: Recipe, options: RunOptions) -> bool:
         remove_if_only_lock(run.folder)
     if run.folder.exists():
         raise TrainedElsewhereError(
-            f"{run.folder} was started on this machine. Run the same command without --on kaggle "
+            f"{run.folder} was started on this machine. Run the same command without `--on kaggle` "
             "to resume it, or use another --name."
         )
     return False
@@ -120,7 +120,7 @@ def check_remote(project: ProjectPaths, name: str) -> None:
     remote = remote_run(project, name)
     if session := read_session(remote):
         raise TrainedElsewhereError(
-            f"The run {name} is being trained on Kaggle ({session.state}). Use --on kaggle to "
+            f"The run {name} is being trained on Kaggle ({session.state}). Use `--on kaggle` to "
             f"follow it, or use another --name. {restart_advice(remote)}"
         )
 

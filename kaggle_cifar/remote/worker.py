@@ -152,10 +152,11 @@ def session(job: Job) -> int:
 
 def train_there(job: Job, root: Path, temporary: Path) -> None:
     """Train on the data in `root`/input; everything but the run goes to the temporary disk."""
-    from kaggle_cifar.files import ProjectPaths, from_json
+    from kaggle_cifar.files import ProjectPaths
     from kaggle_cifar.models.own_network import allow
     from kaggle_cifar.prediction.predict import predict
     from kaggle_cifar.recipes import Recipe
+    from kaggle_cifar.recipes.validation import from_json
     from kaggle_cifar.training.options import RunOptions
     from kaggle_cifar.training.train import train
 
@@ -163,7 +164,8 @@ def train_there(job: Job, root: Path, temporary: Path) -> None:
     place_data(root / "input", project, ["train", "test"] if job.views else ["train"])
     if job.resume:
         resume(root, job.name)
-    recipe, options = from_json(Recipe, job.recipe), from_json(RunOptions, job.options)
+    recipe: Recipe = from_json(Recipe, job.recipe)
+    options: RunOptions = from_json(RunOptions, job.options, "options")
     if recipe.network_source:  # the user named it before sending it here
         allow(recipe.network_source)
     run = train(project, recipe, job.name, options)
@@ -197,7 +199,7 @@ def find_competition(inputs: Path) -> Path:
     found = ", ".join(sorted(path.name for path in inputs.glob("*"))) or "nothing"
     raise UserError(
         f"The competition's data is not in {inputs}, which holds {found}. Accept the rules at "
-        f"{competition.RULES_PAGE}, then run the same command again."
+        f"{competition.RULES_PAGE}, then run this again."
     )
 
 

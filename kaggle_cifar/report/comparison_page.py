@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from kaggle_cifar.console import counted, enumerated
 from kaggle_cifar.evaluation import metrics, plots
 from kaggle_cifar.evaluation.intervals import Difference, accuracy_difference, wilson_interval
 from kaggle_cifar.evaluation.metrics import Predictions
@@ -105,15 +106,15 @@ def common_note(parts: Sequence[Predictions], common: int) -> str:
     """Return on which images the runs are compared."""
     sizes = {len(part) for part in parts}
     if sizes == {common}:
-        return f"All runs were validated on the same {common:,} images."
+        return f"All runs were validated on the same {counted(common, 'image')}."
     if not common:
         return (
             "The runs were validated on different images and have none in common, so neither "
             "their agreement nor an ensemble can be measured."
         )
     return (
-        f"The runs were validated on different images. They are compared on the {common:,} images "
-        "that all have in common, on which none was trained."
+        f"The runs were validated on different images. They are compared on what all have in "
+        f"common: {counted(common, 'image')} on which none was trained."
     )
 
 
@@ -178,7 +179,7 @@ def test_agreement(found: Sequence[Findings]) -> str:
     tests = [part.test for part in found if part.test is not None]
     if len(tests) < 2 or any(not np.array_equal(tests[0]["id"], test["id"]) for test in tests):
         return ""
-    names = ", ".join(part.name for part in found if part.test is not None)
+    names = enumerated([part.name for part in found if part.test is not None])
     classes = np.array([test["probabilities"].argmax(axis=1) for test in tests])
     share = float((classes == classes[0]).all(axis=0).mean())
     return f"The runs {names} agree on {percent(share)} of the {len(tests[0]):,} test images."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kaggle_cifar import __version__
-from kaggle_cifar.console import say
+from kaggle_cifar.console import counted, say
 from kaggle_cifar.figures import GENERATOR, begins_with_mark, save, to_svg
 from kaggle_cifar.files import write_text
 from kaggle_cifar.ownership import ForeignPathError
@@ -127,7 +127,7 @@ def require_own_page(path: Path) -> None:
         raise ForeignPathError(
             path,
             f"{path} was not written by this program, so it is not replaced. Move or rename it, "
-            "then run the command again.",
+            "then run this again.",
         )
 
 
@@ -151,6 +151,7 @@ def environment() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     templates.filters["with_code"] = with_code
+    templates.filters["counted"] = counted
     return templates
 
 

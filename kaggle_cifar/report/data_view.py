@@ -3,13 +3,14 @@
 from typing import Any, NamedTuple
 
 from kaggle_cifar.competition import CLASS_NAMES
+from kaggle_cifar.console import counted
 from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import Cell, GalleryImage, Picture, Table, png_uri, to_picture
 from kaggle_cifar.training.run_summary import read_object
 
-FAULTS = {"broken": "cannot be read", "odd_files": "do not belong there"}
+FAULTS = {"broken": "broken file", "odd_files": "unexpected file"}
 
 
 class DataView(NamedTuple):
@@ -34,7 +35,9 @@ def view_findings(project: ProjectPaths, findings: dict[str, Any]) -> DataView:
     counts = [findings["class_counts"][name] for name in CLASS_NAMES]
     rows = [split_row(name, findings[name]) for name in ("train", "test")]
     notes = [note for name in ("train", "test") for note in split_notes(name, findings[name])]
-    notes.append(f"{findings['images_in_both']:,} images are in both splits, pixel for pixel.")
+    notes.append(
+        f"In both splits, pixel for pixel: {counted(findings['images_in_both'], 'image')}."
+    )
     header = (
         "split",
         "readable images",
@@ -72,7 +75,7 @@ def split_row(name: str, split: dict[str, Any]) -> tuple[Cell, ...]:
 def split_notes(name: str, split: dict[str, Any]) -> list[str]:
     """Return a sentence for each kind of faulty file."""
     return [
-        f"{name}: {len(split[key]):,} files {fault}: {'; '.join(split[key][:5])}"
+        f"{name}: {counted(len(split[key]), fault)}: {'; '.join(split[key][:5])}"
         for key, fault in FAULTS.items()
         if split[key]
     ]

@@ -35,8 +35,8 @@ def read_run(project: ProjectPaths, run: Run) -> Findings:
     if not run.finished:
         if not run.has_lost_metrics:
             found.missing.append(
-                f"The run is unfinished: {len(found.history)} of {found.planned_epochs} epochs are "
-                f"done. Run `{training_command(found)}` to resume it."
+                f"The run is unfinished: {len(found.history)} of {found.planned} done. Run "
+                f"`{training_command(found)}` to resume it."
             )
         return found
     if not found.history:

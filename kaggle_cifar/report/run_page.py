@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaggle_cifar.console import duration
+from kaggle_cifar.console import counted, duration
 from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.evaluation.plots import draw_lines
 from kaggle_cifar.files import ProjectPaths
@@ -99,7 +99,7 @@ def time_card(found: Findings) -> Card:
     done = found.epochs
     planned = found.recipe.get("epochs")
     whole = planned is not None and done >= planned
-    note = f"{found.planned_epochs} epochs" if whole else f"{done} of {found.planned_epochs} epochs"
+    note = found.planned if whole else f"{done} of {found.planned}"
     if best := found.metrics.get("best_epoch"):
         note += f", weights from epoch {best}"
     return Card("Training time", duration(found.seconds), note)
@@ -108,7 +108,7 @@ def time_card(found: Findings) -> Card:
 def machine_card(machine: dict[str, Any]) -> Card:
     """Return the GPUs, or the processor if there is none, and the rest of the machine."""
     processor = str(machine.get("processor", "unknown processor"))
-    cores = f"{machine.get('cores', '?')} cores"
+    cores = counted(machine["cores"], "core") if "cores" in machine else "unknown cores"
     if gpus := machine.get("gpus"):
         return Card("Machine", ", ".join(gpus), f"{processor}, {cores}")
     return Card("Machine", processor, f"{cores}, no GPU")
@@ -124,7 +124,7 @@ def draw_history(figures: Path, history: list[dict[str, Any]]) -> list[Picture]:
         if any(value is not None for value in column(history, f"val_{key}")):
             lines["validation"] = column(history, f"val_{key}")
         ends = ", ".join(f"{label} ends at {last_value(line)}" for label, line in lines.items())
-        text = f"{key.capitalize()} over {len(history)} epochs: {ends}."
+        text = f"{key.capitalize()} over {counted(len(history), 'epoch')}: {ends}."
         pictures.append(save_picture(figures / f"{key}.png", draw_lines(lines, key), text))
     learning_rates = column(history, "learning_rate")
     if any(learning_rates):

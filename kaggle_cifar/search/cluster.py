@@ -15,6 +15,7 @@ from platform import python_version
 from typing import Any
 
 from kaggle_cifar import __version__
+from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED
@@ -59,7 +60,7 @@ class ExtraMissingError(UserError):
 
     def __init__(self, package: str) -> None:
         super().__init__(
-            f"The package {package} is not installed. Run: pip install 'kaggle-cifar[search]'"
+            f"The package {package} is not installed. Run `pip install 'kaggle-cifar[search]'`."
         )
         self.package = package
 
@@ -104,11 +105,14 @@ class Cluster:
         gpus = float(most["GPU"] > 0) if self.gpus is None else self.gpus
         cores_of_gpu = max(1, most["CPU"] // most["GPU"]) if most["GPU"] else 1
         cpus = self.cpus or (cores_of_gpu if gpus else 1)
-        for key, wanted in (("CPU", cpus), ("GPU", gpus)):
+        for key, wanted, advice in (
+            ("CPU", cpus, "Use fewer --cpus."),
+            ("GPU", gpus, "Use fewer --gpus."),
+        ):
             if not wanted <= most[key]:  # NaN is refused too
                 raise ResourcesError(
-                    f"Each training asks for {wanted:g} {key}s, but no node has more than "
-                    f"{most[key]:g}. Use a smaller --{key.lower()}s."
+                    f"Each training asks for {counted(wanted, key)}, but no node has more than "
+                    f"{most[key]:g}. {advice}"
                 )
         return {"CPU": cpus, "GPU": gpus}
 

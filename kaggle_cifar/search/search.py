@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kaggle_cifar.console import LiveTable, say
+from kaggle_cifar.console import LiveTable, counted, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json, write_record
 from kaggle_cifar.ownership import MARK, read_record, require_own_folder
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from kaggle_cifar.search.ray_tune import SearchConfig
 
 WITHOUT_RAY = (
-    "Training the trials one by one. Run pip install 'kaggle-cifar[search]' to train them in "
-    "parallel on all cores, GPUs and nodes, and to use --sampler tpe, which learns from earlier "
+    "Training the trials one by one. Run `pip install 'kaggle-cifar[search]'` to train them in "
+    "parallel on all cores, GPUs and nodes, and to use `--sampler tpe`, which learns from earlier "
     "trials and stops poor ones early."
 )
 
@@ -123,7 +123,7 @@ def train_in_turn(
 
 
 def train_on_ray(config: "SearchConfig", cluster: Cluster) -> Trials:
-    """Train the trials on a cluster in parallel, then measure those that were stopped early."""
+    """Run the trials on a cluster in parallel, then measure those that were stopped early."""
     from kaggle_cifar.search.ray_tune import run_trials
 
     project, live = config.project, LiveTable()
@@ -136,7 +136,7 @@ def train_on_ray(config: "SearchConfig", cluster: Cluster) -> Trials:
         runs = [Run(project.runs / trial) for trial in found]
         stopped = [run for run in runs if not run.finished and run.read_history()]
         if stopped:
-            live.say(f"Measuring {len(stopped)} trials that were stopped early.")
+            live.say(f"Measuring {counted(len(stopped), 'trial')} stopped early.")
         tasks = {run.name: (end_early, (project, run)) for run in stopped}
         run_tasks(tasks, resources, lambda: show(list(found)), live.say)
     live.clear()

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import from_json, read_json
-from kaggle_cifar.recipes import Recipe, change_recipe, model3
+from kaggle_cifar.fields import NUMBER
+from kaggle_cifar.files import read_json
+from kaggle_cifar.recipes import Recipe, change_recipe, model3, validate
+from kaggle_cifar.recipes.validation import from_json
 
 LEGACY_RMSPROP = "legacy-rmsprop"  # the only optimizer with a `decay`
 GRID_DRAW = "grid-draw"  # the sampler that draws as the student project did
@@ -25,6 +27,7 @@ GRID: dict[str, list[Any]] = {
 }
 GRID_SIZE = math.prod(map(len, GRID.values()))
 DRAW_SEED = 42
+RANGE = '{"low": 0.001, "high": 0.1, "log": true}'  # an example for error messages
 
 Setting = dict[str, Any]  # a recipe's keys, as `--set` takes them, and their values
 
@@ -41,10 +44,11 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
+        validate(self, low=NUMBER, high=NUMBER)
         if not self.low < self.high:
-            raise UserError(f"low must be less than high, found {self.low} and {self.high}")
+            raise UserError(f"low ({self.low}) must be less than high ({self.high}).")
         if self.log and not self.low > 0:
-            raise UserError(f"low must be greater than 0 if log is true, found {self.low}")
+            raise UserError(f"low must be greater than 0 if log is true, not {self.low}.")
 
     @property
     def is_integer(self) -> bool:
@@ -98,7 +102,10 @@ class Space:
 
     def __init__(self, recipe: Recipe, content: Mapping[str, Any], source: str) -> None:
         if not isinstance(content, dict) or not content:
-            message = "expected a JSON object that maps keys of a recipe to values."
+            message = (
+                "a search space must be a JSON object with the recipe's keys and, for each, a list "
+                f"of values or a range like {RANGE}."
+            )
             raise SpaceError(source, None, message)
         self.recipe, self.content, self.source = recipe, content, source
         self.choices: dict[str, list[Any]] = {}
@@ -112,11 +119,12 @@ class Space:
             self.choices[key] = values
             return
         try:
-            self.ranges[key] = from_json(Range, values)
-        except (TypeError, UserError) as error:
+            self.ranges[key] = from_json(Range, values, "range")
+        except UserError as error:
+            reason = f" {error}" if isinstance(values, dict) else ""
             message = (
-                f"{key} is {json.dumps(values)} ({error}). Use a list of values, or a range like "
-                '{"low": 0.001, "high": 0.1, "log": true}.'
+                f"{key} must be a list of values or a range like {RANGE}, not "
+                f"{json.dumps(values)}.{reason}"
             )
             raise SpaceError(self.source, key, message) from None
 
@@ -130,7 +138,10 @@ class Space:
                 try:
                     self.apply({**first, key: value}, self.recipe.name)
                 except UserError as error:
-                    message = f"{self.recipe.name} rejects {key} = {json.dumps(value)}: {error}"
+                    message = (
+                        f"{self.recipe.name} cannot be trained with {key}={json.dumps(value)}. "
+                        f"{error}"
+                    )
                     raise SpaceError(self.source, key, message) from None
 
     @property
@@ -189,8 +200,8 @@ def declared_space(recipe: Recipe, file: Path | None) -> Space:
         return Space(recipe, read_json(file), str(file))
     if recipe.network not in SPACES:
         message = (
-            f"no search space is declared for this network, only for {' and '.join(SPACES)}. "
-            "Use --space FILE with a space of your own."
+            f"this network has no search space. Use {' or '.join(SPACES)}, or `--space FILE` "
+            "with a search space of your own."
         )
         raise SpaceError(recipe.network, None, message)
     return Space(recipe, SPACES[recipe.network], f"the search space of {recipe.network}")

@@ -116,7 +116,7 @@ def call_on_node(function: Callable[..., object], arguments: tuple[Any, ...]) ->
     try:
         retry_while_busy(lambda: function(*arguments))
     except UserError as error:
-        return str(error)
+        return error.message
     return None
 
 

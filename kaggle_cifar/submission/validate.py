@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaggle_cifar import competition
-from kaggle_cifar.console import say
+from kaggle_cifar.console import counted, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.submission.record import HOW_TO_GET_ONE
@@ -19,10 +19,11 @@ LABELS = frozenset(competition.CLASS_NAMES)
 SHOWN = 5  # examples of each finding
 LONGEST_ID = 18  # digits, which fit into int64
 
-BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig", "a byte order mark"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16 text"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 text"),
+UTF_16 = "is in UTF-16; save it as UTF-8"
+BYTE_ORDER_MARKS = (  # the first bytes, the encoding, and what to do
+    (codecs.BOM_UTF8, "utf-8-sig", "begins with a byte order mark; save it without one"),
+    (codecs.BOM_UTF16_LE, "utf-16", UTF_16),
+    (codecs.BOM_UTF16_BE, "utf-16", UTF_16),
 )
 
 # The first bytes of files that are easily taken for a CSV; other files are "binary data".
@@ -92,7 +93,9 @@ def check(path: Path, expected_ids: Collection[int]) -> CheckResult:
     found = SubmissionReader(path)
     compare_ids(found.lines, expected_ids, found.faults)
     if found.rows != len(expected_ids):
-        found.faults.add(f"{found.rows:,} rows below the header, expected {len(expected_ids):,}")
+        found.faults.add(
+            f"{counted(found.rows, 'row')} below the header, expected {len(expected_ids):,}"
+        )
     doubts = [f"Kaggle may refuse this: {doubt}" for doubt in found.doubts.sentences()]
     warnings = [*doubts, *dominant_class(Counter(found.labels.values()))]
     return CheckResult(found.faults.sentences(), warnings, found.rows)
@@ -243,13 +246,13 @@ def decode(path: Path, content: bytes, doubts: Findings) -> str:
     for start, kind in OTHER_KINDS:
         if content.startswith(start):
             raise NotACsvError(path, kind)
-    for mark, encoding, name in BYTE_ORDER_MARKS:
+    for mark, encoding, doubt in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            doubts.add(f"the file is or begins with {name}; save it as UTF-8 without one")
+            doubts.add(f"the file {doubt}")
             return content.decode(encoding, errors="replace")
     start = content[:1000]
     if len(start) / 3 < start.count(b"\0") < len(start) * 2 / 3:
-        doubts.add("the file is UTF-16 text; save it as UTF-8")
+        doubts.add(f"the file {UTF_16}")
         return content.decode("utf-16-be" if content[:1] == b"\0" else "utf-16-le", "replace")
     if any(byte < 32 and byte not in b"\t\n\r" for byte in start):
         raise NotACsvError(path, "binary data")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import __version__, competition, files
-from kaggle_cifar.console import say
+from kaggle_cifar.console import counted, say
 from kaggle_cifar.data import labels
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -133,10 +133,10 @@ def write_submission(
     with files.lock_file(path, "prediction"):
         if require_replaceable(path, digest) == digest:
             record_existing(path, made)
-            say(f"{path} exists already, with the same {len(ids):,} rows.")
+            say(f"{path} exists already, with the same {counted(len(ids), 'row')}.")
             return
         write_csv(path, content, made)
-    say(f"{path}: {len(ids):,} rows, predicted by {' + '.join(runs)}.")
+    say(f"{path}: {counted(len(ids), 'row')}, predicted by {' + '.join(runs)}.")
 
 
 def require_replaceable(path: Path, digest: str) -> str | None:

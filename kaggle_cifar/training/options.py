@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from kaggle_cifar.console import duration
-from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
+from kaggle_cifar.data.validation_split import VALIDATION, is_validation_split
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import Kind, optional
 from kaggle_cifar.recipes import number, validate, whole_number
@@ -29,7 +28,9 @@ def parse_duration(text: str) -> float:
     if not total:
         raise InvalidDurationError(text, f"Invalid duration {text!r}; use 50m, 1h30m or 90s.")
     if total > LONGEST_BUDGET:
-        raise InvalidDurationError(text, f"{text!r} is more than {duration(LONGEST_BUDGET)}.")
+        raise InvalidDurationError(
+            text, f"Invalid duration {text!r}; use at most {LONGEST_BUDGET / 3600:.0f}h."
+        )
     return total
 
 
@@ -51,11 +52,10 @@ class RunOptions:
     search: str | None = None  # the name of the search if the run is a trial
 
     def __post_init__(self) -> None:
-        splits = ", ".join(VALIDATION_SPLITS)
         validate(
             self,
             seed=whole_number(0, LARGEST_SEED),
             limit=optional(whole_number(1)),
             time_budget=optional(number(0, LONGEST_BUDGET)),
-            validation=Kind(f"one of {splits} or a fold like fold1of10", is_validation_split),
+            validation=Kind(VALIDATION, is_validation_split),
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kaggle_cifar.console import duration, say
+from kaggle_cifar.console import counted, duration, say
 from kaggle_cifar.evaluation.plots import draw_curves
 from kaggle_cifar.figures import save
 from kaggle_cifar.files import atomic_write, write_json, write_text
@@ -113,5 +113,5 @@ def format_result(run: Run, metrics: dict[str, Any]) -> str:
             f"images (epoch {metrics['best_epoch']}), "
             f"{metrics['validation_accuracy_tta']:.4f} with TTA"
         )
-    epochs = "1 epoch" if metrics["epochs"] == 1 else f"{metrics['epochs']} epochs"
+    epochs = counted(metrics["epochs"], "epoch")
     return f"{run.folder}: {validated}, {epochs} in {duration(metrics['seconds'])}."

@@ -21,11 +21,12 @@ from kaggle_cifar.fields import (
     check_values,
     optional,
 )
-from kaggle_cifar.files import from_json, read_json
+from kaggle_cifar.files import read_json
 from kaggle_cifar.models.own_network import require_allowed
 from kaggle_cifar.models.weights import load_weights
 from kaggle_cifar.ownership import sha256
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.tensorflow_setup import dtype_policy
 from kaggle_cifar.training.history import read_history
 from kaggle_cifar.training.options import RunOptions
@@ -197,10 +198,12 @@ class Run:
         """
         content = read_json(self.description_file)
         try:
-            return from_json(Recipe, content["recipe"]), from_json(RunOptions, content["options"])
+            recipe: Recipe = from_json(Recipe, content["recipe"])
+            options: RunOptions = from_json(RunOptions, content["options"], "options")
         except (KeyError, TypeError, UserError) as error:
             fault = f"it does not hold a recipe and options ({str(error).rstrip('.')})"
             raise DamagedFileError(self.description_file, [fault], {}) from None
+        return recipe, options
 
     def read_description(self) -> dict[str, Any]:
         """Return the content of run.json, which may have unknown keys.

@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,10 +118,16 @@ def check_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
 def _differences(old: Recipe | RunOptions, new: Recipe | RunOptions) -> list[str]:
     before, now = dataclasses.asdict(old), dataclasses.asdict(new)
     return [
-        f"{'recipe' if key == 'name' else key}: {before[key]}, now {value}"
+        f"{'recipe' if key == 'name' else key}: {_as_json(before[key])}, now {_as_json(value)}"
         for key, value in now.items()
         if value != before[key] and key != "network_source"
     ]
+
+
+def _as_json(value: Any) -> str:
+    """Return a value as JSON, a whole number without its fraction."""
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value)
 
 
 def hash_data(data: TrainingSet) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
 from kaggle_cifar.files import read_json
@@ -38,7 +39,13 @@ class RunSummary:
     def planned_epochs(self) -> str:
         """The recipe's number of epochs, as text."""
         epochs = self.recipe.get("epochs")
-        return "an unknown number of" if epochs is None else f"{epochs:g}"
+        return "an unknown number" if epochs is None else f"{epochs:g}"
+
+    @property
+    def planned(self) -> str:
+        """The recipe's number of epochs with its noun."""
+        epochs = self.recipe.get("epochs")
+        return "an unknown number of epochs" if epochs is None else counted(epochs, "epoch")
 
     @property
     def epochs(self) -> int:
@@ -63,11 +70,11 @@ class RunSummary:
         try:
             return read()
         except DamagedFileError as error:
-            self.missing.append(str(error))
+            self.missing.append(error.message)
             readable: T = error.readable
             return readable
         except UserError as error:
-            self.missing.append(str(error))
+            self.missing.append(error.message)
         except OSError as error:
             self.missing.append(f"{error.filename} could not be read: {error.strerror}.")
         return default
@@ -84,7 +91,7 @@ def read_run_summary(run: Run) -> RunSummary:
     if run.finished:
         summary.metrics = summary.attempt(run.read_metrics, {})
     elif run.has_lost_metrics:
-        summary.missing.append(str(MetricsMissingError(run.metrics_file)))
+        summary.missing.append(MetricsMissingError(run.metrics_file).message)
     return summary
 
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from kaggle_cifar.competition import IMAGE_SIZE
-from kaggle_cifar.console import duration, say
+from kaggle_cifar.console import counted, duration, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training import evaluator, result
@@ -56,8 +56,8 @@ def fit_recipe(training: Training, seconds: float) -> Recipe:
         raise TimeBudgetError(recipe.name, step)
     epochs = steps / source.steps if steps < total else recipe.epochs
     say(
-        f"{source.images(1) / step:,.0f} images/s: {epochs:.4g} epochs of {recipe.name} fit into "
-        "the time budget."
+        f"{source.images(1) / step:,.0f} images/s: the time budget is enough "
+        f"for {counted(float(f'{epochs:.4g}'), 'epoch')} of {recipe.name}."
     )
     return dataclasses.replace(recipe, epochs=epochs)
 

@@ -16,6 +16,23 @@ for name in kc.__all__:
 print(sorted({"keras", "matplotlib", "pandas", "tensorflow"} & sys.modules.keys()))
 """
 
+MISSING_RUN = """
+import sys
+import kaggle_cifar as kc
+kc.set_folders(runs=sys.argv[1])
+try:
+    kc.find_run("unheard-of")
+except kc.UserError as error:
+    print(error)
+"""
+
+
+def test_error_advises_a_call_in_python(tmp_path):
+    command = [sys.executable, "-c", MISSING_RUN, tmp_path]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    assert "`kc.train()`" in shown.stdout, shown.stderr
+    assert "kaggle-cifar" not in shown.stdout
+
 
 def test_public_names_load_no_heavy_package():
     shown = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True)

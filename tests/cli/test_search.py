@@ -20,8 +20,8 @@ def searched(monkeypatch):
     [
         ("model1", "grid for model3"),
         ("--space my.json", "grid for model3"),
-        ("--time-budget 2h", "requires --sampler random or tpe"),
-        ("--trials 17", "16 settings, not 17"),
+        ("--time-budget 2h", "requires `--sampler random`"),
+        ("--trials 17", "at most 16"),
         ("--sampler grid", "--sampler"),
     ],
 )

@@ -83,7 +83,7 @@ def test_hundreds_of_broken_files_are_counted(project, capsys):
     np.testing.assert_allclose(findings["channel_means"], (test[250:] / 255).mean((0, 1, 2)))
     output = capsys.readouterr().out
     assert "x_test shape:  (50, 32, 32, 3)" in output
-    assert "test: 250 (1.png is not an image (8 bytes);" in output
+    assert "test: 250 broken files (1.png is not an image (8 bytes);" in output
 
 
 @pytest.mark.parametrize("name", ["classes.png", "notes.txt"])

@@ -25,3 +25,10 @@ def test_draw_lines_leaves_gaps():
     figure = draw_lines({"a": [0.1, None, 0.3]}, "accuracy")
     [line] = figure.axes[0].lines
     assert [value == value for value in line.get_ydata()] == [True, False, True]
+
+
+def test_curves_of_one_epoch_show_it_as_a_point_at_1():
+    row = {"epoch": 1, "accuracy": 0.5, "loss": 1.0, "val_accuracy": 0.4, "val_loss": 1.1}
+    for axes in draw_curves([row], "one epoch").axes:
+        assert [tick for tick in axes.get_xticks() if 0.5 < tick < 1.5] == [1]
+        assert {line.get_marker() for line in axes.lines} == {"o"}

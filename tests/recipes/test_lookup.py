@@ -10,7 +10,12 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import change_recipe, find_recipe
 from kaggle_cifar.recipes.lookup import RecipeFileError
 from kaggle_cifar.recipes.schema import RENAMED, ConflictingSettingsError, RenamedKeyError
-from kaggle_cifar.recipes.validation import InvalidNameError, UnknownNameError
+from kaggle_cifar.recipes.validation import (
+    InvalidNameError,
+    MissingKeysError,
+    SettingError,
+    UnknownNameError,
+)
 
 TUNED, FAST = recipes.model3_tuned(), recipes.airbench94()
 
@@ -51,18 +56,23 @@ def test_recipe_file_may_be_a_changed_run_json(tmp_path):
         (FAST, {"plateau": {"factor": 0.5}}, ConflictingSettingsError),
         (FAST, {"exponential_decay": {"start": 1, "rate": 0.1}}, ConflictingSettingsError),
         (FAST, {"early_stopping": {"patience": 1}}, ConflictingSettingsError),
-        (FAST, {"schedule": {"start": 0.2, "end": 0.0}}, TypeError),
+        (FAST, {"schedule": {"start": 0.2, "end": 0.0}}, MissingKeysError),
         (FAST, {"augmentation": {"flip": "alternatin"}}, UnknownNameError),
-        (FAST, {"augmentation": {"cutout": 2.5}}, TypeError),
-        (FAST, {"network_options": [8]}, TypeError),
-        (FAST, {"whitening_bias_epochs": "3"}, TypeError),
-        (TUNED, {"bach_size": 3}, TypeError),
-        (TUNED, {"batch_size": "many"}, TypeError),
+        (FAST, {"augmentation": {"cutout": 2.5}}, SettingError),
+        (FAST, {"network_options": [8]}, SettingError),
+        (FAST, {"whitening_bias_epochs": "3"}, SettingError),
+        (TUNED, {"bach_size": 3}, UnknownNameError),
+        (TUNED, {"batch_size": "many"}, SettingError),
         (TUNED, {"network": "modle3"}, UnknownNameError),
-        (TUNED, {"network": ["model3"]}, TypeError),
+        (TUNED, {"network": ["model3"]}, SettingError),
+        (TUNED, {"filtering": 3}, SettingError),
+        (TUNED, {"filtering": {"network_options": 3}}, SettingError),
+        (TUNED, {"schedule": 3}, SettingError),
         (TUNED, {"optimizer": "adan"}, UnknownNameError),
         (TUNED, {"decay": 0.1}, ConflictingSettingsError),
-        (TUNED, {"plateau": {"factor": 0.5, "cooldown": 1}}, TypeError),
+        (TUNED, {"plateau": {"factor": 0.5, "cooldown": 1}}, UnknownNameError),
+        (TUNED, {"plateau": 3}, SettingError),
+        (TUNED, {"xla": "yes"}, SettingError),
         (TUNED, {"name": "../elsewhere"}, InvalidNameError),
         (TUNED, {"name": "model3-tuned", "epochs": 3}, None),
     ],

@@ -10,8 +10,10 @@ from kaggle_cifar.recipes import airbench94
 from kaggle_cifar.recipes.validation import (
     FRACTION,
     InvalidNameError,
+    MissingKeysError,
     SettingError,
     UnknownNameError,
+    from_json,
     list_of,
     number,
     positive,
@@ -52,6 +54,54 @@ def test_validate_names_key_and_expected_value():
     assert caught.value.key == "mine.epochs"
 
 
+@dataclasses.dataclass
+class Inner:
+    name: str
+
+
+@dataclasses.dataclass
+class Outer:
+    rate: float
+    inner: Inner | None = None
+
+
+def test_dataclass_is_read_from_json():
+    content = {"rate": 1, "inner": {"name": "a"}}
+    assert from_json(Outer, content) == Outer(1.0, Inner("a"))
+    assert from_json(Outer, {"rate": 0.5}) == Outer(0.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "expected"),
+    [
+        ([], "recipe", "an object with the keys rate, inner"),
+        ({"rate": "1"}, "rate", "a number"),
+        ({"rate": True}, "rate", "a number"),
+        ({"rate": 1, "inner": 3}, "inner", "an object with the key name, or null"),
+        ({"rate": 1, "inner": {"name": None}}, "inner.name", "text"),
+    ],
+)
+def test_json_of_a_wrong_type_says_what_is_expected(content, key, expected):
+    with pytest.raises(SettingError) as caught:
+        from_json(Outer, content)
+    assert (caught.value.key, caught.value.expected) == (key, expected)
+
+
+def test_json_with_an_unknown_key_suggests_the_nearest():
+    with pytest.raises(UnknownNameError) as caught:
+        from_json(Outer, {"rate": 1, "inner": {"nam": "a"}})
+    assert (caught.value.name, caught.value.suggestion) == ("nam", "name")
+
+
+@pytest.mark.parametrize(
+    ("content", "part", "missing"), [({}, "recipe", ["rate"]), ({"inner": {}}, "inner", ["name"])]
+)
+def test_json_without_a_required_key_is_an_error(content, part, missing):
+    with pytest.raises(MissingKeysError) as caught:
+        from_json(Outer, {"rate": 1, **content} if part == "inner" else content)
+    assert (caught.value.part, caught.value.missing) == (part, missing)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -68,7 +118,7 @@ def test_run_options_are_validated_like_recipes(key, value):
     assert caught.value.key == key
 
 
-@pytest.mark.parametrize("name", [*RESERVED_NAMES, "", "-x", ".x", "a/b", "../up", "a b"])
+@pytest.mark.parametrize("name", [*RESERVED_NAMES, "", "-x", ".x", "a/b", "../up", "a b", 3])
 def test_name_that_is_no_folder_is_an_error(tmp_path, name):
     with pytest.raises(InvalidNameError) as of_recipe:
         dataclasses.replace(airbench94(), name=name)
@@ -82,7 +132,7 @@ def test_name_like_a_reserved_one_is_accepted(name):
     require_name("run", name)
 
 
-@pytest.mark.parametrize(("name", "suggestion"), [("modle3", "model3"), ("x", None)])
+@pytest.mark.parametrize(("name", "suggestion"), [("modle3", "model3"), ("x", None), (3, None)])
 def test_unknown_name_comes_with_the_nearest(name, suggestion):
     with pytest.raises(UnknownNameError) as caught:
         require_one_of("network", name, ["model3", "airbench"])

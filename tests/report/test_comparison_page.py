@@ -48,7 +48,7 @@ def test_comparison_names_different_validation_images(project, no_figures):
         np.save(path, rows)
         accuracy = np.mean(rows["probabilities"].argmax(axis=1) == rows["id"] % 10)
         write_json(run.metrics_file, run.read_metrics() | {"validation_accuracy": float(accuracy)})
-    assert "compared on the 20 images" in words_of_comparison(project, runs[:2])
+    assert "in common: 20 images on which none" in words_of_comparison(project, runs[:2])
     assert "have none in common" in words_of_comparison(project, [runs[0], runs[2]])
 
 
@@ -74,7 +74,7 @@ def test_comparison_shows_agreement_on_test_images(project, no_figures):
     for seed, run in enumerate(runs):
         write_test_probabilities(run, range(1, 61), seed)
     words = words_of_comparison(project, runs)
-    assert re.search(r"a, b agree on \d+\.\d\s% of the 60 test images", words)
+    assert re.search(r"a and b agree on \d+\.\d\s% of the 60 test images", words)
 
 
 def sure_of(classes):

@@ -54,7 +54,7 @@ def test_page_shows_all_results_and_loads_nothing(project):
         "a small one",
         f"one.csv one complete {expected} 0.71 0.72 2026-11-23 09:00:00",
         "60 test images; the competition itself has 300,000",
-        "0 images are in both",
+        "In both splits, pixel for pixel: 0 images",
         "400 of 400",
         "60 of 60",
         "plateau.factor 0.2",
@@ -160,8 +160,8 @@ def test_page_shows_faulty_files_of_the_data(project, no_figures, tmp_path):
     elsewhere = project_in(tmp_path / "elsewhere")
     write_json(elsewhere.data / "inspection" / "inspection.json", findings)
     assert view_data(elsewhere).notes[:2] == [
-        "train: 1 files cannot be read: 7.png",
-        "train: 2 files do not belong there: a.txt; b.txt",
+        "train: 1 broken file: 7.png",
+        "train: 2 unexpected files: a.txt; b.txt",
     ]
 
 
@@ -177,7 +177,7 @@ def test_page_escapes_names(project, no_figures):
 def test_machine_card_names_gpus_first():
     machine = {"processor": "Xeon", "cores": 8, "gpus": ["T4", "T4"]}
     assert machine_card(machine)[1:] == ("T4, T4", "Xeon, 8 cores")
-    assert machine_card({"processor": "Xeon"})[1:] == ("Xeon", "? cores, no GPU")
+    assert machine_card({"processor": "Xeon"})[1:] == ("Xeon", "unknown cores, no GPU")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_impossible_space_is_refused(tmp_path, content, key):
 
 
 def test_network_without_a_space_is_refused():
-    with pytest.raises(SpaceError, match="--space FILE") as caught:
+    with pytest.raises(SpaceError, match="`--space FILE`") as caught:
         declared_space(MODEL1, None)
     assert caught.value.source == "model1"
 

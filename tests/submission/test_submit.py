@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +79,28 @@ def no_secret_in_output(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert not [secret for secret in server.SECRETS if secret in output]
 
 
-def submit(
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    wait: float | None = None,
-    message: str = "tuned",
-    **options: Any,
-) -> dict[str, Any]:
-    return submit_module.submit(
-        csv, project, message, wait, sleep=clock.sleep, clock=clock, **options
-    )
+Submit = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def submit(project: ProjectPaths, clock: Clock) -> Submit:
+    """Submit a CSV by the clock; return its record."""
+
+    def submit(
+        csv: Path, wait: float | None = None, message: str = "tuned", **options: Any
+    ) -> dict[str, Any]:
+        return submit_module.submit(
+            csv, project, message, wait, sleep=clock.sleep, clock=clock, **options
+        )
+
+    return submit
 
 
 def test_submits_waits_and_records_the_scores(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    capfd: pytest.CaptureFixture[str],
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, capfd: pytest.CaptureFixture[str]
 ) -> None:
     update_record(csv, runs=["model3"], views="tta", sha256=digest_of(csv))
-    record = submit(csv, project, clock, wait=60)
+    record = submit(csv, wait=60)
     solution = write_solution(csv.parent / "solution.csv", kaggle_site)
     counted = accuracy(csv, solution)
     assert record["public_score"] == str(counted.public)
@@ -122,10 +122,10 @@ def numbers_masked(text: str) -> str:
 
 
 def test_the_number_of_submissions_left_is_optional(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     kaggle_site.left_today = None
-    assert submit(csv, project, clock)["status"] == "PENDING"
+    assert submit(csv)["status"] == "PENDING"
 
 
 def test_default_message_names_the_file(
@@ -136,19 +136,17 @@ def test_default_message_names_the_file(
     assert kaggle_site.submissions[0]["description"] == f"model3.csv [{token}]"
 
 
-def test_a_csv_with_faults_is_refused(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
-) -> None:
+def test_a_csv_with_faults_is_refused(kaggle_site: KaggleSite, csv: Path, submit: Submit) -> None:
     csv.write_text(text_of(ROWS[:-1]))
     with pytest.raises(FaultyCsvError) as caught:
-        submit(csv, project, clock)
+        submit(csv)
     assert caught.value.faults[0].startswith("missing ids: 1")
     assert kaggle_site.requests == []
 
 
-def test_a_missing_csv_leaves_nothing(project: ProjectPaths, csv: Path, clock: Clock) -> None:
+def test_a_missing_csv_leaves_nothing(csv: Path, submit: Submit) -> None:
     with pytest.raises(UserError, match=r"none\.csv"):
-        submit(csv.parent / "new" / "none.csv", project, clock)
+        submit(csv.parent / "new" / "none.csv")
     assert list(csv.parent.iterdir()) == [csv]
 
 
@@ -162,72 +160,58 @@ def test_a_missing_csv_leaves_nothing(project: ProjectPaths, csv: Path, clock: C
     ],
 )
 def test_a_doubtful_csv_is_submitted_after_a_warning(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    capfd: pytest.CaptureFixture[str],
-    content: str,
-    is_doubtful: bool,
+    csv: Path, submit: Submit, capfd: pytest.CaptureFixture[str], content: str, is_doubtful: bool
 ) -> None:
     csv.write_text(content)
-    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+    assert submit(csv, wait=60)["status"] == "COMPLETE"
     assert ("Warning" in capfd.readouterr().out) == is_doubtful
 
 
 def test_a_foreign_json_in_the_records_place_is_refused(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     csv.with_suffix(".json").write_text("[]")
     with pytest.raises(ForeignPathError):
-        submit(csv, project, clock)
+        submit(csv)
     with pytest.raises(CsvNameError):
-        submit(csv.with_suffix(".json"), project, clock)
+        submit(csv.with_suffix(".json"))
     assert kaggle_site.submissions == []
     assert csv.with_suffix(".json").read_text() == "[]"
 
 
-def test_only_the_one_csv_is_locked(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
-) -> None:
+def test_only_the_one_csv_is_locked(csv: Path, submit: Submit) -> None:
     other = csv.with_name("other.csv")
     other.write_text(text_of(changed(3, "2,truck")))
     with lock_file(other, "submission"):
         with pytest.raises(BusyError):
-            submit(other, project, clock)
-        assert submit(csv, project, clock)["ref"] == 4001
+            submit(other)
+        assert submit(csv)["ref"] == 4001
 
 
 def test_the_same_file_is_not_submitted_twice(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    capfd: pytest.CaptureFixture[str],
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    submit(csv, project, clock)
-    record = submit(csv, project, clock, wait=60)
+    submit(csv)
+    record = submit(csv, wait=60)
     assert len(kaggle_site.submissions) == 1
     assert record["status"] == "COMPLETE"
     assert "submitted before, with the reference 4001" in capfd.readouterr().out
 
 
-def test_an_edited_csv_is_submitted_and_keeps_its_old_record(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
-) -> None:
+def test_an_edited_csv_is_submitted_and_keeps_its_old_record(csv: Path, submit: Submit) -> None:
     update_record(csv, runs=["model3"], sha256=digest_of(csv))
-    first = submit(csv, project, clock, wait=60)
+    first = submit(csv, wait=60)
     content = csv.read_text()
     csv.write_text(text_of(changed(3, "2,truck")))
-    second = submit(csv, project, clock, wait=60)
+    second = submit(csv, wait=60)
     assert second["ref"] == 4002
     assert second["earlier"] == [first]
     assert "runs" not in second  # no run predicted the edited rows
     csv.write_text(content)
     with pytest.raises(AlreadySubmittedError) as caught:
-        submit(csv, project, clock)
+        submit(csv)
     assert (caught.value.file, caught.value.ref) == ("model3.csv", 4001)
-    third = submit(csv, project, clock, again=True)
+    third = submit(csv, again=True)
     assert [part["ref"] for part in third["earlier"]] == [4001, 4002]
 
 
@@ -236,7 +220,7 @@ def test_an_edited_csv_is_submitted_and_keeps_its_old_record(
     ["copied", "moved", "hard link", "elsewhere", "below", "moved with its record", "record lost"],
 )
 def test_a_content_is_known_wherever_its_csv_is(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, case: str
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, project: ProjectPaths, case: str
 ) -> None:
     folder = {"elsewhere": "data", "below": "submissions/old"}.get(case, "submissions")
     other = csv.parent.parent / folder / "other.csv"
@@ -244,7 +228,7 @@ def test_a_content_is_known_wherever_its_csv_is(
     if case == "below":
         shutil.copy(csv, other)
         csv, other = other, csv
-    submit(csv, project, clock)
+    submit(csv)
     name, content = csv.name, csv.read_bytes()
     if case in ("copied", "elsewhere"):
         shutil.copy(csv, other)
@@ -260,30 +244,26 @@ def test_a_content_is_known_wherever_its_csv_is(
         csv.with_suffix(".json").unlink()
         other = csv
     with pytest.raises(AlreadySubmittedError) as caught:
-        submit(other, project, clock)
+        submit(other)
     assert caught.value.file == name
     assert len(kaggle_site.submissions) == 1
-    assert submit(other, project, clock, again=True)["ref"] == 4002
+    assert submit(other, again=True)["ref"] == 4002
 
 
 def test_a_link_leads_to_the_same_submission(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, project: ProjectPaths
 ) -> None:
     link = project.data / "link.csv"
     link.symlink_to(csv)
-    assert submit(link, project, clock)["ref"] == 4001
-    assert submit(csv, project, clock)["ref"] == 4001
-    assert submit(link, project, clock)["ref"] == 4001
+    assert submit(link)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
+    assert submit(link)["ref"] == 4001
     assert len(kaggle_site.submissions) == 1
     assert not link.with_suffix(".json").exists()
 
 
 def test_two_processes_do_not_send_the_same_content(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = csv.with_name("other.csv")
     shutil.copy(csv, other)
@@ -295,18 +275,14 @@ def test_two_processes_do_not_send_the_same_content(
 
     monkeypatch.setattr(submit_module, "upload", upload_while_another_starts)
     with pytest.raises(AlreadySubmittedError) as caught:
-        submit(csv, project, clock)
+        submit(csv)
     assert (caught.value.file, caught.value.ref) == ("other.csv", None)
     assert kaggle_site.submissions == []
     assert read_record(csv)["status"] == State.NOT_SENT
 
 
 def test_a_csv_that_changes_during_its_upload_is_not_submitted(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = submit_module.upload
 
@@ -317,15 +293,15 @@ def test_a_csv_that_changes_during_its_upload_is_not_submitted(
 
     monkeypatch.setattr(submit_module, "upload", upload_and_edit)
     with pytest.raises(ChangedCsvError):
-        submit(csv, project, clock)
+        submit(csv)
     assert kaggle_site.submissions == []
 
 
 def test_again_submits_once_more_and_keeps_the_first_record(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
-    first = submit(csv, project, clock)
-    second = submit(csv, project, clock, again=True)
+    first = submit(csv)
+    second = submit(csv, again=True)
     assert second["earlier"] == [first]
     assert second["token"] != first["token"]
     assert len(kaggle_site.submissions) == 2
@@ -335,13 +311,13 @@ def test_again_submits_once_more_and_keeps_the_first_record(
     "fault", [server.refuse(400), server.refuse(503), server.redirect_in_a_circle]
 )
 def test_a_failed_upload_leaves_no_record(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, fault: server.Fault
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, fault: server.Fault
 ) -> None:
     kaggle_site.put_faults = [fault]
     with pytest.raises(UploadError):
-        submit(csv, project, clock)
+        submit(csv)
     assert read_record(csv) == {}
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
 
 
 # -- answers that are late or lost
@@ -379,14 +355,10 @@ def test_an_unclear_answer_is_explained(error: Exception, words: str) -> None:
 
 @pytest.mark.parametrize("method", ["CreateSubmission", "StartSubmissionUpload"])
 def test_an_answer_after_40_seconds_is_waited_for(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    method: str,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, clock: Clock, method: str
 ) -> None:
     kaggle_site.api_faults[method] = [server.answer_late(40)]
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
     assert clock.now == 40
     assert kaggle_site.count("CreateSubmission") == 1
     assert kaggle_site.count("ListSubmissions") == 0
@@ -394,16 +366,12 @@ def test_an_answer_after_40_seconds_is_waited_for(
 
 @pytest.mark.parametrize("fault", AFTER_THE_FACT)
 def test_a_submission_without_a_clear_answer_is_found(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    fault: server.Fault,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, fault: server.Fault
 ) -> None:
     kaggle_site.list_lag = 20
     kaggle_site.listed = {"file_name": "another.csv", "content": b"", "date": None}
     kaggle_site.api_faults["CreateSubmission"] = [fault]
-    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+    assert submit(csv, wait=60)["status"] == "COMPLETE"
     assert len(kaggle_site.submissions) == 1
 
 
@@ -411,18 +379,14 @@ def test_a_submission_without_a_clear_answer_is_found(
     "fault", [server.lose_answer, server.drop, server.page_instead, server.answer_late(3_000)]
 )
 def test_a_submission_that_is_not_listed_is_not_sent_again(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    fault: server.Fault,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, clock: Clock, fault: server.Fault
 ) -> None:
     kaggle_site.list_lag = 100_000
     kaggle_site.api_faults["CreateSubmission"] = [fault]
     for _ in range(2):
         before = clock.now
         with pytest.raises(UnknownOutcomeError) as caught:
-            submit(csv, project, clock)
+            submit(csv)
         record = read_record(csv)
         assert (caught.value.path, caught.value.token) == (csv, record["token"])
         assert record["status"] == State.UNKNOWN
@@ -431,7 +395,7 @@ def test_a_submission_that_is_not_listed_is_not_sent_again(
 
 
 def test_an_answer_without_a_reference_is_looked_up(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     def create_and_answer_nothing(handler: server.Handler) -> None:
         handler.mute = True
@@ -440,43 +404,38 @@ def test_an_answer_without_a_reference_is_looked_up(
         server.answer_json({"message": "Successfully submitted"})(handler)
 
     kaggle_site.api_faults["CreateSubmission"] = [create_and_answer_nothing]
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
     assert kaggle_site.count("CreateSubmission") == 1
 
 
 def test_again_sends_what_is_not_listed(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, clock: Clock
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.drop]
     with pytest.raises(UnknownOutcomeError):
-        submit(csv, project, clock)
+        submit(csv)
     before = clock.now
-    record = submit(csv, project, clock, again=True)
+    record = submit(csv, again=True)
     assert record["ref"] == 4001
     assert [part["status"] for part in record["earlier"]] == [State.UNKNOWN]
     assert clock.now == before  # one look was enough
 
 
 def test_again_sends_nothing_if_the_first_is_found(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, clock: Clock
 ) -> None:
     kaggle_site.list_lag = 1_000
     kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
     with pytest.raises(UnknownOutcomeError):
-        submit(csv, project, clock)
+        submit(csv)
     clock.now += 1_000
-    assert submit(csv, project, clock, again=True)["ref"] == 4001
+    assert submit(csv, again=True)["ref"] == 4001
     assert len(kaggle_site.submissions) == 1
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_run_after_a_kill_looks_in_the_list(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
-    again: bool,
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     create = submit_module.create
 
@@ -488,57 +447,49 @@ def test_a_run_after_a_kill_looks_in_the_list(
     with monkeypatch.context() as patch:
         patch.setattr(submit_module, "create", create_and_die)
         with pytest.raises(KeyboardInterrupt):
-            submit(csv, project, clock)
+            submit(csv)
     kaggle_site.list_lag = 120
-    assert submit(csv, project, clock, again=again)["ref"] == 4001
+    assert submit(csv, again=again)["ref"] == 4001
     assert len(kaggle_site.submissions) == 1
 
 
 def test_an_unknown_outcome_counts_under_another_name(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.drop]
     with pytest.raises(UnknownOutcomeError):
-        submit(csv, project, clock)
+        submit(csv)
     other = csv.with_name("other.csv")
     shutil.copy(csv, other)
     with pytest.raises(AlreadySubmittedError) as caught:
-        submit(other, project, clock)
+        submit(other)
     assert caught.value.ref is None
 
 
 def test_a_list_that_cannot_be_read_is_read_again(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
     kaggle_site.api_faults["ListSubmissions"] = [server.refuse(400), server.drop]
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
     assert len(kaggle_site.submissions) == 1
 
 
 def test_a_list_that_stays_unreadable_leaves_it_unknown(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    capfd: pytest.CaptureFixture[str],
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.lose_answer]
     kaggle_site.api_faults["ListSubmissions"] = [server.drop] * 1_000
     with pytest.raises(UnknownOutcomeError, match="list could not be read"):
-        submit(csv, project, clock)
+        submit(csv)
     assert "It is unknown whether Kaggle has" in capfd.readouterr().out
     kaggle_site.api_faults.clear()
-    assert submit(csv, project, clock, wait=60)["ref"] == 4001
+    assert submit(csv, wait=60)["ref"] == 4001
     assert len(kaggle_site.submissions) == 1
 
 
 def test_without_a_connection_nothing_is_submitted(
-    kaggle_site: KaggleSite,
-    csv: Path,
-    project: ProjectPaths,
-    clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    csv: Path, submit: Submit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nobody_there(*_: Any) -> int:
         raise requests.ConnectTimeout("no answer")
@@ -546,18 +497,18 @@ def test_without_a_connection_nothing_is_submitted(
     with monkeypatch.context() as patch:
         patch.setattr(submit_module, "create", nobody_there)
         with pytest.raises(KaggleError):
-            submit(csv, project, clock)
+            submit(csv)
     assert read_record(csv)["status"] == State.NOT_SENT
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
 
 
 @pytest.mark.parametrize(("status", "key"), [("SENDING", "token"), ("PENDING", "ref")])
 def test_a_record_without_a_required_value_is_named(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, status: str, key: str
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, status: str, key: str
 ) -> None:
     update_record(csv, sha256=digest_of(csv), status=status)
     with pytest.raises(InvalidRecordError) as caught:
-        submit(csv, project, clock)
+        submit(csv)
     assert (caught.value.path, caught.value.key) == (record_path(csv), key)
     assert kaggle_site.submissions == []
 
@@ -567,46 +518,46 @@ def test_a_record_without_a_required_value_is_named(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429])
 def test_a_refused_request_is_explained_and_can_be_repeated(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock, status: int
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, status: int
 ) -> None:
     kaggle_site.api_faults["CreateSubmission"] = [server.refuse(status)]
     with pytest.raises(KaggleError) as caught:
-        submit(csv, project, clock)
+        submit(csv)
     assert caught.value.status == status
     assert read_record(csv)["status"] == State.NOT_SENT
-    assert submit(csv, project, clock)["ref"] == 4001
+    assert submit(csv)["ref"] == 4001
 
 
 def test_a_csv_that_kaggle_cannot_score_is_an_error(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     kaggle_site.solution[99] = ("cat", "Public")
     for _ in range(2):
         with pytest.raises(RefusedCsvError, match="The ids are not those") as caught:
-            submit(csv, project, clock, wait=60)
+            submit(csv, wait=60)
         assert caught.value.ref == 4001
         assert read_record(csv)["status"] == "ERROR"
     assert len(kaggle_site.submissions) == 1
 
 
 def test_waiting_ends_after_its_time(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit, clock: Clock
 ) -> None:
     kaggle_site.pending_polls = 10**9
     with pytest.raises(NotScoredError, match="--wait") as caught:
-        submit(csv, project, clock, wait=90)
+        submit(csv, wait=90)
     assert caught.value.ref == 4001
     assert clock.now <= 90
     assert read_record(csv)["status"] == "PENDING"
     kaggle_site.pending_polls = 0
-    assert submit(csv, project, clock, wait=90)["status"] == "COMPLETE"
+    assert submit(csv, wait=90)["status"] == "COMPLETE"
 
 
 def test_waiting_continues_after_problems_at_kaggle(
-    kaggle_site: KaggleSite, csv: Path, project: ProjectPaths, clock: Clock
+    kaggle_site: KaggleSite, csv: Path, submit: Submit
 ) -> None:
     kaggle_site.api_faults["GetSubmission"] = [server.refuse(502), server.drop]
-    assert submit(csv, project, clock, wait=60)["status"] == "COMPLETE"
+    assert submit(csv, wait=60)["status"] == "COMPLETE"
 
 
 def test_kaggles_own_command_takes_the_csv(

@@ -115,8 +115,8 @@ def test_each_fault_is_named_with_its_first_lines(
         ),
         (text_of(ROWS).replace("\n", "\r"), "lines end with CR alone"),
         (codecs.BOM_UTF8 + text_of(ROWS).encode(), "a byte order mark"),
-        (text_of(ROWS).encode("utf-16"), "UTF-16 text"),
-        (text_of(ROWS).encode("utf-16-le"), "UTF-16 text"),
+        (text_of(ROWS).encode("utf-16"), "is in UTF-16"),
+        (text_of(ROWS).encode("utf-16-le"), "is in UTF-16"),
     ],
 )
 def test_a_doubtful_csv_gets_a_warning(tmp_path: Path, content: str | bytes, words: str) -> None:

@@ -121,8 +121,9 @@ import json, sys
 from pathlib import Path
 import tensorflow as tf
 from kaggle_cifar.data.dataset import load_training_set
-from kaggle_cifar.files import ProjectPaths, from_json
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.training.loop import Training
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.result import write_result

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from kaggle_cifar import recipes
+from kaggle_cifar.api.arguments import DEVICES
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS, is_validation_split
 from kaggle_cifar.errors import UserError
@@ -22,6 +23,16 @@ SEED = click.IntRange(0, LARGEST_SEED)
 EPOCHS = click.IntRange(1, recipes.MOST_EPOCHS)
 LIMIT = click.IntRange(len(CLASS_NAMES), TRAIN_COUNT)
 RUN_COUNT = click.IntRange(1, 1000)
+
+
+def device_option(**settings: Any) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds the option for the device."""
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        help="Device to use in place of the GPUs.",
+        **settings,
+    )
 
 
 def parse_recipe(name_or_file: str) -> Recipe:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from kaggle_cifar.api.arguments import use_device
 from kaggle_cifar.cli.completion import complete_runs
-from kaggle_cifar.cli.options import PATH
+from kaggle_cifar.cli.options import PATH, device_option
 from kaggle_cifar.console import say, say_error
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -17,9 +18,15 @@ from kaggle_cifar.files import ProjectPaths
 @click.option("--tta", is_flag=True, help="Test-time augmentation: more accurate, 6 times slower.")
 @click.option("--weighted", is_flag=True, help="Ensemble weights fitted on the validation images.")
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
+@device_option()
 @click.pass_obj
 def predict(
-    project: ProjectPaths, runs: tuple[str, ...], tta: bool, weighted: bool, output: Path | None
+    project: ProjectPaths,
+    runs: tuple[str, ...],
+    tta: bool,
+    weighted: bool,
+    output: Path | None,
+    device: str | None,
 ) -> None:
     """Predict the test images with RUN and write a CSV.
 
@@ -34,6 +41,7 @@ def predict(
     from kaggle_cifar.api.submissions import write_predictions
     from kaggle_cifar.training.find_runs import chosen_runs
 
+    use_device(device)
     write_predictions(project, chosen_runs(project, runs), tta, weighted, output)
 
 

@@ -14,8 +14,10 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.devices.gpus import require_usable_devices
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (
+    Forward,
     compile_forward,
     read_array,
     read_probabilities,
@@ -24,7 +26,11 @@ from kaggle_cifar.models.inference import (
     write_probabilities,
 )
 from kaggle_cifar.ownership import regular_file, remove_reserved, reserved_path
-from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.tensorflow_setup import (
+    describe_devices,
+    dtype_policy,
+    start_tensorflow,
+)
 from kaggle_cifar.training.run import Run
 
 BATCH_SIZE = 500  # images
@@ -162,6 +168,19 @@ def read_part(file: Path) -> np.ndarray:
     return probabilities
 
 
+def load_forward(run: Run, views: str) -> Forward:
+    """Return the compiled function of a run's network; say on which devices it predicts, and how.
+
+    Raises as `require_usable_devices` and `Run.load_model`.
+    """
+    start_tensorflow()
+    require_usable_devices()
+    policy = dtype_policy(run.read_recipe()[0].precision)
+    forward = compile_forward(run.load_model(policy), views)
+    say(f"Predicting with {run.name} on {describe_devices()} in {policy}, without XLA.")
+    return forward
+
+
 def predict_parts(
     project: ProjectPaths, run: Run, ids: np.ndarray, views: str, folder: Path
 ) -> None:
@@ -171,8 +190,7 @@ def predict_parts(
     first = min(done * PART_SIZE, len(ids))
     if first == len(ids):
         return
-    start_tensorflow()
-    forward = compile_forward(run.load_model(), views)
+    forward = load_forward(run, views)
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
         # Reading begins with the first image, because only a complete pass writes the cache.

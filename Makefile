@@ -17,6 +17,11 @@ DEMO_EPOCHS := 16
 KAGGLE_PYTHON := 3.12
 KAGGLE_LACKS := py7zr kaggle six
 
+# Whether to install CUDA for TensorFlow: as GPU says, as an earlier GPU=no said, or if the driver lists a GPU.
+WITH_GPU = $(or $(filter yes no,$(GPU)),$(shell cat .venv/installed 2>/dev/null),$(GPU_FOUND))
+GPU_FOUND = $(shell [ "$$(uname -s)" = Linux ] && nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo yes)
+EXTRA = $(if $(filter yes,$(WITH_GPU)),[gpu])
+
 .DEFAULT_GOAL := help
 .PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
   wheels constraints clean
@@ -25,7 +30,7 @@ help: ## List the targets
 	@echo "make TARGET [VARIABLE=value …]"
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
 	@echo "Variables: RECIPE=model3-tuned  RUN=  CSV=submissions/RECIPE.csv  MESSAGE=RECIPE"
-	@echo "           ARGS=\"more options\"  PYTHON=python3"
+	@echo "           ARGS=\"more options\"  PYTHON=python3  GPU=no (setup without CUDA)"
 
 setup: .venv/installed ## Install the package and its dependencies into .venv
 
@@ -105,9 +110,10 @@ clean: ## Remove .venv if make created it
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "Installing into .venv (a few minutes, because TensorFlow is large) …"
-	$(INSTALL) --editable . || { $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))' && \
+	@$(if $(EXTRA),echo "Installing CUDA as well because the driver lists an NVIDIA GPU. make setup GPU=no declines.")
+	$(INSTALL) --editable ".$(EXTRA)" || { $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))' && \
 	  echo "Python 3.14 may be too new for TensorFlow. Run make clean, then make setup PYTHON=python3.13."; exit 1; }
-	@touch $@
+	@echo "$(filter no,$(WITH_GPU))" > $@
 
 .venv/tested: .venv/installed
 	$(INSTALL) --group dev

@@ -18,6 +18,7 @@ import numpy as np
 
 from kaggle_cifar import recipes
 from kaggle_cifar.data.dataset import load_training_set
+from kaggle_cifar.devices.gpus import training_strategy
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
@@ -41,7 +42,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default="data")
     arguments = parser.parse_args()
     recipe = recipes.find_recipe(arguments.recipe)
-    strategy = start_tensorflow()
+    start_tensorflow()
+    strategy = training_strategy(recipe.batch_size)
     policy = dtype_policy(recipe.precision)
     try:
         count = arguments.steps * recipe.batch_size

@@ -23,6 +23,7 @@ from training_speed import plain_keras, seconds_of_batches
 from kaggle_cifar import figures, models
 from kaggle_cifar.console import duration, table
 from kaggle_cifar.data.dataset import TrainingSet, load_training_set
+from kaggle_cifar.devices.gpus import training_strategy
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
@@ -98,7 +99,8 @@ def group_by_recipe(runs: list[Run]) -> dict[str, list[Run]]:
 
 def training_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     """Return a function that measures the speeds of a recipe."""
-    strategy, policy = start_tensorflow(), dtype_policy(recipe.precision)
+    start_tensorflow()
+    strategy, policy = training_strategy(recipe.batch_size), dtype_policy(recipe.precision)
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy, policy)
 
@@ -111,7 +113,8 @@ def training_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
 
 def fit_timer(recipe: Recipe, data: TrainingSet) -> Callable[[], Speeds]:
     """Return a function that measures Keras' `fit` and `evaluate`."""
-    strategy = start_tensorflow()
+    start_tensorflow()
+    strategy = training_strategy(recipe.batch_size)
     options = RunOptions(validation="none")
     training = Training(Run(Path("nowhere")), recipe, options, data, strategy)
     model = plain_keras(training.state.model)

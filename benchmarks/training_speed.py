@@ -21,6 +21,7 @@ import numpy as np
 
 from kaggle_cifar import recipes
 from kaggle_cifar.data.dataset import TrainingSet, load_training_set
+from kaggle_cifar.devices.gpus import training_strategy
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.tensorflow_setup import start_tensorflow
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default="data")
     parser.add_argument("--rounds", type=int, default=5, help="number of measurements")
     arguments = parser.parse_args()
-    strategy = start_tensorflow()
+    start_tensorflow()
+    strategy = training_strategy(BATCH_SIZE)
     try:
         count = STEPS_PER_ROUND * BATCH_SIZE
         data = load_training_set(ProjectPaths(arguments.data_dir), limit=count)

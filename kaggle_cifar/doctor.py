@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kaggle_cifar import competition, files
+from kaggle_cifar.devices.gpus import require_usable_devices, visible_gpus
+from kaggle_cifar.devices.probe import renew_probe, xla_fault
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.kaggle.client import call, open_client
@@ -22,16 +23,13 @@ from kaggle_cifar.kaggle.credentials import (
 )
 from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
+from kaggle_cifar.tensorflow_setup import describe_devices, dtype_policy, start_tensorflow
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
 MEMORY_NEEDED = 4e9  # bytes, for TensorFlow and the full test set
 
 PACKAGES = ("tensorflow", "keras", "numpy", "kaggle", "py7zr")
-
-COMMAND_TIMEOUT = 10.0  # seconds
-TENSORFLOW_TIMEOUT = 120.0  # seconds; its import is slow on a slow disk
-COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,12 @@ class Finding:
 
 
 def examine(project: ProjectPaths) -> list[Finding]:
-    """Check credentials, Kaggle, disk, memory, GPU and versions."""
+    """Check credentials, Kaggle, disk, memory, devices and versions."""
     return [
         *examine_kaggle(),
         examine_disk(project),
         examine_memory(),
-        examine_gpu(),
+        *examine_devices(),
         *examine_versions(),
     ]
 
@@ -154,30 +152,42 @@ def examine_memory() -> Finding:
     return Finding("memory", "ok", f"{detail}.")
 
 
-def examine_gpu() -> Finding:
-    """Check that TensorFlow, started in another process, finds the machine's NVIDIA GPUs."""
-    names = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not names:
-        return Finding("gpu", "ok", "none from NVIDIA; training runs on the CPU.")
-    listed = ", ".join(names.splitlines())
-    count = output_of(sys.executable, "-c", COUNT_GPUS, seconds=TENSORFLOW_TIMEOUT)
-    if count.isdigit() and int(count):
-        return Finding("gpu", "ok", f"{listed}; TensorFlow finds {count}.")
-    return Finding(
-        "gpu",
-        "warning",
-        f"{listed}; TensorFlow finds none, so training runs on the CPU. "
-        'Run `make gpu` or `pip install "tensorflow[and-cuda]"`.',
-    )
+def examine_devices() -> Iterator[Finding]:
+    """Check what TensorFlow computes on, in which precision, and whether XLA works there.
 
-
-def output_of(*command: str, seconds: float = COMMAND_TIMEOUT) -> str:
-    """Return the output of a command, or "" if it is missing, fails or takes too long."""
+    The check of the GPUs in another process runs again, because the user may have mended them.
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+        start_tensorflow()
+        if visible_gpus():
+            renew_probe()
+        require_usable_devices()
+    except UserError as error:
+        yield Finding("devices", "problem", str(error))
+        return
+    yield Finding("devices", "ok", f"{describe_devices(len(visible_gpus()))}.")
+    yield examine_precision()
+    yield from examine_xla()
+
+
+def examine_precision() -> Finding:
+    """Report whether mixed precision is faster on the devices, and its type."""
+    name, kind = "mixed precision", dtype_policy("always").removeprefix("mixed_")
+    if dtype_policy("where faster") == "float32":
+        return Finding(name, "ok", f"no, {kind} is not faster than float32 here.")
+    return Finding(name, "ok", f"yes, in {kind}.")
+
+
+def examine_xla() -> Iterator[Finding]:
+    """Report whether XLA works on the devices, and how GELU is computed."""
+    if fault := xla_fault():
+        slower = "The airbench recipes train without it, which is slower."
+        yield Finding("xla", "warning", f"no: {fault}. {slower}")
+        yield Finding("gelu", "ok", "by TensorFlow's operations, because XLA fails.")
+        return
+    only = "" if visible_gpus() else ", but training steps are faster without it on a CPU"
+    yield Finding("xla", "ok", f"yes{only}.")
+    yield Finding("gelu", "ok", "compiled by XLA.")
 
 
 def examine_versions() -> Iterator[Finding]:

@@ -1,20 +1,18 @@
 """The configuration of TensorFlow: devices, precision, and what is recorded of the machine."""
 
+import contextlib
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kaggle_cifar import __version__
+from kaggle_cifar.devices.drivers import gpus_are_hidden, has_amd_gpu, has_apple_gpu
+from kaggle_cifar.devices.gpus import GpuInUseError, gpu_names, visible_gpus
+from kaggle_cifar.devices.native_output import native_output_held_back
 from kaggle_cifar.errors import UserError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
 
 BACKEND = "tensorflow"
 MixedPrecision = Literal["never", "where faster", "always"]
@@ -31,31 +29,65 @@ class BackendError(UserError):
         self.backend = backend
 
 
-def start_tensorflow() -> "tf.distribute.Strategy":
-    """Import and configure TensorFlow; return the strategy for this machine's devices.
+class TensorFlowStartError(UserError):
+    """TensorFlow cannot be imported, or it cannot create its devices."""
 
-    Several GPUs train together (`MirroredStrategy`), and each allocates memory as needed. All
-    operations are deterministic on a CPU. On a GPU that would be much slower.
+    def __init__(self, error: Exception) -> None:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
+        advice = "Run kaggle-cifar doctor to see the versions, and install TensorFlow again."
+        if "metal" in str(error):
+            advice = "Run pip uninstall tensorflow-metal, which does not support this TensorFlow."
+        super().__init__(f"TensorFlow cannot start: {type(error).__name__}: {reason} {advice}")
+
+
+def start_tensorflow() -> None:
+    """Import and configure TensorFlow.
+
+    GPUs allocate memory as needed. All operations are deterministic on a CPU. On a GPU that would
+    be much slower.
 
     Raises
     ------
     BackendError
         If Keras was imported with another backend before.
+    GpuInUseError
+        If the GPUs were hidden after TensorFlow began to use them.
+    TensorFlowStartError
+        If TensorFlow cannot start. What it printed is then on standard error.
     """
     choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, at import
-    with _native_output_discarded():
-        import tensorflow as tf
+    held_back = contextlib.nullcontext() if _started else native_output_held_back()
+    try:
+        with held_back:
+            _configure()
+    except UserError:
+        raise
+    except Exception as error:  # a damaged installation may raise anything
+        raise TensorFlowStartError(error) from error
+    _started.append(True)
 
-        tf.get_logger().setLevel("ERROR")
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
+
+_started: list[bool] = []  # what TensorFlow prints is held back the first time only
+
+
+def _configure() -> None:
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    if gpus_are_hidden():
+        try:
+            tf.config.set_visible_devices([], "GPU")
+        except RuntimeError:
+            raise GpuInUseError from None
+    gpus = visible_gpus()
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # the user's own code has started TensorFlow
             tf.config.experimental.set_memory_growth(gpu, True)
-        tf.zeros(1)  # creates the devices, which prints as well
-        use_default_settings()
+    tf.zeros(1)  # creates the devices, which prints as well
+    use_default_settings()
     if not gpus:
         tf.config.experimental.enable_op_determinism()
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def choose_backend() -> None:
@@ -97,29 +129,12 @@ def dtype_policy(mixed_precision: MixedPrecision) -> str:
     The 16-bit type is bfloat16 on a CPU and on GPUs that support it (NVIDIA's compute capability
     8.0 and up), and float16 on older GPUs.
     """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = visible_gpus()
     if mixed_precision == "always" or (
         mixed_precision == "where faster" and _is_faster_in_16_bits(gpus)
     ):
         return _policy_of_16_bits(gpus)
     return "float32"
-
-
-@contextmanager
-def _native_output_discarded() -> Iterator[None]:
-    """Discard what native code prints to standard error in spite of TensorFlow's log level."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _policy_of_16_bits(gpus: list[Any]) -> str:
@@ -142,19 +157,32 @@ def _compute_capabilities(gpus: list[Any]) -> list[tuple[int, int]]:
     return [detail.get("compute_capability", (0, 0)) for detail in details]
 
 
+def describe_devices(used: int = 1) -> str:
+    """Return the names of the devices of which TensorFlow uses the first `used`."""
+    names = gpu_names()
+    if not names:
+        return f"the CPU ({_processor_name()}, {os.cpu_count()} cores{_why_no_gpu()})"
+    text = ", ".join(names[:used])
+    return text if used == len(names) else f"{text} ({used} of {len(names)} GPUs)"
+
+
+def _why_no_gpu() -> str:
+    if gpus_are_hidden():
+        return "; GPUs are hidden"
+    if has_apple_gpu():
+        return "; Apple's GPU needs tensorflow-metal"
+    return "; AMD's GPU needs tensorflow-rocm" if has_amd_gpu() else ""
+
+
 def describe_environment() -> dict[str, Any]:
     """Return the machine and the versions, on which the result of a run may depend."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     packages = ("tensorflow", "keras", "numpy")
     return {
         "machine": {
             "platform": platform.platform(),
             "processor": _processor_name(),
             "cores": os.cpu_count(),
-            "gpus": [detail.get("device_name", "GPU") for detail in details],
+            "gpus": gpu_names(),
         },
         "python": platform.python_version(),
         "packages": {

@@ -7,17 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from kaggle_cifar import competition
+from kaggle_cifar.devices.faults import UnusableGpuError
 from kaggle_cifar.doctor import Finding
 from kaggle_cifar.files import ProjectPaths
 from tests.helpers import kaggle_server as server
 from tests.helpers.kaggle_server import KaggleSite
 
 doctor = importlib.import_module("kaggle_cifar.doctor")
-
-
-@pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: "")
 
 
 @pytest.fixture
@@ -102,21 +98,48 @@ def test_full_disk_is_a_warning_without_images(
     assert doctor.examine_disk(project).status == "ok"
 
 
-@pytest.mark.parametrize(("count", "status"), [("1", "ok"), ("0", "warning"), ("", "warning")])
-def test_gpu_unknown_to_tensorflow_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, count: str, status: str
+def test_devices_precision_xla_and_gelu_are_named() -> None:
+    findings = {finding.name: finding for finding in doctor.examine_devices()}
+    assert list(findings) == ["devices", "mixed precision", "xla", "gelu"]
+    assert {finding.status for finding in findings.values()} == {"ok"}
+    assert "CPU" in findings["devices"].detail
+    assert "bfloat16" in findings["mixed precision"].detail
+
+
+def test_gpu_that_tensorflow_cannot_use_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise UnusableGpuError(["Tesla T4"], "libraries are missing.")
+
+    monkeypatch.setattr(doctor, "require_usable_devices", refuse)
+    [finding] = doctor.examine_devices()
+    assert (finding.name, finding.status) == ("devices", "problem")
+    assert "Tesla T4" in finding.detail
+
+
+def test_xla_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "xla_fault", lambda: "InternalError: ptxas not found")
+    xla, gelu = doctor.examine_xla()
+    assert (xla.status, gelu.status) == ("warning", "ok")
+    assert "ptxas not found" in xla.detail
+    assert "because XLA fails" in gelu.detail
+
+
+def test_gpus_are_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed: list[bool] = []
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: ["GPU:0"])
+    monkeypatch.setattr(doctor, "renew_probe", lambda: renewed.append(True))
+    list(doctor.examine_devices())
+    assert renewed == [True]
+
+
+@pytest.mark.parametrize(("policy", "status"), [("float32", "no"), ("mixed_float16", "yes")])
+def test_mixed_precision_is_named_with_its_type(
+    monkeypatch: pytest.MonkeyPatch, policy: str, status: str
 ) -> None:
-    answers = iter(["NVIDIA T4", count])
-    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: next(answers))
-    finding = doctor.examine_gpu()
-    assert (finding.status, "NVIDIA T4" in finding.detail) == (status, True)
-
-
-def test_output_of_a_failing_command_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert doctor.output_of("no-such-command-anywhere") == ""
-    assert doctor.output_of(sys.executable, "-c", "raise SystemExit(3)") == ""
-    assert doctor.output_of(sys.executable, "-c", "print(' 2 ')") == "2"
+    policies = {"always": "mixed_float16", "where faster": policy}
+    monkeypatch.setattr(doctor, "dtype_policy", policies.__getitem__)
+    detail = doctor.examine_precision().detail
+    assert detail.startswith(status) and "float16" in detail
 
 
 def test_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

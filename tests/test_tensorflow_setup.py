@@ -7,9 +7,12 @@ import sys
 import pytest
 
 from kaggle_cifar import models, tensorflow_setup
+from kaggle_cifar.devices.gpus import GpuInUseError
 from kaggle_cifar.tensorflow_setup import (
     BackendError,
+    TensorFlowStartError,
     choose_backend,
+    describe_devices,
     describe_environment,
     dtype_policy,
     start_tensorflow,
@@ -91,26 +94,92 @@ def test_start_keeps_the_global_dtype_policy():
     ],
 )
 def test_dtype_policy_depends_on_the_device(monkeypatch, precision, capabilities, flags, policy):
-    import tensorflow as tf
-
-    details = [{"compute_capability": capability} for capability in capabilities]
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: details)
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
+    show_gpus(monkeypatch, [{"compute_capability": capability} for capability in capabilities])
     monkeypatch.setattr(tensorflow_setup, "_processor_fact", lambda _: flags)
     assert dtype_policy(precision) == policy
 
 
-def test_several_gpus_train_together(monkeypatch):
+def show_gpus(monkeypatch, details):
+    """Let TensorFlow seem to have GPUs, given by their details."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda _: list(details))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu)
+
+
+@pytest.mark.parametrize("is_started", [False, True])
+def test_gpus_allocate_memory_as_needed(monkeypatch, is_started):
     import tensorflow as tf
 
     grown = []
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["GPU:0", "GPU:1"])
-    monkeypatch.setattr(
-        tf.config.experimental, "set_memory_growth", lambda gpu, on: grown.append((gpu, on))
-    )
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "mirrored")
-    assert start_tensorflow() == "mirrored"
-    assert grown == [("GPU:0", True), ("GPU:1", True)]
+
+    def grow(gpu, on):
+        if is_started:  # by the user's own code
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
+        grown.append((gpu["device_name"], on))
+
+    show_gpus(monkeypatch, [{"device_name": "T4"}, {"device_name": "L4"}])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", grow)
+    start_tensorflow()
+    assert grown == ([] if is_started else [("T4", True), ("L4", True)])
+
+
+def test_gpu_in_use_cannot_be_hidden(monkeypatch):
+    import tensorflow as tf
+
+    def refuse(*_):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    start_tensorflow()  # without a GPU there is nothing to hide
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    with pytest.raises(GpuInUseError):
+        start_tensorflow()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("libcudart.so.12: cannot open shared object file"), "libcudart.so.12"),
+        (OSError("dlopen(libmetal_plugin.dylib): Symbol not found"), "uninstall tensorflow-metal"),
+    ],
+)
+def test_tensorflow_that_cannot_start_is_explained(monkeypatch, error, words):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(tensorflow_setup, "_configure", fail)
+    with pytest.raises(TensorFlowStartError, match=words):
+        start_tensorflow()
+
+
+@pytest.mark.parametrize(
+    ("details", "used", "words"),
+    [
+        ([{"device_name": "T4"}] * 2, 2, "T4, T4"),
+        ([{"device_name": "T4"}] * 2, 1, "T4 (1 of 2 GPUs)"),
+        ([], 1, "the CPU (Xeon, "),
+    ],
+)
+def test_devices_are_described_by_name(monkeypatch, details, used, words):
+    show_gpus(monkeypatch, details)
+    monkeypatch.setattr(tensorflow_setup, "_processor_fact", lambda _: "Xeon")
+    assert describe_devices(used).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpus_are_hidden", "GPUs are hidden"),
+        ("has_apple_gpu", "tensorflow-metal"),
+        ("has_amd_gpu", "tensorflow-rocm"),
+    ],
+)
+def test_cpu_is_described_with_the_gpu_that_is_not_used(monkeypatch, name, words):
+    show_gpus(monkeypatch, [])
+    for function in ("gpus_are_hidden", "has_apple_gpu", "has_amd_gpu"):
+        monkeypatch.setattr(tensorflow_setup, function, lambda is_this=function == name: is_this)
+    assert words in describe_devices()
 
 
 def test_environment_lists_machine_and_versions(monkeypatch):

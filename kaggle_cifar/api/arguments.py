@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any
 
+from kaggle_cifar.devices.drivers import hide_gpus
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import is_number
-from kaggle_cifar.recipes import Recipe, find_recipe
+from kaggle_cifar.recipes import Recipe, find_recipe, require_one_of
 from kaggle_cifar.training.options import parse_duration
 
 RecipeLike = Recipe | str | os.PathLike[str]
+DEVICES = ("cpu",)
 Changes = Mapping[str, Any] | list[str] | tuple[str, ...]
 
 
@@ -37,6 +39,20 @@ def require_flags(**flags: bool) -> None:
     """Raise an ArgumentTypeError unless all values are True or False."""
     for key, value in flags.items():
         require_type(key, value, bool, "True or False")
+
+
+def check_device(device: str | None, gpus: float | None = None) -> None:
+    """Raise a UserError unless the device is None or "cpu", which excludes a number of GPUs."""
+    if device is not None:
+        require_one_of("device", device, DEVICES)
+        if gpus:
+            raise ConflictingArgumentsError("The device cpu excludes GPUs per training.")
+
+
+def use_device(device: str | None) -> None:
+    """Hide the GPUs from TensorFlow in this process if the device is "cpu"."""
+    if device == "cpu":
+        hide_gpus()
 
 
 def to_recipe(recipe: RecipeLike) -> Recipe:

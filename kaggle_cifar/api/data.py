@@ -55,7 +55,7 @@ def doctor() -> Diagnosis:
     -------
     Diagnosis
         A finding for the credentials, the competition's rules, the GPU hours on Kaggle, the disk,
-        the memory, the GPU and each version. A notebook shows them as a table.
+        the memory, the devices, the precision, XLA and each version. A notebook shows a table.
 
     Examples
     --------

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from kaggle_cifar.api.arguments import (
     ConflictingArgumentsError,
     RecipeLike,
+    check_device,
     require_type,
     to_recipe,
     to_seconds,
+    use_device,
 )
 from kaggle_cifar.api.display import without_traceback
 from kaggle_cifar.api.folders import current_project
@@ -49,6 +51,7 @@ class SearchRequest:
     address: str | None
     cpus: int | None
     gpus: float | None
+    device: str | None
 
     @property
     def trial_count(self) -> int:
@@ -63,6 +66,7 @@ class SearchRequest:
         ConflictingArgumentsError
             If the sampler has no such space.
         """
+        check_device(self.device, self.gpus)
         return self._grid_draw() if self.sampler == GRID_DRAW else self._declared_space()
 
     def _grid_draw(self) -> "Space":
@@ -111,6 +115,7 @@ def search(
     address: str | None = None,
     cpus: int | None = None,
     gpus: float | None = None,
+    device: Literal["cpu"] | None = None,
 ) -> Run | None:
     """Search for good settings of a recipe; return the run with the highest accuracy.
 
@@ -143,6 +148,8 @@ def search(
         Number of CPU cores per training.
     gpus
         Number of GPUs per training, such as 0.5.
+    device
+        "cpu" to train on the CPU even if there is a GPU. It holds until Python ends.
 
     Returns
     -------
@@ -182,6 +189,7 @@ def search(
         address,
         cpus,
         gpus,
+        device,
     )
     project = current_project()
     try:
@@ -196,6 +204,7 @@ def run_search(project: ProjectPaths, request: SearchRequest, space: "Space") ->
     from kaggle_cifar.search.cluster import Cluster
     from kaggle_cifar.search.search import search
 
+    use_device(request.device)
     return search(
         project,
         request.name,
@@ -203,6 +212,6 @@ def run_search(project: ProjectPaths, request: SearchRequest, space: "Space") ->
         request.sampler,
         request.trial_count,
         RunOptions(seed=request.seed, limit=request.limit),
-        Cluster(request.address, request.cpus, request.gpus),
+        Cluster(request.address, request.cpus, 0 if request.device else request.gpus),
         request.time_budget,
     )

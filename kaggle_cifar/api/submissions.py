@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kaggle_cifar.api.arguments import require_flags, require_type
+from kaggle_cifar.api.arguments import check_device, require_flags, require_type, use_device
 from kaggle_cifar.api.display import html_table, without_traceback
 from kaggle_cifar.api.folders import current_project
 from kaggle_cifar.api.runs import Run
@@ -174,6 +174,7 @@ def predict(
     tta: bool | Literal["full"] = False,
     weighted: bool = False,
     output: str | os.PathLike[str] | None = None,
+    device: Literal["cpu"] | None = None,
 ) -> Submission:
     """Predict the test images and write a CSV.
 
@@ -191,11 +192,14 @@ def predict(
         Whether to fit the weights of the ensemble to the validation images.
     output
         Path of the new CSV, by default `submissions/<runs>.csv`.
+    device
+        "cpu" to predict on the CPU even if there is a GPU. It holds until Python ends.
 
     Raises
     ------
     UserError
-        If a run is unfinished, or the path is taken by a file that is not to be replaced.
+        If a run is unfinished, the path is taken by a file that is not to be replaced, or
+        TensorFlow cannot use the GPU that the machine has.
 
     Examples
     --------
@@ -203,6 +207,8 @@ def predict(
     >>> kc.predict("model1-seed0", "model1-seed1").path.name
     'model1-seed0+model1-seed1.csv'
     """
+    check_device(device)
+    use_device(device)
     return predict_with(current_project(), runs, tta, weighted, output)
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaggle_cifar import recipes
-from kaggle_cifar.api.arguments import ConflictingArgumentsError, require_flags, require_type
+from kaggle_cifar.api.arguments import (
+    ConflictingArgumentsError,
+    check_device,
+    require_flags,
+    require_type,
+    use_device,
+)
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.fields import optional
@@ -44,6 +50,7 @@ class TrainRequest:
     address: str | None = None
     cpus: int | None = None
     gpus: float | None = None
+    device: str | None = None
 
     @functools.cached_property
     def changed_recipe(self) -> Recipe:
@@ -89,6 +96,7 @@ def check_request(request: TrainRequest, on_epoch: OnEpoch | None) -> None:
     require_type("name", request.name, str | None, "the name of a run")
     require_flags(mixed_precision=request.mixed_precision, tensorboard=request.tensorboard)
     check_setting("limit", request.limit, optional(whole_number(len(CLASS_NAMES), TRAIN_COUNT)))
+    check_device(request.device, request.gpus)
     if on_epoch is not None:
         require_type("on_epoch", on_epoch, Callable, "a function")  # type: ignore[arg-type]
     if request.on is not None:
@@ -105,8 +113,8 @@ def check_request(request: TrainRequest, on_epoch: OnEpoch | None) -> None:
         ),
         'accelerator, predict and detach require on="kaggle"': remote_only and not request.on,
         "tta requires predict": request.tta and not request.predict,
-        "tensorboard and on_epoch are for trainings on this machine, not on Kaggle": (
-            request.on and (request.tensorboard or on_epoch)
+        "tensorboard, on_epoch and device are for trainings on this machine, not on Kaggle": (
+            request.on and (request.tensorboard or on_epoch or request.device)
         ),
         "cpus and gpus require the address of a cluster": (
             (request.cpus or request.gpus) and not request.address
@@ -121,6 +129,7 @@ def run_training(
     project: ProjectPaths, request: TrainRequest, on_epoch: OnEpoch | None = None
 ) -> list[RunFolder]:
     """Train the runs of a request; raises as `training.train`."""
+    use_device(request.device)
     if request.seeds or request.folds:
         return _train_several(project, request)
     if request.on:
@@ -132,6 +141,7 @@ def _train_several(project: ProjectPaths, request: TrainRequest) -> list[RunFold
     from kaggle_cifar.search.cluster import Cluster
     from kaggle_cifar.search.seeds_and_folds import train_folds, train_seeds
 
+    gpus = 0 if request.device else request.gpus
     train_each = train_seeds if request.seeds else train_folds
     return train_each(
         project,
@@ -140,7 +150,7 @@ def _train_several(project: ProjectPaths, request: TrainRequest) -> list[RunFold
         request.options,
         request.seeds or request.folds or 1,
         request.tensorboard,
-        Cluster(request.address, request.cpus, request.gpus) if request.address else None,
+        Cluster(request.address, request.cpus, gpus) if request.address else None,
     )
 
 

@@ -44,6 +44,7 @@ def train(
     predict: bool = False,
     tta: bool = False,
     detach: bool = False,
+    device: Literal["cpu"] | None = None,
 ) -> Run:
     """Train a recipe, or resume an unfinished run.
 
@@ -85,6 +86,8 @@ def train(
         With `predict`: whether to predict them with test-time augmentation too.
     detach
         With `on`: whether to return once the training is on Kaggle.
+    device
+        "cpu" to train on the CPU even if there is a GPU. It holds until Python ends.
 
     Returns
     -------
@@ -94,8 +97,8 @@ def train(
     Raises
     ------
     UserError
-        If the run exists with other settings, another process trains it, the data is missing, or
-        the training diverges.
+        If the run exists with other settings, another process trains it, the data is missing, the
+        training diverges, or TensorFlow cannot use the GPU that the machine has.
 
     Examples
     --------
@@ -127,6 +130,7 @@ def train(
         predict=predict,
         tta=tta,
         detach=detach,
+        device=device,
     )
     return train_or_stop(request, on_epoch)[0]
 
@@ -147,6 +151,7 @@ def train_seeds(
     address: str | None = None,
     cpus: int | None = None,
     gpus: float | None = None,
+    device: Literal["cpu"] | None = None,
 ) -> list[Run]:
     """Train the seeds 0 to `count` - 1, which shows how much an accuracy varies.
 
@@ -181,6 +186,7 @@ def train_seeds(
         address=address,
         cpus=cpus,
         gpus=gpus,
+        device=device,
     )
     return train_or_stop(request)
 
@@ -201,6 +207,7 @@ def train_folds(
     address: str | None = None,
     cpus: int | None = None,
     gpus: float | None = None,
+    device: Literal["cpu"] | None = None,
 ) -> list[Run]:
     """Train `count` runs for cross-validation, each validated on another fold.
 
@@ -229,6 +236,7 @@ def train_folds(
         address=address,
         cpus=cpus,
         gpus=gpus,
+        device=device,
     )
     return train_or_stop(request)
 

@@ -14,7 +14,8 @@ def doctor(project: ProjectPaths) -> None:
     """Check this machine and your Kaggle account.
 
     Prints a line for the credentials, the competition's rules, the GPU hours on Kaggle, the disk,
-    the memory, the GPU and each version. The exit status is 1 if there is a problem.
+    the memory, the devices, the precision, XLA and each version. The exit status is 1 if there is a
+    problem.
 
     \b
       kaggle-cifar doctor

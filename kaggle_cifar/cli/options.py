@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from kaggle_cifar import recipes
+from kaggle_cifar.api.arguments import DEVICES
 from kaggle_cifar.competition import CLASS_NAMES, TRAIN_COUNT
 from kaggle_cifar.data.validation_split import VALIDATION, is_validation_split
 from kaggle_cifar.errors import UserError
@@ -49,6 +50,16 @@ def parse_run_name(name: str) -> str:
     except UserError as error:
         raise click.BadParameter(str(error)) from None
     return name
+
+
+def device_option(**settings: Any) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds the option for the device."""
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        help="Device to use in place of the GPUs.",
+        **settings,
+    )
 
 
 def parse_recipe(name_or_file: str) -> Recipe:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from kaggle_cifar.api.arguments import use_device
 from kaggle_cifar.cli.completion import complete_runs
-from kaggle_cifar.cli.options import PATH, parse_run_name
+from kaggle_cifar.cli.options import PATH, device_option, parse_run_name
 from kaggle_cifar.console import counted, say, say_error
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -49,6 +50,7 @@ def with_tta_values(arguments: list[str]) -> Iterator[str]:
 )
 @click.option("--weighted", is_flag=True, help="Ensemble weights fitted on the validation images.")
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
+@device_option()
 @click.pass_obj
 def predict(
     project: ProjectPaths,
@@ -56,6 +58,7 @@ def predict(
     tta: str | None,
     weighted: bool,
     output: Path | None,
+    device: str | None,
 ) -> None:
     """Predict the test images with RUN and write a CSV.
 
@@ -70,6 +73,7 @@ def predict(
     from kaggle_cifar.api.submissions import write_predictions
     from kaggle_cifar.training.find_runs import chosen_runs
 
+    use_device(device)
     views = {None: "plain", "adaptive": "tta", "full": "tta"}[tta]
     chosen = chosen_runs(project, runs)
     write_predictions(project, chosen, views, tta == "adaptive", weighted, output)

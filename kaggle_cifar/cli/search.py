@@ -19,6 +19,7 @@ from kaggle_cifar.cli.options import (
     RUN_COUNT,
     SEED,
     cluster_options,
+    device_option,
     parse_duration,
     parse_recipe,
     parse_run_name,
@@ -69,6 +70,7 @@ from kaggle_cifar.search.search_space import GRID_DRAW
     shell_complete=complete_searches,
     help="Name of the search.",
 )
+@device_option()
 @cluster_options()
 @click.pass_obj
 def search(project: ProjectPaths, /, **parameters: Any) -> None:

@@ -20,6 +20,7 @@ from kaggle_cifar.cli.options import (
     DependentOption,
     Requirement,
     cluster_options,
+    device_option,
     parse_duration,
     parse_recipe,
     parse_run_name,
@@ -147,6 +148,10 @@ SEVERAL_RUNS = Requirement(
     requires=ON_KAGGLE,
     is_flag=True,
     help="Return once the training is on Kaggle. Run the command again to monitor it.",
+)
+@device_option(
+    cls=DependentOption,
+    excludes={"on": "Kaggle chooses its device", "gpus": "the CPU excludes GPUs per training"},
 )
 @cluster_options(requires=SEVERAL_RUNS)
 @click.pass_obj

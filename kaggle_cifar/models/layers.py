@@ -1,11 +1,12 @@
 """Layers that more than one network uses."""
 
-import functools
 import math
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
+
+from kaggle_cifar.devices.probe import xla_fault
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -54,7 +55,7 @@ class GELU(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return x * P(X <= x) of each input, X being standard normal."""
-        return _fused_gelu(inputs) if self.fused and _xla_works() else _plain_gelu(inputs)
+        return _fused_gelu(inputs) if self.fused and not xla_fault() else _plain_gelu(inputs)
 
 
 def _plain_gelu(inputs: tf.Tensor) -> tf.Tensor:
@@ -82,14 +83,3 @@ def _gelu_gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
 
 def _normal_cdf(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * tf.math.erfc(-x / math.sqrt(2))
-
-
-@functools.cache
-def _xla_works() -> bool:
-    """Return whether this TensorFlow compiles with XLA; builds for Windows do not."""
-    try:
-        with tf.init_scope():
-            _gelu(tf.zeros(1))
-    except tf.errors.OpError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.devices.gpus import require_usable_devices
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
 from kaggle_cifar.models.inference import (
+    Forward,
     compile_forward,
     merge_views,
     read_array,
@@ -26,11 +28,12 @@ from kaggle_cifar.models.inference import (
 )
 from kaggle_cifar.ownership import regular_file, remove_reserved, reserved_path
 from kaggle_cifar.prediction.adaptive_tta import find_threshold, is_unsure
-from kaggle_cifar.tensorflow_setup import start_tensorflow
+from kaggle_cifar.tensorflow_setup import (
+    describe_devices,
+    dtype_policy,
+    start_tensorflow,
+)
 from kaggle_cifar.training.run import Run
-
-if TYPE_CHECKING:
-    import keras
 
 BATCH_SIZE = 500  # images
 PART_SIZE = 10_000  # images: the most that a kill can cost; a multiple of BATCH_SIZE
@@ -251,6 +254,21 @@ def read_part(file: Path) -> np.ndarray:
     return probabilities
 
 
+def load_forward(run: Run, views: str) -> Forward:
+    """Return the compiled function of a run's network; say on which devices it predicts, and how.
+
+    Raises as `require_usable_devices` and `Run.load_model`.
+    """
+    start_tensorflow()
+    require_usable_devices()
+    from kaggle_cifar.models.row_skipping import skip_unpooled  # imports TensorFlow
+
+    policy = dtype_policy(run.read_recipe()[0].precision)
+    forward = compile_forward(skip_unpooled(run.load_model(policy)), views)
+    say(f"Predicting with {run.name} on {describe_devices()} in {policy}, without XLA.")
+    return forward
+
+
 def predict_parts(
     project: ProjectPaths, run: Run, ids: np.ndarray, views: str, folder: Path
 ) -> np.ndarray:
@@ -267,8 +285,7 @@ def write_parts(
     project: ProjectPaths, run: Run, ids: np.ndarray, views: str, files: list[Path], done: int
 ) -> None:
     """Write all parts but the first `done`, in one pass over their images."""
-    start_tensorflow()
-    forward, first = compile_forward(load_network(run), views), done * PART_SIZE
+    forward, first = load_forward(run, views), done * PART_SIZE
     with progress_bar(f"Predicting with {run.name}", len(ids), "images", first) as bar:
         part: list[np.ndarray] = []
         # Reading begins with the first image, because only a complete pass writes the cache.
@@ -282,10 +299,3 @@ def write_parts(
                 part, done = [], done + 1
         if part:
             write_array(files[done], np.concatenate(part))
-
-
-def load_network(run: Run) -> "keras.Model":
-    """Return a run's network in its fastest form."""
-    from kaggle_cifar.models.row_skipping import skip_unpooled  # imports TensorFlow
-
-    return skip_unpooled(run.load_model())

@@ -18,10 +18,12 @@ class UnusableAcceleratorError(UserError):
         self.name = name
 
 
-def check_is_gpu(name: str) -> None:
-    """Raise an UnusableAcceleratorError if `name` is a TPU."""
+def check_runs_tensorflow(name: str) -> None:
+    """Raise an UnusableAcceleratorError if TensorFlow cannot train on `name`."""
     if name.lower().startswith("tpu"):
         raise UnusableAcceleratorError(name, "Kaggle's images for TPUs have no TensorFlow.")
+    if name.lower().startswith("nvidiartxpro6000"):  # compute capability 12
+        raise UnusableAcceleratorError(name, "TensorFlow's XLA aborts the process on it.")
 
 
 def check_is_offered(name: str) -> None:

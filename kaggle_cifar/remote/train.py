@@ -10,7 +10,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, remove_if_only_lock
 from kaggle_cifar.kaggle.client import open_client
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.remote.accelerators import check_is_gpu, check_is_offered
+from kaggle_cifar.remote.accelerators import check_is_offered, check_runs_tensorflow
 from kaggle_cifar.remote.accept import accept_run
 from kaggle_cifar.remote.fetch import fetch_output
 from kaggle_cifar.remote.monitor import Log, follow, poll
@@ -63,7 +63,7 @@ def train_on_kaggle(
         If Kaggle refuses the run, the training fails there, or the run exists here.
     """
     check_recipe_options(recipe, options)
-    check_is_gpu(accelerator)
+    check_runs_tensorflow(accelerator)
     check_local_files(recipe)
     run, remote = named_run(project, name), remote_run(project, name)
     with lock(remote.folder, "training on Kaggle"):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from kaggle_cifar.devices.drivers import hide_gpus
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import BusyError
 
@@ -129,7 +130,7 @@ def limit_tensorflow() -> None:
     for key in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[key] = str(max(1, int(assigned.get("CPU", 1))))
     if not assigned.get("GPU"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        hide_gpus()
 
 
 def retry_while_busy(function: Callable[[], T]) -> T:

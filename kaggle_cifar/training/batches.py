@@ -22,10 +22,10 @@ class BatchSource:
     resumes in the middle of an epoch without any saved state.
     """
 
-    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int) -> None:
+    def __init__(self, data: TrainingSet, recipe: Recipe, seed: int, devices: int = 1) -> None:
         import tensorflow as tf
 
-        self._count, self._seed = len(data), seed
+        self._count, self._seed, self._devices = len(data), seed, devices
         self._batch_size = min(recipe.batch_size, len(data))
         self._drop_last = recipe.drop_last
         self._augmentation = recipe.augmentation
@@ -54,7 +54,8 @@ class BatchSource:
 
         `epoch` is zero-based. Each batch is (pixels, labels, weights): uint8 (batch, 32, 32, 3),
         int32 (batch,) and float32 (batch,). A weight is 1 / batch, so the weighted losses sum to
-        the mean of the batch even if several devices share it.
+        the mean of the batch even if several devices share it. They get the same number of images:
+        if a batch does not divide, its first images follow again with weight 0.
         """
         import tensorflow as tf
 
@@ -103,7 +104,24 @@ class BatchSource:
             if self._augmentation.cutout:
                 pixels = cut_out(pixels, corners, self._augmentation.cutout, self._fill)
         weights = tf.fill(tf.shape(rows), 1 / tf.cast(tf.size(rows), tf.float32))
-        return pixels, tf.gather(self._labels, rows), weights
+        batch = pixels, tf.gather(self._labels, rows), weights
+        return batch if self._devices == 1 else pad_batch(*batch, self._devices)
+
+
+def pad_batch(
+    pixels: "tf.Tensor", labels: "tf.Tensor", weights: "tf.Tensor", devices: int
+) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+    """Return a batch that divides among devices, padded with its own images of weight 0.
+
+    Without images, a device would compute batch statistics that are not numbers.
+    """
+    import tensorflow as tf
+
+    count = tf.size(labels)
+    positions = tf.range(-(-count // devices) * devices)
+    own = positions % count
+    counted = tf.where(positions < count, tf.gather(weights, own), 0.0)
+    return tf.gather(pixels, own), tf.gather(labels, own), counted
 
 
 def move_and_mirror(

@@ -7,7 +7,7 @@ from kaggle_cifar.recipes import ProxyFiltering, Recipe
 from kaggle_cifar.training.losses import image_losses, regularization_loss
 from kaggle_cifar.training.resizing import resize
 from kaggle_cifar.training.state import Learner
-from kaggle_cifar.training.step import benefits_from_xla, variables_to_train
+from kaggle_cifar.training.step import variables_to_train, why_not_xla
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,7 +68,8 @@ def compile_filter(
         with tf.GradientTape() as tape:
             outputs = model(resize(pixels, image_size), training=True)
             losses = image_losses(model, labels, outputs, recipe.label_smoothing)
-            chosen = hardest(losses, filtering.share)
+            counted = tf.where(weights > 0, losses, tf.zeros_like(losses))
+            chosen = hardest(counted, filtering.share)
             penalty = regularization_loss(model) / strategy.num_replicas_in_sync
             loss = tf.reduce_sum(tf.gather(losses * weights, chosen)) + penalty
             scaled_loss = optimizer.scale_loss(loss)
@@ -78,7 +79,7 @@ def compile_filter(
         chosen_pixels = tf.cast(tf.gather(tf.cast(pixels, tf.float32), chosen), tf.uint8)
         return chosen_pixels, tf.gather(labels, chosen), tf.gather(weights, chosen)
 
-    @tf.function(autograph=False, jit_compile=benefits_from_xla(recipe, strategy))
+    @tf.function(autograph=False, jit_compile=not why_not_xla(recipe, strategy))
     def choose(batch: Batch) -> Batch:
         chosen: Batch = strategy.run(replica_choose, args=batch)
         return chosen

@@ -58,10 +58,10 @@ class Training:
         tensorboard: bool = False,
     ) -> None:
         self.run, self.recipe, self.options, self.strategy = run, recipe, options, strategy
-        self.tensorboard = tensorboard
+        self.policy, self.tensorboard = policy, tensorboard
         rows, validation_rows = split_validation(data.labels, options.validation)
         self.data, self.validation = data.take(rows), data.take(validation_rows)
-        self.source = BatchSource(self.data, recipe, options.seed)
+        self.source = BatchSource(self.data, recipe, options.seed, strategy.num_replicas_in_sync)
         self.state = build_state(recipe, options.seed, self.data.pixels, policy)
         self.checkpoint = CheckpointSaver(run.checkpoint_file, self.state)
         if self.checkpoint.restore():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from kaggle_cifar.devices.gpus import visible_gpus
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
 
@@ -32,9 +33,8 @@ def check_memory(model: "keras.Model", recipe: Recipe, images: int) -> None:
     up: see `explain_out_of_memory`.
     """
     import psutil
-    import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU"):
+    if visible_gpus():
         return
     outputs = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
     # Each output is kept until its gradient, which is as large, is computed.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.competition import IMAGE_SIZE
+from kaggle_cifar.devices.gpus import visible_gpus
+from kaggle_cifar.devices.probe import xla_fault
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.losses import image_losses, regularization_loss
@@ -42,7 +44,8 @@ def compile_train_step(
     The images are resized to `image_size` first.
 
     Each replica gets a part of the batch. The weights in a whole batch sum to 1 over all replicas,
-    so that the sum of the replicas' losses is the mean loss of the batch.
+    so that the sum of the replicas' losses is the mean loss of the batch. Images of weight 0 are
+    not counted.
     """
     import tensorflow as tf
 
@@ -56,11 +59,12 @@ def compile_train_step(
             scaled_loss = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled_loss, variables), variables)
         predictions = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
-        correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32))
-        count = tf.cast(tf.size(labels), tf.float32)
-        return tf.stack([tf.reduce_sum(losses) + penalty * count, correct, count])
+        counted = tf.cast(weights > 0, tf.float32)
+        correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32) * counted)
+        count = tf.reduce_sum(counted)
+        return tf.stack([tf.reduce_sum(losses * counted) + penalty * count, correct, count])
 
-    @tf.function(autograph=False, jit_compile=benefits_from_xla(recipe, strategy))
+    @tf.function(autograph=False, jit_compile=not why_not_xla(recipe, strategy))
     def train_step(batch: tuple[Any, ...], totals: tf.Tensor) -> tf.Tensor:
         sums = strategy.run(replica_step, args=batch)
         return totals + strategy.reduce("SUM", sums, axis=None)
@@ -69,16 +73,17 @@ def compile_train_step(
     return compiled
 
 
-def benefits_from_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> bool:
-    """Return whether XLA makes the step faster.
-
-    On a CPU, its convolutions are slower. With several GPUs, XLA cannot compile the exchange
-    between them.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return recipe.xla and bool(gpus) and strategy.num_replicas_in_sync == 1
+def why_not_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> str:
+    """Return why XLA does not compile the step, or "" if it does."""
+    if not recipe.xla:
+        return "not in the recipe"
+    if not visible_gpus():
+        return "slower on a CPU"
+    if strategy.num_replicas_in_sync > 1:
+        return "it cannot compile the exchange between GPUs"
+    if fault := xla_fault():
+        return f"it fails here: {fault}"
+    return ""
 
 
 def variables_to_train(model: "keras.Model", recipe: Recipe, epoch: int) -> list[Any]:

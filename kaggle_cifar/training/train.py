@@ -7,9 +7,14 @@ from typing import Any
 
 from kaggle_cifar.console import say
 from kaggle_cifar.data.dataset import check_split, load_training_set
+from kaggle_cifar.devices.gpus import require_usable_devices, training_strategy
 from kaggle_cifar.files import ProjectPaths, lock
 from kaggle_cifar.recipes import Recipe
-from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.tensorflow_setup import (
+    describe_devices,
+    dtype_policy,
+    start_tensorflow,
+)
 from kaggle_cifar.training.checkpoint import remove_checkpoint
 from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.loop import Training
@@ -27,6 +32,7 @@ from kaggle_cifar.training.run_settings import (
     write_settings,
 )
 from kaggle_cifar.training.signals import watch_signals
+from kaggle_cifar.training.step import why_not_xla
 from kaggle_cifar.training.tensorboard import write_events
 from kaggle_cifar.training.time_budget import fit_recipe
 
@@ -88,6 +94,7 @@ def train_by_epochs(
             remaining = options.time_budget - (time.monotonic() - started)
             training.recipe = fit_recipe(training, remaining)
         write_settings(run, training.recipe, options, data_sha256)
+        say(describe_setup(training))
         with watch_signals() as stop_signal:
             yield from training.run_epochs(stop_signal)
         write_result(training)
@@ -106,7 +113,9 @@ def _open(
 ) -> tuple[Training, str]:
     """Start TensorFlow, read the data; return the training and its hash."""
     check_split(project, options.limit, options.validation)
-    strategy = start_tensorflow()
+    start_tensorflow()
+    require_usable_devices()
+    strategy = training_strategy(recipe.batch_size)
     policy = dtype_policy("always" if options.mixed_precision else recipe.precision)
     data = load_training_set(project, options.limit)
     data_sha256 = hash_data(data)
@@ -115,6 +124,14 @@ def _open(
     with strategy.scope():
         training = Training(run, recipe, options, data, strategy, policy, tensorboard)
     return training, data_sha256
+
+
+def describe_setup(training: Training) -> str:
+    """Return the line that says on which devices, in which precision and with XLA or not."""
+    reason = why_not_xla(training.recipe, training.strategy)
+    xla = f"without XLA ({reason})" if reason else "with XLA"
+    devices = describe_devices(training.strategy.num_replicas_in_sync)
+    return f"Training {training.run.name} on {devices} in {training.policy}, {xla}."
 
 
 def reset_layer_names() -> None:

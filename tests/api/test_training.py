@@ -69,6 +69,7 @@ def test_impossible_value_names_its_argument(trained, arguments, key):
         {"epochs": 3, "changes": {"epochs": 5}},
         {"mixed_precision": True, "changes": ["mixed_precision=false"]},
         {"accelerator": "NvidiaL4"},
+        {"on": "kaggle", "device": "cpu"},
         {"predict": True},
         {"detach": True},
         {"on": "kaggle", "tta": True},

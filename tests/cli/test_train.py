@@ -84,6 +84,8 @@ def test_usage_error_exits_with_2(run, trained, arguments, words):
         ("--address local", "--address requires --seeds or --folds"),
         ("--cpus 2", "--cpus requires --seeds or --folds"),
         ("--gpus 1", "--gpus requires --seeds or --folds"),
+        ("--device cpu --on kaggle", "--device cannot be used with --on"),
+        ("--device cpu --seeds 2 --gpus 1", "--device cannot be used with --gpus"),
     ],
 )
 def test_contradicting_options_exit_with_2(run, trained, options, pair):

@@ -47,9 +47,9 @@ def test_gelu_and_its_gradient_equal_tensorflow(dtype, fused):
     np.testing.assert_allclose(*results, rtol=rounding, atol=rounding)
 
 
-def test_gelu_is_plain_if_xla_does_not_compile(monkeypatch):
-    def fail(inputs):
-        raise tf.errors.InvalidArgumentError(None, None, "XLA is not built in")
-
-    monkeypatch.setattr(layers, "_gelu", fail)
-    assert not layers._xla_works.__wrapped__()
+@pytest.mark.parametrize(("fault", "fused"), [("", True), ("InternalError: no ptxas", False)])
+def test_gelu_is_compiled_only_if_xla_works(monkeypatch, fault, fused):
+    monkeypatch.setattr(layers, "xla_fault", lambda: fault)
+    monkeypatch.setattr(layers, "_fused_gelu", lambda _: True)
+    monkeypatch.setattr(layers, "_plain_gelu", lambda _: False)
+    assert layers.GELU().call(tf.zeros(1)) == fused

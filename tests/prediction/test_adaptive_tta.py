@@ -322,7 +322,6 @@ def test_choice_depends_on_the_image_alone(chosen, value):
         (["run0", "--tta", "full"], (False, "tta", ("run0",))),
         (["--tta=full", "run0"], (False, "tta", ("run0",))),
         (["--tta", "--", "full"], (True, "tta", ("full",))),
-        (["--", "--tta"], (False, "plain", ("--tta",))),
     ],
 )
 def test_tta_option_takes_no_run_as_its_value(monkeypatch, arguments, expected):

@@ -220,10 +220,8 @@ def test_every_id_comes_once_and_in_order_for_any_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "BATCH_SIZE", batch_size)
         patch.setattr(predict, "PART_SIZE", batch_size * batches_a_part)
-        patch.setattr(predict, "load_network", lambda _: None)
-        patch.setattr(predict, "start_tensorflow", lambda: None)
         for network in networks:
-            patch.setattr(predict, "compile_forward", lambda *_, network=network: network)
+            patch.setattr(predict, "load_forward", lambda *_, network=network: network)
             with contextlib.suppress(Killed):
                 ids, probabilities = predict.predict(project, [run])
     assert ids.tolist() == sorted(chosen)
@@ -378,7 +376,7 @@ def test_kept_probabilities_that_are_not_numbers_are_refused(copied, fake_networ
 def test_network_that_gives_no_numbers_is_refused(copied, fake_networks, monkeypatch):
     project, runs, _ = copied
     nothing = np.full((len(IDS), 10), np.nan, np.float32)
-    monkeypatch.setattr(predict, "compile_forward", lambda *_: lambda pixels: nothing)
+    monkeypatch.setattr(predict, "load_forward", lambda *_: lambda pixels: nothing)
     with pytest.raises(NotProbabilitiesError) as caught:
         predict.predict(project, runs[:1])
     assert caught.value.path == runs[0].weights_file

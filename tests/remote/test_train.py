@@ -236,8 +236,10 @@ def test_recipe_with_a_local_file_is_not_sent(played, project, tmp_path):
     assert not played.requests
 
 
-@pytest.mark.parametrize("name", ["NvidiaTeslaP100", "nvidiateslap100", "TpuV38", "TpuV5E8"])
-def test_retired_accelerators_and_tpus_are_not_sent(played, project, name):
+@pytest.mark.parametrize(
+    "name", ["NvidiaTeslaP100", "nvidiateslap100", "TpuV38", "TpuV5E8", "NvidiaRtxPro6000"]
+)
+def test_accelerators_of_no_use_are_not_sent(played, project, name):
     with pytest.raises(UnusableAcceleratorError, match="NvidiaTeslaT4") as caught:
         train(project, accelerator=name)
     assert caught.value.name == name

@@ -15,7 +15,7 @@ from kaggle_cifar.training import loop
 from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.step import WhiteningLayerError
 from kaggle_cifar.training.train import train
-from tests.helpers.small_data import small_airbench
+from tests.helpers.small_data import project_in, small_airbench, write_training_data
 from tests.training.conftest import OPTIONS
 
 pytestmark = pytest.mark.slow
@@ -147,6 +147,23 @@ for name, policy, recipe in json.loads(sys.argv[3]):
 """
 
 
+def train_on_two_devices(project, runs, cases, **changes):
+    """Train recipes, each in a precision, on two devices; train model1 on one device, too."""
+    content = [
+        (name, policy, dataclasses.asdict(dataclasses.replace(recipe, name="shared", **changes)))
+        for name, (policy, recipe) in cases.items()
+    ]
+    arguments = [str(project.data), str(runs), json.dumps(content)]
+    subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
+
+
+def assert_same_losses(runs):
+    """Compare the devices by model1, which has neither dropout nor batch statistics."""
+    one, two = (Run(runs / f"model1-{devices}").read_history() for devices in ("one", "two"))
+    for key in ("loss", "accuracy", "val_loss"):
+        np.testing.assert_allclose([r[key] for r in two], [r[key] for r in one], rtol=1e-4)
+
+
 def test_several_devices_share_each_batch(project, tmp_path):
     muon = {"optimizer": "muon", "muon": recipes.Muon(0.1, 0.6)}
     small = {"epochs": 2, "whitening_bias_epochs": 1}
@@ -156,19 +173,23 @@ def test_several_devices_share_each_batch(project, tmp_path):
         "sgd": ("mixed_float16", small_airbench(**small)),
         "muon": ("float32", small_airbench(**small, **muon)),
     }
-    content = [
-        (name, policy, dataclasses.asdict(dataclasses.replace(recipe, **changes)))
-        for name, (policy, recipe) in cases.items()
-        for changes in [{"name": "shared", "epochs": 2, "batch_size": 20}]
-    ]
-    arguments = [str(project.data), str(tmp_path), json.dumps(content)]
-    subprocess.run([sys.executable, "-c", TWO_DEVICES, *arguments], check=True)
+    train_on_two_devices(project, tmp_path, cases, epochs=2, batch_size=20)
     for name in cases:
         run = Run(tmp_path / f"{name}-two")
         assert [row["epoch"] for row in run.read_history()] == [1, 2]
         assert all(np.isfinite(row["val_loss"]) for row in run.read_history())
         assert run.finished
-    # model1 has neither dropout nor batch statistics, so its losses are the same on one device.
-    one, two = (Run(tmp_path / f"model1-{devices}").read_history() for devices in ("one", "two"))
-    for key in ("loss", "val_loss"):
-        np.testing.assert_allclose([r[key] for r in two], [r[key] for r in one], rtol=1e-4)
+    assert_same_losses(tmp_path)
+
+
+def test_device_without_images_gets_some_of_weight_0(tmp_path):
+    project = project_in(tmp_path)
+    write_training_data(project, 82)  # 65 to train on: a batch of 64, then a batch of 1
+    cases = {
+        "model1": ("float32", recipes.model1()),
+        "sgd": ("mixed_float16", small_airbench(drop_last=False)),
+    }
+    train_on_two_devices(project, project.runs, cases, epochs=2, batch_size=64)
+    assert_same_losses(project.runs)
+    history = Run(project.runs / "sgd-two").read_history()
+    assert all(np.isfinite(row["val_loss"]) for row in history)  # so are its batch statistics

@@ -1,0 +1,39 @@
+"""What native code prints to standard error while TensorFlow starts: shown only if that fails."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PRINT_AT_END = "import sys; text = sys.stdin.buffer.read(); sys.stderr.buffer.write(text)"
+
+
+@contextmanager
+def native_output_held_back() -> Iterator[None]:
+    """Hold back what native code prints to standard error; print it if the block fails.
+
+    Another process holds it, so it is printed even if native code aborts this process.
+    """
+    sys.stderr.flush()
+    reading, writing = os.pipe()
+    # -I -S: it starts in some 20 ms. Ctrl-C must not interrupt it.
+    command = [sys.executable, "-I", "-S", "-c", PRINT_AT_END]
+    holder = subprocess.Popen(command, stdin=reading, start_new_session=True)
+    os.close(reading)
+    kept = os.dup(2)
+    os.dup2(writing, 2)
+    os.close(writing)
+    failed = False
+    try:
+        yield
+    except Exception:
+        failed = True
+        raise
+    finally:
+        if not failed:
+            holder.kill()
+        sys.stderr.flush()
+        os.dup2(kept, 2)  # closes the last end of the pipe, so that the holder prints and ends
+        os.close(kept)
+        holder.wait()

@@ -1,10 +1,13 @@
-"""Paths of a project, atomic files and folders, JSON, locks and free disk space."""
+"""Paths of a project, atomic files, JSON, locks and free disk space."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
+import shlex
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,9 +16,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from kaggle_cifar.errors import DiskFullError, UserError
+from kaggle_cifar.errors import DiskFullError, PathError, UserError
 from kaggle_cifar.ownership import (
     RESERVED,
+    kind_of_file,
     read_record,
     record_of,
     regular_file,
@@ -24,6 +28,7 @@ from kaggle_cifar.ownership import (
 )
 
 LOCK_NAME = f"{RESERVED}.lock"
+RESTORE = "Restore the file."  # what to do about a damaged file if nothing can write it again
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,36 @@ class ProjectPaths:
         """Return the CSV (`id,size,crc32`) that lists the PNGs of a split."""
         return self.data / f"{split}.manifest.csv"
 
+    def command(self, *words: object) -> str:
+        """Return this program's command line for these folders, quoted for a shell."""
+        options: list[object] = []
+        for field in dataclasses.fields(self):
+            folder = getattr(self, field.name)
+            if folder != field.default:
+                options += [f"--{field.name}-dir", folder]
+        return shlex.join(map(str, ["kaggle-cifar", *options, *words]))
+
+
+class NotAFolderError(PathError):
+    """One of the project's folders is something else; `path` is its path."""
+
+
+def require_folder_path(path: Path) -> Path:
+    """Return the path of a folder that exists or may be created.
+
+    Raises
+    ------
+    NotAFolderError
+        If it is a file, a device or a named pipe.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # missing or out of reach, which is reported when the folder is used
+        return path
+    if not stat.S_ISDIR(mode):
+        raise NotAFolderError(path, f"{path} is {kind_of_file(mode)}, expected a folder.")
+    return path
+
 
 # Atomic files
 
@@ -81,15 +116,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
     UserError
         If the disk is full or the folder cannot be written.
     """
-    path = regular_file(path)
-    partial = partial_path(path)
+    target = regular_file(path)
+    partial = partial_path(target)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         remove_reserved(partial)  # left by a killed process
         yield partial
         sync(partial)
-        partial.replace(path)
-        sync(path.parent)
+        partial.replace(target)
+        sync(target.parent)
     except BaseException as error:
         remove_reserved(partial)
         if isinstance(error, OSError):
@@ -139,8 +174,8 @@ def write_record(path: Path, kind: str, values: dict[str, Any]) -> None:
 # JSON
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of the JSON file at `path`.
+def read_json(path: Path, remedy: str = RESTORE) -> Any:
+    """Return the content of the JSON file at `path`; `remedy` says what to do if it is not JSON.
 
     Raises
     ------
@@ -154,50 +189,15 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Restore the file.") from None
+        raise UserError(f"{path} is not valid JSON ({error}). {remedy}") from None
 
 
-# Atomic folders
-
-
-@contextmanager
-def staged_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new empty folder, which replaces `folder` if the block succeeds.
-
-    If the block raises, the new folder is removed and `folder` stays as it was. The caller makes
-    sure that `folder` may be replaced and that there is only one writer.
-
-    Raises
-    ------
-    UserError
-        If the disk is full or the folder cannot be written.
-    """
-    remove_staged(folder)
-    staging = partial_path(folder)
-    try:
-        staging.mkdir(parents=True)
-        yield staging
-        set_aside(folder)
-        staging.replace(folder)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
-    finally:
-        remove_staged(folder)
-
-
-def set_aside(folder: Path) -> None:
-    """Rename an existing folder to the reserved path from which `staged_folder` removes it."""
-    if folder.exists():
-        folder.replace(reserved_path(folder, "old"))
-
-
-def remove_staged(folder: Path) -> None:
-    """Remove what `staged_folder` left for `folder`, also in a process that was killed."""
-    try:
-        remove_reserved(partial_path(folder))
-        remove_reserved(reserved_path(folder, "old"))
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
+def read_object(path: Path, remedy: str = RESTORE) -> dict[str, Any]:
+    """Return the object in the JSON file at `path`; raises as `read_json`."""
+    content = read_json(path, remedy)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {str(content)[:40]!r}, expected a JSON object. {remedy}")
+    return content
 
 
 # Locks
@@ -300,9 +300,10 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
     choose = "or use another folder (see the folder options in `kaggle-cifar --help`)."
     if isinstance(error, PermissionError):
         return UserError(f"No permission to write to {path}. Make the folder writable {choose}")
-    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+    part = next((part for part in (path, *path.parents) if os.path.lexists(part)), Path())
+    if isinstance(error, FileExistsError | NotADirectoryError) and not part.is_dir():
         return UserError(
-            f"{path} could not be written: {error.filename} is not a folder, or is a link to a "
+            f"{path} could not be written: {part} is not a folder, or is a link to a "
             f"folder that is missing. Create that folder, mount its disk, {choose}"
         )
     return UserError(f"{path} could not be written: {error.strerror or error}.")

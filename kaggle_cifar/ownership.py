@@ -48,8 +48,9 @@ def remove_reserved(path: Path) -> None:
 
 
 def kind_of_file(mode: int) -> str:
-    """Return what something other than a regular file is called, from its `st_mode`."""
+    """Return what a file of that `st_mode` is called."""
     kinds = {
+        stat.S_IFREG: "a file",
         stat.S_IFDIR: "a folder",
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",

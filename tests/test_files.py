@@ -5,11 +5,13 @@ import errno
 import fcntl
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from kaggle_cifar import files
 from kaggle_cifar.errors import DiskFullError, UserError
+from kaggle_cifar.files import NotAFolderError, ProjectPaths
 from tests.helpers.archives import tree
 
 
@@ -19,36 +21,6 @@ def test_atomic_write_keeps_the_old_file_if_it_fails(tmp_path):
         partial.write_text("new")
         raise KeyboardInterrupt
     assert tree(tmp_path) == {"x": b"old"}
-
-
-def test_staged_folder_replaces_the_old_one(tmp_path):
-    for content in (b"old", b"new"):
-        with files.staged_folder(tmp_path / "x") as staging:
-            (staging / "file").write_bytes(content)
-    assert tree(tmp_path) == {"x": None, "x/file": b"new"}
-
-
-def test_staged_folder_keeps_the_old_one_if_it_fails(tmp_path):
-    (tmp_path / "x").mkdir()
-    with pytest.raises(KeyboardInterrupt), files.staged_folder(tmp_path / "x") as staging:
-        (staging / "file").write_text("new")
-        raise KeyboardInterrupt
-    assert tree(tmp_path) == {"x": None}
-
-
-def test_staged_folder_removes_what_a_kill_left(tmp_path):
-    for purpose in ("partial", "old"):
-        (tmp_path / f".kaggle-cifar.x.{purpose}" / "inner").mkdir(parents=True)
-    with files.staged_folder(tmp_path / "x") as staging:
-        assert list(staging.iterdir()) == []
-    assert tree(tmp_path) == {"x": None}
-
-
-def test_staged_folder_reports_a_full_disk(tmp_path):
-    with pytest.raises(DiskFullError) as caught, files.staged_folder(tmp_path / "x"):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert caught.value.path == tmp_path / "x"
-    assert tree(tmp_path) == {}
 
 
 def test_free_space_is_checked_for_a_new_path(tmp_path, monkeypatch):
@@ -124,3 +96,37 @@ def test_lock_file_deleted_while_locking_is_not_held_twice(tmp_path, monkeypatch
         pytest.raises(BlockingIOError),
     ):
         flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(
+    ("folders", "command"),
+    [
+        ({}, "kaggle-cifar predict 'my run'"),
+        ({"data": Path("d")}, "kaggle-cifar --data-dir d predict 'my run'"),
+        (
+            {"runs": Path("a b"), "submissions": Path("s")},
+            "kaggle-cifar --runs-dir 'a b' --submissions-dir s predict 'my run'",
+        ),
+    ],
+)
+def test_command_names_the_folders_in_force(folders, command):
+    assert ProjectPaths(**folders).command("predict", "my run") == command
+
+
+def test_folder_may_be_missing_but_no_file(tmp_path):
+    for path in (tmp_path, tmp_path / "new"):
+        assert files.require_folder_path(path) == path
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("file", "pipe"):
+        with pytest.raises(NotAFolderError) as caught:
+            files.require_folder_path(tmp_path / name)
+        assert caught.value.path == tmp_path / name
+
+
+def test_write_error_names_the_path_as_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(UserError) as caught:
+        files.write_text(Path("file/new.txt"), "text")
+    assert str(tmp_path) not in str(caught.value)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kaggle_cifar.api.arguments import require_type
-from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.files import ProjectPaths, require_folder_path
 
 NAMES = ("data", "runs", "submissions")  # also the default folders
 
@@ -49,7 +49,12 @@ def set_folders(
 
 
 def current_project() -> ProjectPaths:
-    """Return the chosen folders, or those of the environment, or the default ones."""
-    return ProjectPaths(
-        *(_chosen.get(name) or Path(os.environ.get(variable(name)) or name) for name in NAMES)
-    )
+    """Return the chosen folders, or those of the environment, or the default ones.
+
+    Raises
+    ------
+    NotAFolderError
+        If one of them is a file.
+    """
+    folders = (_chosen.get(name) or Path(os.environ.get(variable(name)) or name) for name in NAMES)
+    return ProjectPaths(*map(require_folder_path, folders))

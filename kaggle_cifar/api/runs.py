@@ -11,7 +11,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import Run as RunFolder
-from kaggle_cifar.training.run import RunUnfinishedError
+from kaggle_cifar.training.run import RunFileError, RunUnfinishedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -252,6 +252,8 @@ class Run:
         return self._existing()
 
     def _existing(self) -> RunFolder:
+        if self._run.has_lost_description:
+            raise RunFileError(self._run.description_file)
         if not self._run.description_file.exists():
             from kaggle_cifar.remote.sessions import read_session, remote_run
 
@@ -261,7 +263,7 @@ class Run:
 
     def _finished(self) -> RunFolder:
         run = self._existing()
-        if not run.finished:
+        if not run.has_result:
             raise RunUnfinishedError(self.name)
         return run
 

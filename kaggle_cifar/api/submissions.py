@@ -77,10 +77,9 @@ class Submission:
         UserError
             If Kaggle would reject the file; it lists every fault.
         """
-        from kaggle_cifar.data import labels
         from kaggle_cifar.submission.validate import require_valid
 
-        return require_valid(self.path, labels.expected_ids(self._project)).rows
+        return require_valid(self.path, self._project).rows
 
     @without_traceback
     def score(self, solution: str | os.PathLike[str]) -> dict[str, float]:
@@ -264,6 +263,6 @@ def write_predictions(
     ids, probabilities = predict(project, runs, views, weights, adaptive)
     origin = origin_of(runs, views, weights)
     if views == "tta":
-        origin["tta_thresholds"] = [kept_threshold(run) for run in runs]
+        origin["tta_thresholds"] = [kept_threshold(project, run) for run in runs]
     write_submission(path, ids, probabilities.argmax(axis=1), names, **origin)
     return path

@@ -19,7 +19,7 @@ from kaggle_cifar.cli import data, doctor, predict, reports, search, submission,
 from kaggle_cifar.cli.options import PATH
 from kaggle_cifar.console import say_error
 from kaggle_cifar.errors import UserError, sentence
-from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.files import ProjectPaths, require_folder_path
 
 COMMANDS = (
     doctor.doctor,
@@ -47,11 +47,20 @@ class OrderedGroup(click.Group):
         return list(self.commands)
 
 
+def parse_folder(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
+    """Return the path of a folder, which need not exist."""
+    try:
+        return require_folder_path(path)
+    except UserError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def folder_option(name: str, content: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the option for one of the project's folders."""
     return click.option(
         f"--{name}-dir",
         type=PATH,
+        callback=parse_folder,
         default=name,
         show_default=True,
         envvar=f"KAGGLE_CIFAR_{name.upper()}_DIR",

@@ -25,11 +25,10 @@ def check(project: ProjectPaths, csv: Path, solution: Path | None) -> None:
     \b
       kaggle-cifar check submissions/model3-tuned.csv
     """  # noqa: D301
-    from kaggle_cifar.data import labels
     from kaggle_cifar.submission.score import accuracy
     from kaggle_cifar.submission.validate import require_valid
 
-    result = require_valid(csv, labels.expected_ids(project))
+    result = require_valid(csv, project)
     say(f"{csv} is a valid submission of {counted(result.rows, 'row')}.")
     if solution:
         accuracies = accuracy(csv, solution)

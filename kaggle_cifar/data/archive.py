@@ -24,6 +24,7 @@ from kaggle_cifar.data.sevenzip import (
     open_sevenzip,
     unsupported_method,
 )
+from kaggle_cifar.data.sources import how_to_restore
 from kaggle_cifar.errors import DamagedDownloadError, UserError
 
 if TYPE_CHECKING:
@@ -36,16 +37,14 @@ MAX_MEAN_BYTES = 2**14
 TAIL_BYTES = 2**22
 DECODED_AHEAD = 16  # chunks
 
-REMEDY = "Delete it and run `kaggle-cifar download` again."
-
 Contents = Iterator[tuple[int, bytes]]
 
 
 class DamagedArchiveError(DamagedDownloadError):
     """An archive is corrupt, or it is not one that the competition serves."""
 
-    def __init__(self, fault: str) -> None:
-        super().__init__(fault, REMEDY)
+    def __init__(self, archive: Path, fault: str) -> None:
+        super().__init__(fault, how_to_restore(archive))
 
 
 class UnexpectedMemberError(DamagedArchiveError):
@@ -54,7 +53,9 @@ class UnexpectedMemberError(DamagedArchiveError):
     def __init__(self, archive: Path, member: str, fault: str) -> None:
         self.member = member
         # `!a` because the name may contain escapes for the terminal.
-        super().__init__(f"{archive} contains {member[:100]!a}, {fault}. Nothing was extracted.")
+        super().__init__(
+            archive, f"{archive} contains {member[:100]!a}, {fault}. Nothing was extracted."
+        )
 
 
 class UnsupportedMethodError(UserError):
@@ -65,7 +66,7 @@ class UnsupportedMethodError(UserError):
         super().__init__(
             f"{archive} uses the compression method {method}, which is not supported. The archive "
             f"may be intact. Unpack it with 7-Zip (`7z x {archive}`), pack the folder again "
-            f"(`7z a {archive.name} {archive.stem}`) and move the new archive to data/raw."
+            f"(`7z a {archive.name} {archive.stem}`) and move the new archive to {archive.parent}."
         )
 
 
@@ -128,15 +129,18 @@ def check_length(file: IO[bytes], archive: Path) -> None:
     file.seek(0)
     if not start.startswith(MAGIC):
         raise DamagedArchiveError(
-            f"{archive} is not a 7z archive: it starts with {start[:6]!r}, expected {MAGIC!r}."
+            archive,
+            f"{archive} is not a 7z archive: it starts with {start[:6]!r}, expected {MAGIC!r}.",
         )
     _, crc, header_offset, header_bytes, _ = SIGNATURE.unpack(start.ljust(SIGNATURE.size, b"\0"))
     if crc != zlib.crc32(start[12:]):
-        raise DamagedArchiveError(f"{archive} is corrupt: its first 32 bytes fail their checksum.")
+        raise DamagedArchiveError(
+            archive, f"{archive} is corrupt: its first 32 bytes fail their checksum."
+        )
     expected = SIGNATURE.size + header_offset + header_bytes
     if expected > length:
         raise DamagedArchiveError(
-            f"{archive} is cut off: expected {expected:,} bytes, found {length:,}."
+            archive, f"{archive} is cut off: expected {expected:,} bytes, found {length:,}."
         )
 
 
@@ -146,7 +150,9 @@ def open_archive(file: IO[bytes], archive: Path) -> "SevenZipFile":
         try:
             opened = open_sevenzip(file)
         except EncryptedError:
-            raise DamagedArchiveError(f"{archive} is encrypted. Kaggle's archive is not.") from None
+            raise DamagedArchiveError(
+                archive, f"{archive} is encrypted. Kaggle's archive is not."
+            ) from None
     # The header's checksum was right, so an unknown method is no corruption.
     if method := unsupported_method(opened):
         raise UnsupportedMethodError(archive, method)
@@ -165,8 +171,9 @@ def corruption_explained(archive: Path, place: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         raise DamagedArchiveError(
+            archive,
             f"{archive} is corrupt{place} ({type(error).__name__}: {str(error)[:200]}). "
-            "Nothing was extracted."
+            "Nothing was extracted.",
         ) from error
 
 
@@ -214,8 +221,10 @@ def check_total_size(members: dict[int, ArchiveMember], archive: Path) -> None:
     total, limit = sum(m.size for m in members.values()), MAX_MEAN_BYTES * len(members)
     if total > limit:
         raise DamagedArchiveError(
+            archive,
             f"{archive} would unpack to {total:,} bytes, expected less than {limit:,} for "
-            f"{len(members):,} images of {IMAGE_SIZE} x {IMAGE_SIZE} pixels. Nothing was extracted."
+            f"{len(members):,} images of {IMAGE_SIZE} x {IMAGE_SIZE} pixels. "
+            "Nothing was extracted.",
         )
 
 

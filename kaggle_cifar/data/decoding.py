@@ -10,6 +10,7 @@ import numpy as np
 from kaggle_cifar.competition import IMAGE_SHAPE
 from kaggle_cifar.data.parallel import THREADS, in_order
 from kaggle_cifar.data.png import UndecodableError, decode_png, decode_pngs
+from kaggle_cifar.data.sources import archive_of, how_to_extract, how_to_restore
 from kaggle_cifar.errors import UserError
 
 # Reading a file holds Python's lock and decoding does not: one more thread keeps all cores busy.
@@ -68,23 +69,25 @@ def decode_file(path: str, checksum: int) -> np.ndarray:
     BrokenImageError
         If the file is missing, unreadable, broken, or not the one that was extracted.
     """
-    by_hand = f"Restore it, or move {Path(path).parent} away and run `kaggle-cifar extract`."
+    folder = Path(path).parent
+    by_hand = f"Restore it, or move {folder} away. {how_to_extract(folder)}"
     try:
         content = read_file(path)
     except FileNotFoundError:
-        remedy = by_hand if checksum == UNKNOWN else "Run `kaggle-cifar extract` to restore it."
+        remedy = by_hand if checksum == UNKNOWN else how_to_extract(folder)
         raise BrokenImageError(path, "is missing", remedy) from None
     except OSError as error:
         what = f"could not be read ({error.strerror or error})"
         raise BrokenImageError(path, what, "Make it readable, then run this again.") from None
+    archive = archive_of(folder)
     is_extracted = zlib.crc32(content) == checksum
-    remedy = "Delete it, then run `kaggle-cifar extract` to restore it."
+    remedy = f"Delete it. {how_to_extract(folder)}"
     if checksum == UNKNOWN:
         remedy = by_hand
     elif is_extracted:
         remedy = (
-            "The archive holds this file. Delete the archive and run `kaggle-cifar download`. If "
-            "the new archive is the same, the image is broken at its source."
+            f"{archive} holds this file. {how_to_restore(archive)} If the new archive is the same, "
+            "the image is broken at its source."
         )
     try:
         pixels = decode_png(content)

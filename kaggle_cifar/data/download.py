@@ -9,6 +9,7 @@ from typing import Any
 from kaggle_cifar import competition, files
 from kaggle_cifar.console import say
 from kaggle_cifar.data.mounted import find_mounted
+from kaggle_cifar.data.sources import SOURCE_KIND, SOURCE_NAME
 from kaggle_cifar.data.transfer import Sleep, receive, size_of
 from kaggle_cifar.data.verification import (
     Extract,
@@ -33,9 +34,6 @@ from kaggle_cifar.ownership import (
 
 LARGEST_LISTED = 2**60  # bytes; a larger size in Kaggle's list is ignored
 MOST_PAGES = 50  # of Kaggle's list of files, 20 files each
-
-SOURCE_NAME = "source.json"  # in a folder of data that is not from Kaggle
-SOURCE_KIND = "source of data"
 
 
 class OtherSourceError(PathError):

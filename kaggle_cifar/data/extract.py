@@ -4,6 +4,7 @@ An image's file is named after its id, never after a path in the archive. A fold
 its final name only if every image in it matched its checksum and decodes.
 """
 
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -14,23 +15,27 @@ from kaggle_cifar.data.archive import Contents, identity, open_images
 from kaggle_cifar.data.image_folder import (
     StagedImages,
     is_extracted,
-    real_folder,
     staged_images,
 )
 from kaggle_cifar.data.png import UndecodableError, require_decodable
+from kaggle_cifar.data.sources import data_command, how_to_restore
 from kaggle_cifar.errors import DataMissingError, UserError
-from kaggle_cifar.files import ProjectPaths, lock, remove_staged
+from kaggle_cifar.files import ProjectPaths, existing_parent, lock
+from kaggle_cifar.staging import remove_staged
+
+# The file that lists the ids of each split.
+CSV_OF = {"train": competition.TRAIN_LABELS, "test": competition.SAMPLE_SUBMISSION}
 
 
 class ArchiveMissingError(DataMissingError):
     """The images of a split are not extracted and their archive is missing; `path` is its path."""
 
     def __init__(self, path: Path, folder: Path) -> None:
-        super().__init__(
-            path,
-            f"{path} is missing and {folder} is not extracted. Run `kaggle-cifar download`, or "
-            f"`kaggle-cifar sample {path.parent}` for a small competition without Kaggle.",
-        )
+        remedy = how_to_restore(path)
+        if not any(path.with_name(name).exists() for name in competition.FILES):
+            sample = data_command(path.parent.parent, "sample", path.parent)
+            remedy += f" For a small competition without Kaggle, run `{sample}`."
+        super().__init__(path, f"{path} is missing and {folder} is not extracted. {remedy}")
 
 
 class WrongIdsError(UserError):
@@ -39,11 +44,11 @@ class WrongIdsError(UserError):
     def __init__(self, archive: Path, missing: set[int], unexpected: set[int]) -> None:
         self.missing, self.unexpected = missing, unexpected
         split, ids = archive.stem, missing or unexpected
+        csv = archive.with_name(CSV_OF[split])
         others = f" and {len(ids) - 1:,} other images" if len(ids) > 1 else ""
         super().__init__(
             f"{archive} {'lacks' if missing else 'also contains'} {split}/{min(ids)}.png{others}: "
-            "it does not match the CSV files in its folder. Nothing was extracted. Delete them "
-            "all and run `kaggle-cifar download` again."
+            f"it does not match {csv}. Nothing was extracted. {how_to_restore(archive, csv)}"
         )
 
 
@@ -56,8 +61,8 @@ class BrokenMemberError(UserError):
             f"{archive} contains {member}, which {what}. Expected a PNG that decodes to "
             f"{competition.IMAGE_SIZE} x {competition.IMAGE_SIZE} RGB pixels. Its checksum is "
             "right, so the archive was packed with this file. Nothing was extracted. "
-            "Delete the archive and run `kaggle-cifar download`. If the new archive is the same, "
-            "the image is broken at its source."
+            f"{how_to_restore(archive)} If the new archive is the same, the image is broken at "
+            "its source."
         )
 
 
@@ -82,8 +87,13 @@ def extract(project: ProjectPaths, just_extracted: Collection[str] = ()) -> None
 def extract_split(project: ProjectPaths, archive: Path, split: str) -> bool:
     """Extract the archive of one split; return False if that was done before."""
     folder, manifest = project.images(split), project.manifest(split)
+    # Nobody can extract to a read-only folder, so it needs no lock.
+    if not os.access(existing_parent(project.data), os.W_OK) and is_extracted(
+        archive, folder, manifest
+    ):
+        return False
     with lock(project.data, "extraction"):
-        remove_staged(real_folder(folder))
+        remove_staged(folder)
         if is_extracted(archive, folder, manifest):
             return False
         if not archive.exists():

@@ -19,9 +19,10 @@ from typing import Any
 
 from kaggle_cifar.data.archive import ArchiveMember, identity
 from kaggle_cifar.data.decoding import read_file
-from kaggle_cifar.data.manifest import Manifest, read_manifest
-from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import atomic_write, explain_os_error, set_aside, staged_folder
+from kaggle_cifar.data.manifest import Manifest, images_of, read_manifest
+from kaggle_cifar.data.sources import how_to_extract
+from kaggle_cifar.errors import DataMissingError, UserError
+from kaggle_cifar.files import atomic_write, explain_os_error
 from kaggle_cifar.ownership import (
     RESERVED,
     ForeignPathError,
@@ -29,12 +30,31 @@ from kaggle_cifar.ownership import (
     record_of,
     regular_file,
 )
+from kaggle_cifar.staging import real_folder, set_aside, staged_folder
 
 RECORD = "extraction"  # the kind of record next to a manifest
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 # What changes with a file's content, by the file's name.
 FileStates = dict[str, tuple[int, ...]]
+
+
+class ManifestMissingError(DataMissingError):
+    """The manifest at `path` is missing, though its record is there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            f"{path} is missing. Without it, this program cannot know which files in "
+            f"{images_of(path)} it wrote, so nothing was touched. {how_to_start_again(path)}",
+        )
+
+
+def how_to_start_again(manifest: Path) -> str:
+    """Return the sentences on what to do if the images cannot be replaced."""
+    folder = images_of(manifest)
+    there = [path for path in (folder, manifest, record_path(manifest)) if path.exists()]
+    return f"Restore it, or move {' and '.join(map(str, there))} away. {how_to_extract(folder)}"
 
 
 def is_extracted(archive: Path, folder: Path, manifest: Path) -> bool:
@@ -74,8 +94,8 @@ def staged_images(
     try:
         replaceable = require_own_images(folder, manifest)
     except OSError as error:
-        raise explain_os_error(error, real_folder(folder)) from error
-    with staged_folder(real_folder(folder)) as staging:
+        raise explain_os_error(error, folder) from error
+    with staged_folder(folder) as staging:
         staged = StagedImages(staging)
         yield staged
         require_unchanged(folder, manifest, replaceable)
@@ -120,16 +140,11 @@ def replace_manifest(
     ):
         new_manifest.write_text(text, encoding="ascii", newline="\n")
         new_record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        set_aside(real_folder(folder))
+        set_aside(folder)
         regular_file(manifest).unlink(missing_ok=True)
 
 
 # Places
-
-
-def real_folder(folder: Path) -> Path:
-    """Return the folder that `folder` is or links to."""
-    return Path(os.path.realpath(folder))
 
 
 def record_path(manifest: Path) -> Path:
@@ -161,11 +176,17 @@ def own_manifest(path: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from None
+    if not record:
+        raise ForeignPathError(
+            path,
+            f"{record_path(path)} is missing. Without it, this program cannot know whether it "
+            f"wrote {path}, so nothing was touched. {how_to_start_again(path)}",
+        )
     if record.get("manifest_sha256") != hashlib.sha256(content).hexdigest():
         raise ForeignPathError(
             path,
-            f"{path} is not a manifest that this program wrote, or it was changed. It was not "
-            "touched. Move it and its folder of images away, then run `kaggle-cifar extract`.",
+            f"{path} is not the manifest that this program wrote: it was replaced or changed. "
+            f"Nothing was touched. {how_to_start_again(path)}",
         )
     return read_manifest(path)
 
@@ -191,6 +212,8 @@ def require_own_images(folder: Path, manifest: Path) -> FileStates:
     listed, real = own_manifest(manifest), real_folder(folder)
     check_place(folder, real)
     found = file_states(real)  # before the contents are read, so that a later change shows
+    if found and listed is None and record_path(manifest).exists():
+        raise ManifestMissingError(manifest)
     expected = image_names(listed) if listed is not None else set()
     foreign = {name for name, (mode, *_) in found.items() if not stat.S_ISREG(mode)}
     foreign |= found.keys() - expected
@@ -264,5 +287,5 @@ def check_foreign(folder: Path, names: set[str]) -> None:
             folder / first,
             f"{folder} contains {first}{others}, which this program did not write or which "
             "changed since. Extraction replaces the whole folder, so nothing was touched. Move "
-            "your own files away, then run `kaggle-cifar extract`.",
+            "your own files away, then run this again.",
         )

@@ -13,6 +13,7 @@ from kaggle_cifar.console import say
 from kaggle_cifar.data.cache import cache_path, cached, find_caches, is_cached, open_cache
 from kaggle_cifar.data.decoding import UNKNOWN, BrokenImageError, decoded_batches
 from kaggle_cifar.data.manifest import read_manifest
+from kaggle_cifar.data.sources import how_to_extract
 from kaggle_cifar.errors import DataMissingError
 from kaggle_cifar.files import ProjectPaths
 
@@ -88,8 +89,7 @@ def require_folder(project: ProjectPaths, split: str) -> None:
     if not folder.is_dir():
         raise DataMissingError(
             folder,
-            f"{folder} is missing: the {split} images are not extracted. Run `kaggle-cifar "
-            f"download`, or `kaggle-cifar extract` if the archives are in {project.raw}.",
+            f"{folder} is missing: the {split} images are not extracted. {how_to_extract(folder)}",
         )
 
 

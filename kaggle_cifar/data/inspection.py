@@ -120,11 +120,14 @@ def inspect_data(project: ProjectPaths, seed: int = 0) -> Inspection:
         If the labels or the images are missing.
     """
     folder = project.data / "inspection"
-    claim_folder(folder)
-    start_tensorflow()
+    require_own_folder(folder, INSPECTION)
     ids, labels = read_training_labels(project.raw / TRAIN_LABELS)
+    for split in ("train", "test"):
+        require_folder(project, split)
+    start_tensorflow()
     train = inspect_split(project, "train", ids)
     test = inspect_split(project, "test", submission_ids(project))
+    claim_folder(folder)
     counts = np.bincount(labels, minlength=len(CLASS_NAMES)).tolist()
     examples = draw_example_of_each_class(project, ids, labels, seed, folder / "classes.png")
     save(draw_class_counts(counts), folder / "class_counts.png")
@@ -147,7 +150,6 @@ def claim_folder(folder: Path) -> None:
 
 def inspect_split(project: ProjectPaths, name: str, ids: np.ndarray) -> SplitFindings:
     """Read all images of a split."""
-    require_folder(project, name)
     split = SplitFindings(name, len(ids))
     expected = {f"{image_id}.png" for image_id in ids}
     found = (path.name for path in project.images(name).iterdir())

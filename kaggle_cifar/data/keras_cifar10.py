@@ -11,10 +11,11 @@ import numpy as np
 
 from kaggle_cifar.competition import CLASS_NAMES, FILES, SAMPLE_SUBMISSION, TRAIN_LABELS
 from kaggle_cifar.console import progress_bar, say
-from kaggle_cifar.data.download import SOURCE_KIND, SOURCE_NAME, OtherSourceError
+from kaggle_cifar.data.download import OtherSourceError
 from kaggle_cifar.data.image_folder import is_extracted, require_own_images, staged_images
 from kaggle_cifar.data.labels import HEADER
 from kaggle_cifar.data.png import encode_png
+from kaggle_cifar.data.sources import SOURCE_KIND, SOURCE_NAME
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, write_record, write_text
 from kaggle_cifar.ownership import ForeignPathError, read_record, regular_file
@@ -49,7 +50,10 @@ def download_from_keras(project: ProjectPaths) -> None:
     """
     with lock(project.raw, "download"):
         check_kaggle_files(project)
-        if all(is_written(project, split) for split in ("train", "test")):
+        tables = (project.raw / TRAIN_LABELS, project.raw / SAMPLE_SUBMISSION)
+        if all(path.exists() for path in tables) and all(
+            is_written(project, split) for split in ("train", "test")
+        ):
             say(f"{project.data} already holds the public CIFAR-10.")
             return
         for split in ("train", "test"):

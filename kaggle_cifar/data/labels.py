@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kaggle_cifar import competition
+from kaggle_cifar.data.sources import how_to_restore
 from kaggle_cifar.errors import DataMissingError, UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import regular_file
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEADER = "id,label"
-REMEDY = "Run `kaggle-cifar download` to fetch it."
 LARGEST = 2**28  # bytes; the competition's own files have 5 MB
 
 # An id is a plain integer that fits into int64; more digits are a fault, not an overflow.
@@ -44,7 +44,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     header, _, body = read_table(path).partition("\n")
     if header != HEADER:
         fault = f"expected the header {HEADER!r}, found {header[:40]!r}"
-        raise InvalidTableError(path, fault, remedy=REMEDY)
+        raise InvalidTableError(path, fault, remedy=how_to_restore(path))
     rows: list[tuple[str, str]] = ROWS.findall(body)
     lines = body.removesuffix("\n").split("\n") if body else []
     if len(rows) != len(lines):
@@ -52,14 +52,18 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
             (number, line) for number, line in enumerate(lines, start=2) if not ROW.fullmatch(line)
         )
         fault = f"expected an integer id, a comma and a label, found {line[:60]!r}"
-        raise InvalidTableError(path, fault, number, REMEDY)
+        raise InvalidTableError(path, fault, number, how_to_restore(path))
     if not rows:
-        raise InvalidTableError(path, "no rows after the header", remedy=REMEDY)
+        raise InvalidTableError(path, "no rows after the header", remedy=how_to_restore(path))
     return rows
 
 
-def read_table(path: Path, remedy: str = REMEDY) -> str:
-    """Return the text of the CSV at `path` with plain newlines; `remedy` is for errors."""
+def read_table(path: Path, remedy: str = "") -> str:
+    """Return the text of the CSV at `path` with plain newlines.
+
+    `remedy` is for errors, by default how to get the competition's own file again.
+    """
+    remedy = remedy or how_to_restore(path)
     try:
         text = read_bytes(path, remedy).decode("utf-8")
     except UnicodeDecodeError:
@@ -174,6 +178,17 @@ def expected_ids(project: ProjectPaths) -> Sequence[int]:
     """
     path = project.raw / competition.SAMPLE_SUBMISSION
     return read_ids(path) if path.exists() else range(1, competition.TEST_COUNT + 1)
+
+
+def describe_expected_ids(project: ProjectPaths) -> str:
+    """Return the sentence on where `expected_ids` come from."""
+    path = project.raw / competition.SAMPLE_SUBMISSION
+    if path.exists():
+        return f"The expected ids are those of {path}."
+    return (
+        f"{path} is missing, so the expected ids are the competition's own, 1 to "
+        f"{competition.TEST_COUNT:,}."
+    )
 
 
 def submission_ids(project: ProjectPaths) -> "np.ndarray":

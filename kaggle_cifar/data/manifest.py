@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kaggle_cifar.data.sources import how_to_extract
 from kaggle_cifar.errors import PathError, UserError
 
 
@@ -24,6 +25,11 @@ class Manifest(NamedTuple):
         """Return the row of each id, and whether that id is in the manifest: int64, bool (n,)."""
         rows = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
         return rows, self.ids[rows] == ids
+
+
+def images_of(path: Path) -> Path:
+    """Return the folder of images that the manifest at `path` lists."""
+    return path.with_name(path.name.partition(".")[0])
 
 
 def read_manifest(path: Path) -> Manifest | None:
@@ -50,6 +56,6 @@ def read_manifest(path: Path) -> Manifest | None:
         raise CorruptManifestError(
             path,
             f"{path} is damaged ({error}): expected a row of id, size and CRC-32 for each image. "
-            "Move it and the folder of images away, then run `kaggle-cifar extract`.",
+            f"Move it and {images_of(path)} away. {how_to_extract(images_of(path))}",
         ) from None
     return Manifest(ids, checksums, hashlib.sha256(content).hexdigest())

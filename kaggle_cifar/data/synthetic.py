@@ -20,12 +20,13 @@ from kaggle_cifar.competition import (
     TRAIN_LABELS,
 )
 from kaggle_cifar.console import say
-from kaggle_cifar.data.labels import HEADER
+from kaggle_cifar.data.labels import HEADER, read_training_labels
 from kaggle_cifar.data.png import encode_png
+from kaggle_cifar.data.sources import SOLUTION
+from kaggle_cifar.errors import PathError
 from kaggle_cifar.files import atomic_write, explain_os_error, lock, write_text
 from kaggle_cifar.ownership import RESERVED, ForeignPathError, remove_reserved
 
-SOLUTION = "solution.csv"
 SAMPLE_FILES = (TRAIN_ARCHIVE, TEST_ARCHIVE, TRAIN_LABELS, SAMPLE_SUBMISSION, SOLUTION)
 
 # Enough for the tuned Model 3 to learn in the demo's few minutes on two cores. More than a thousand
@@ -44,16 +45,30 @@ FILLED, EMPTY = 255, 0
 Shape = list[tuple[np.ndarray, int]]  # outlines to draw one over the other, FILLED or EMPTY
 
 
+class OtherSampleError(PathError):
+    """The sample in the folder `path` was drawn with another seed than `seed`."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        super().__init__(
+            path,
+            f"{path} holds a sample of another seed than {seed}, so nothing was drawn. Use another "
+            f"folder, or delete {', '.join(SAMPLE_FILES)} there first.",
+        )
+        self.seed = seed
+
+
 def draw_sample(
     folder: Path, seed: int = 0, train_count: int = TRAIN_COUNT, test_count: int = TEST_COUNT
 ) -> None:
     """Write a small competition to `folder`: archives, labels, sample submission, solution.
 
-    The same seed and counts give the same images and tables. If the sample exists, nothing is
+    The same seed and counts give the same images and tables. If this sample exists, nothing is
     changed. `solution.csv` (`id,label,Usage`) holds only the scored test ids.
 
     Raises
     ------
+    OtherSampleError
+        If `folder` holds a sample of another seed.
     ForeignPathError
         If `folder` holds some of the files but not a whole sample.
     UserError
@@ -61,11 +76,13 @@ def draw_sample(
     """
     with lock(folder, "sample"):
         if all((folder / name).exists() for name in SAMPLE_FILES):
-            say(f"{folder} already holds a sample. Delete it to draw another.")
+            require_same_sample(folder, seed, train_count)
+            say(f"{folder} already holds this sample.")
             return
         drawn = folder / f"{RESERVED}.sample.partial"
         # The solution is written last: if it exists, only moving the files was interrupted.
-        if (drawn / SOLUTION).exists():
+        is_drawn = (drawn / SOLUTION).exists()
+        if is_drawn:
             check_no_files(folder, [path.name for path in drawn.iterdir()])
         else:
             check_no_files(folder, SAMPLE_FILES)
@@ -76,7 +93,22 @@ def draw_sample(
                 remove_reserved(drawn)
                 raise
         move_files(drawn, folder)
+        if is_drawn:
+            require_same_sample(folder, seed, train_count)
     say(f"Drew {train_count:,} training and {test_count:,} test images into {folder}.")
+
+
+def require_same_sample(folder: Path, seed: int, train_count: int) -> None:
+    """Raise an OtherSampleError unless the labels in `folder` are those of the seed."""
+    labels = draw_labels(np.random.default_rng(seed), train_count)
+    _, found = read_training_labels(folder / TRAIN_LABELS)
+    if not np.array_equal(found, labels):
+        raise OtherSampleError(folder, seed)
+
+
+def draw_labels(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return the training labels int64 (n,), each class equally often: the first random draw."""
+    return rng.permutation(np.arange(count) % len(CLASS_NAMES))
 
 
 def check_no_files(folder: Path, names: Iterable[str]) -> None:
@@ -93,7 +125,7 @@ def check_no_files(folder: Path, names: Iterable[str]) -> None:
 def draw_files(folder: Path, seed: int, train_count: int, test_count: int) -> None:
     """Draw the five files of a sample into `folder`, the solution last."""
     rng = np.random.default_rng(seed)
-    train_labels = rng.permutation(np.arange(train_count) % len(CLASS_NAMES))
+    train_labels = draw_labels(rng, train_count)
     test_labels = rng.integers(len(CLASS_NAMES), size=test_count)
     scored = np.zeros(test_count, bool)
     scored[rng.permutation(test_count)[: round(test_count * SCORED_SHARE)]] = True

@@ -1,13 +1,16 @@
-"""95 % intervals of accuracies and of their differences."""
+"""Standard errors and 95 % intervals of accuracies and of their differences."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from kaggle_cifar.models.inference import paired_difference
-
 Z = 1.959964  # standard errors on either side of a 95 % interval
+
+
+def standard_error(accuracy: float, count: int) -> float:
+    """Return the standard error of an accuracy counted on `count` independent images."""
+    return math.sqrt(accuracy * (1 - accuracy) / count)
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
@@ -19,6 +22,15 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     half = Z * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count
     return (centre - half) / scale, (centre + half) / scale
+
+
+def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> tuple[float, float]:
+    """Return the first accuracy minus the other, and its standard error, from bool (n,) each.
+
+    Comparing image by image cancels out what is hard for both.
+    """
+    gains = correct.astype(float) - other_correct
+    return float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """A network's forward pass with test-time augmentation, and probabilities on disk."""
 
 import io
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,8 +10,9 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import write_bytes
+from kaggle_cifar.files import RESTORE, write_bytes
 from kaggle_cifar.models import gives_logits
+from kaggle_cifar.ownership import regular_file
 
 if TYPE_CHECKING:
     import keras
@@ -29,22 +29,16 @@ Forward = Callable[["np.ndarray"], "tf.Tensor"]
 class NotProbabilitiesError(UserError):
     """Rows are not probabilities; `path` is their file, `count` the number of such rows."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        super().__init__(
-            f"{path} has {counted(count, 'row')} without probabilities. Restore the file, or "
-            "delete it and run the command that writes it again."
-        )
+    def __init__(self, path: Path, count: int, remedy: str) -> None:
+        super().__init__(f"{path} has {counted(count, 'row')} without probabilities. {remedy}")
         self.path, self.count = path, count
 
 
 class UnreadableProbabilitiesError(UserError):
     """A file is corrupt or holds something else than probabilities; `path` is the file."""
 
-    def __init__(self, path: Path, reason: object) -> None:
-        super().__init__(
-            f"{path} does not hold probabilities ({reason}). Restore it. If they are of the test "
-            "images, delete it and run `kaggle-cifar predict` again."
-        )
+    def __init__(self, path: Path, reason: object, remedy: str) -> None:
+        super().__init__(f"{path} does not hold probabilities ({reason}). {remedy}")
         self.path = path
 
 
@@ -117,12 +111,12 @@ def to_probabilities(model: "keras.Model", outputs: "tf.Tensor") -> "tf.Tensor":
     return tf.nn.softmax(outputs) if gives_logits(model) else outputs
 
 
-def require_probabilities(probabilities: np.ndarray, path: Path) -> None:
+def require_probabilities(probabilities: np.ndarray, path: Path, remedy: str = RESTORE) -> None:
     """Raise a NotProbabilitiesError that names `path` unless all rows, float32 (n, 10), are."""
     sums = probabilities.sum(axis=-1)
     wrong = ~(np.abs(sums - 1) < 0.01) | (probabilities < 0).any(axis=-1)  # true for a NaN, too
     if wrong.any():
-        raise NotProbabilitiesError(path, int(wrong.sum()))
+        raise NotProbabilitiesError(path, int(wrong.sum()), remedy)
 
 
 def write_probabilities(path: Path, ids: np.ndarray, probabilities: np.ndarray) -> None:
@@ -139,22 +133,10 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def standard_error(accuracy: float, count: int) -> float:
-    """Return the standard error of an accuracy counted on `count` independent images."""
-    return math.sqrt(accuracy * (1 - accuracy) / count)
-
-
-def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> tuple[float, float]:
-    """Return the first accuracy minus the other, and its standard error, from bool (n,) each.
-
-    Comparing image by image cancels out what is hard for both.
-    """
-    gains = correct.astype(float) - other_correct
-    return float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
-
-
-def read_probabilities(path: Path) -> np.ndarray:
+def read_probabilities(path: Path, remedy: str = RESTORE) -> np.ndarray:
     """Return the structured array (n,) of `id` and `probabilities` at `path`, executing nothing.
+
+    `remedy` is the sentence on what to do about a damaged file.
 
     Raises
     ------
@@ -163,12 +145,14 @@ def read_probabilities(path: Path) -> np.ndarray:
     NotProbabilitiesError
         When a row is not probabilities.
     """
-    rows = read_array(path, PROBABILITIES)
-    require_probabilities(rows["probabilities"], path)
+    rows = read_array(path, PROBABILITIES, remedy=remedy)
+    require_probabilities(rows["probabilities"], path, remedy)
     return rows
 
 
-def read_array(path: Path, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
+def read_array(
+    path: Path, dtype: np.dtype, shape: tuple[int, ...] = (), remedy: str = RESTORE
+) -> np.ndarray:
     """Return the array (n, *shape) of that type at `path`, executing nothing.
 
     Raises
@@ -177,10 +161,10 @@ def read_array(path: Path, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.n
         When the file is corrupt or holds something else.
     """
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             rows = np.lib.format.read_array(file, allow_pickle=False)
         if rows.dtype != dtype or not rows.ndim or rows.shape[1:] != shape:
             raise ValueError(f"it is {rows.dtype} {rows.shape}")
     except Exception as error:  # NumPy may raise nearly anything for a corrupt file
-        raise UnreadableProbabilitiesError(path, error) from None
+        raise UnreadableProbabilitiesError(path, error, remedy) from None
     return rows

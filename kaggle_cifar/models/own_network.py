@@ -172,13 +172,17 @@ def require_allowed(network: str, source: Sequence[str], path: Path) -> None:
 def check_unchanged(network: str, source: Sequence[str], path: Path) -> None:
     """Raise a ChangedNetworkError if the file that `path` was written with has changed.
 
-    A file that is no longer there does not matter: its code is kept in `path`.
+    A file that is no longer there does not matter: its code is kept in `path`. Nor does a file in
+    the working directory if `path` is a run's own run.json, which is the record of that run.
     """
-    for folder in (path.parent, Path()):
+    for folder in [path.parent] if path.name == "run.json" else [path.parent, Path()]:
         file = folder / network
         if network.endswith(".py") and file.is_file():
             if read_source(network, file) != list(source):
                 raise ChangedNetworkError(
-                    network, path, f'Remove "network_source" from {path} to use {file} as it is.'
+                    network,
+                    path,
+                    f'Restore {file}, or remove "network_source" from {path} to use {file} as it '
+                    "is.",
                 )
             return

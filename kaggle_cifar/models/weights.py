@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ class LinkedWeightsError(UserError):
     def __init__(self, path: Path, name: str, kind: str) -> None:
         super().__init__(
             f"Refusing to load {path}: its part {name} is {kind}, which could read other files. "
-            "This program never writes one. Restore the file, or delete it and train again."
+            "This program never writes one. Restore the file, or move "
+            f"{path.parent} away and train the run again."
         )
         self.path, self.name = path, name
 
@@ -29,8 +31,8 @@ class WeightsError(UserError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"{path} does not hold weights of this network ({reason}). Restore it, or delete the "
-            f"run {path.parent} and train it again."
+            f"{path} does not hold weights of this network ({reason}). Restore the file, or move "
+            f"{path.parent} away and train the run again."
         )
         self.path = path
 
@@ -45,14 +47,34 @@ def load_weights(model: "keras.Model", path: Path) -> None:
     WeightsError
         When the file is corrupt, holds something else, or does not fit the network.
     """
+    check_weights(path)
+    with damage_explained(path), warnings.catch_warnings(action="ignore"):
+        model.load_weights(path)  # warns of missing weights, which raise an error as well
+
+
+def check_weights(path: Path) -> None:
+    """Check that an HDF5 file is whole and refers to no other file; its arrays are not read.
+
+    Raises
+    ------
+    LinkedWeightsError
+        When a part of the file is a link, or its data is in another file.
+    WeightsError
+        When the file is cut off or holds something else.
+    """
     regular_file(path)
-    try:
+    with damage_explained(path):
         check_links(path)
-        with warnings.catch_warnings(action="ignore"):  # missing weights raise an error as well
-            model.load_weights(path)
+
+
+@contextmanager
+def damage_explained(path: Path) -> Iterator[None]:
+    """Raise a WeightsError in place of what HDF5 and Keras raise for a corrupt file."""
+    try:
+        yield
     except UserError:
         raise
-    except Exception as error:  # HDF5 and Keras may raise nearly anything for a corrupt file
+    except Exception as error:  # nearly anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(path, reason) from error
 

@@ -1,5 +1,6 @@
 """Any picture to the probabilities of the ten classes: decoded, cropped, scaled, classified."""
 
+import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SIZE
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.models.inference import compile_forward, require_probabilities
+from kaggle_cifar.ownership import kind_of_file
 from kaggle_cifar.tensorflow_setup import start_tensorflow
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, how_to_replace
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,16 +68,19 @@ def read_picture(file: Path) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):  # a named pipe has no end, and may never have a beginning
+            raise PictureError(file, f"is {kind_of_file(mode)}. Use the path of a picture.")
         with warnings.catch_warnings(action="ignore"), Image.open(file) as image:
             notes = picture_notes(image)
             upright = to_rgb(ImageOps.exif_transpose(image))
             size = (IMAGE_SIZE, IMAGE_SIZE)
             square = ImageOps.fit(upright, size, Image.Resampling.LANCZOS)
             return Picture(file, np.asarray(square), notes)
+    except PictureError:
+        raise
     except FileNotFoundError:
         raise PictureError(file, "is missing.") from None
-    except IsADirectoryError:
-        raise PictureError(file, "is a folder. Name the pictures in it.") from None
     except UnidentifiedImageError:
         raise PictureError(file, "is not a picture in a known format.") from None
     except Image.DecompressionBombError:
@@ -135,7 +140,7 @@ def classify(run: Run, pictures: Sequence[Picture]) -> list[Classified]:
         for start in range(0, len(pixels), BATCH_SIZE)
     ]
     found = np.concatenate(parts)
-    require_probabilities(found, run.weights_file)
+    require_probabilities(found, run.weights_file, how_to_replace(run.weights_file))
     return [
         Classified(picture, probabilities)
         for picture, probabilities in zip(pictures, found, strict=True)

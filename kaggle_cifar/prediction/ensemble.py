@@ -15,10 +15,11 @@ import numpy as np
 from kaggle_cifar.console import counted
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
+from kaggle_cifar.evaluation.intervals import paired_difference
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.models.inference import paired_difference, read_probabilities
+from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.prediction.predict import equal_weights
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, how_to_replace
 
 EM_STEPS = 200  # the third digit of the weights is stable long before
 
@@ -202,7 +203,8 @@ def validation_probabilities(member: EnsembleMember, views: str) -> np.ndarray:
     for file in files:
         if not file.exists():
             raise NoValidationError(file)
-    rows = np.sort(np.concatenate([read_probabilities(file) for file in files]), order="id")
+    parts = [read_probabilities(file, how_to_replace(file)) for file in files]
+    rows = np.sort(np.concatenate(parts), order="id")
     duplicates = int((np.diff(rows["id"]) == 0).sum())
     if duplicates:
         raise DuplicateFoldError(member.name, duplicates)

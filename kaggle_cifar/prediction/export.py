@@ -1,10 +1,10 @@
 """A run's network with its weights, exported for other programs."""
 
 import importlib.util
-import os
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from kaggle_cifar.files import (
     explain_os_error,
     held,
     partial_path,
-    staged_folder,
     write_text,
 )
 from kaggle_cifar.models import gives_logits
@@ -32,6 +31,7 @@ from kaggle_cifar.ownership import (
     require_only_own_content,
     reserved_path,
 )
+from kaggle_cifar.staging import real_folder, staged_folder
 from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
 from kaggle_cifar.training.run import Run
 
@@ -76,20 +76,21 @@ def export(project: ProjectPaths, run: Run, folder: Path) -> None:
         If the run is unfinished or damaged, or `folder` cannot be written.
     """
     run.require_finished()
-    target = require_export_folder(project, folder)
+    require_export_folder(project, folder)
     start_tensorflow()
     model = with_probabilities(run.load_model(PRECISION))
     use_plain_operations(model)
     images, pixels = comparison_images(project, run)
     expected = in_batches(compile_forward(model), pixels)
-    with held(reserved_path(target, "lock"), target, "export"), staged_folder(target) as staging:
+    with lock_folder(folder), staged_folder(folder) as staging:
         reasons = write_models(model, staging, pixels, expected)
         write_text(staging / "classes.txt", "\n".join(CLASS_NAMES) + "\n")
         mark_folder(staging, KIND)
-        require_only_own_content(target, KIND)  # again, because writing the models took a while
-        if target.exists():
-            shutil.copymode(target, staging)
-    say(f"{folder}: {', '.join(foreign_names(target))}.")
+        # Again, because writing the models took a while.
+        require_export_folder(project, folder)
+        if folder.exists():
+            shutil.copymode(folder, staging)
+    say(f"{folder}: {', '.join(foreign_names(folder))}.")
     print_difference(run, images, pixels, expected)
     if reasons:
         raise ExportError(folder, reasons)
@@ -98,15 +99,14 @@ def export(project: ProjectPaths, run: Run, folder: Path) -> None:
 # The folder
 
 
-def require_export_folder(project: ProjectPaths, folder: Path) -> Path:
-    """Return the folder that `folder` leads to, if an export may replace it.
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
+    """Lock the folder of an export from outside, because it is replaced."""
+    return held(reserved_path(real_folder(folder), "lock"), folder, "export")
 
-    Raises
-    ------
-    ForeignPathError
-        If it may not.
-    """
-    target, here = Path(os.path.realpath(folder)), Path(os.path.realpath("."))
+
+def require_export_folder(project: ProjectPaths, folder: Path) -> None:
+    """Raise a ForeignPathError unless an export may replace `folder`."""
+    target, here = real_folder(folder), real_folder(Path())
     places = project.absolute()
     above = {target, *target.parents}
     if (
@@ -120,10 +120,10 @@ def require_export_folder(project: ProjectPaths, folder: Path) -> Path:
             "Use --output with a new folder.",
         )
     try:
-        require_only_own_content(target, KIND)
+        if folder.exists():  # a link to a folder that is still missing is allowed
+            require_only_own_content(folder, KIND)
     except OSError as error:
         raise explain_os_error(error, folder) from error
-    return target
 
 
 # The models

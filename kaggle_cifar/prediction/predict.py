@@ -14,8 +14,10 @@ from kaggle_cifar.console import progress_bar, say
 from kaggle_cifar.data.decoding import BrokenImageError
 from kaggle_cifar.data.images import image_paths, read_images, require_folder
 from kaggle_cifar.data.labels import submission_ids
+from kaggle_cifar.data.sources import how_to_extract
 from kaggle_cifar.devices.gpus import require_usable_devices
-from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json
+from kaggle_cifar.errors import UserError
+from kaggle_cifar.files import ProjectPaths, lock, read_json, read_object, write_json
 from kaggle_cifar.models.inference import (
     Forward,
     compile_forward,
@@ -33,7 +35,7 @@ from kaggle_cifar.tensorflow_setup import (
     dtype_policy,
     start_tensorflow,
 )
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, how_to_replace
 
 BATCH_SIZE = 500  # images
 PART_SIZE = 10_000  # images: the most that a kill can cost; a multiple of BATCH_SIZE
@@ -77,6 +79,12 @@ def equal_weights(runs: Sequence[Run]) -> list[float]:
     return [1 / len(runs)] * len(runs)
 
 
+def how_to_predict(project: ProjectPaths, run: Run, views: str, damaged: Path | None = None) -> str:
+    """Return the sentence on how to get the probabilities of a run's test images again."""
+    command = project.command("predict", run.name, *(["--tta"] if views == "tta" else []))
+    return f"Delete {damaged}, then run `{command}`." if damaged else f"Run `{command}`."
+
+
 def digest_images(project: ProjectPaths, ids: np.ndarray) -> str | None:
     """Return a digest that changes with the test images; None if their folder is missing.
 
@@ -93,7 +101,8 @@ def digest_images(project: ProjectPaths, ids: np.ndarray) -> str | None:
         try:
             status = os.stat(path)  # noqa: PTH116 - 300,000 times
         except FileNotFoundError:
-            raise BrokenImageError(path, "is missing", "Run `kaggle-cifar extract`.") from None
+            remedy = how_to_extract(project.images("test"))
+            raise BrokenImageError(path, "is missing", remedy) from None
         digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
     return digest.hexdigest()
 
@@ -130,7 +139,7 @@ def plain_probabilities(
 ) -> np.ndarray:
     """Return the probabilities of the images themselves, float32 (n, 10)."""
     result, key = run.probabilities_file("test", "plain"), {**origin, "views": "plain"}
-    kept = kept_probabilities(result, ids, key)
+    kept = kept_probabilities(project, run, ids, key)
     if kept is not None:
         say(f"{run.name}: the test images are already predicted, see {result}.")
         return kept
@@ -148,10 +157,10 @@ def tta_probabilities(
     """
     result, key = run.probabilities_file("test", "tta"), {**origin, "views": "tta"}
     for allowed in (None, threshold):  # None is all images in all views, at least as accurate
-        kept = kept_probabilities(result, ids, {**key, "tta_threshold": allowed})
+        kept = kept_probabilities(project, run, ids, {**key, "tta_threshold": allowed})
         if kept is not None:
             say(f"{run.name}: the test images are already predicted, see {result}.")
-            say(describe_tta(run, len(ids)))
+            say(describe_tta(project, run, len(ids)))
             return kept
     probabilities = plain_probabilities(project, run, ids, origin)
     unsure = is_unsure(probabilities, threshold)
@@ -161,24 +170,27 @@ def tta_probabilities(
     augmented = predict_parts(project, run, chosen, "augmented", parts)
     probabilities[unsure] = merge_views(probabilities[unsure], augmented)
     keep_probabilities(result, ids, probabilities, key)
-    say(describe_tta(run, len(ids)))
+    say(describe_tta(project, run, len(ids)))
     return probabilities
 
 
 # Kept probabilities
 
 
-def kept_probabilities(result: Path, ids: np.ndarray, key: Key) -> np.ndarray | None:
-    """Return the probabilities of `ids` at `result` if `key` describes them.
+def kept_probabilities(
+    project: ProjectPaths, run: Run, ids: np.ndarray, key: Key
+) -> np.ndarray | None:
+    """Return the probabilities of `ids` that a run keeps for the views in `key`, if it fits them.
 
     If the digest of the images is None, it matches any.
     """
-    made = read_key(key_file(result))
-    if not isinstance(made, dict) or not result.exists():
+    views = key["views"]
+    made, result = read_key(project, run, views), run.probabilities_file("test", views)
+    if not made or not result.exists():
         return None
     if any(made.get(name) != value for name, value in key.items() if (name, value) != ANY_IMAGES):
         return None
-    rows = read_probabilities(result)
+    rows = read_probabilities(result, how_to_predict(project, run, views, damaged=result))
     if not np.array_equal(rows["id"], ids):
         return None
     remove_reserved(reserved_path(result, "parts"))
@@ -193,15 +205,15 @@ def keep_probabilities(result: Path, ids: np.ndarray, probabilities: np.ndarray,
     remove_reserved(reserved_path(result, "parts"))
 
 
-def kept_threshold(run: Run) -> float | None:
+def kept_threshold(project: ProjectPaths, run: Run) -> float | None:
     """Return the threshold of a run's kept TTA; None if all images took all views."""
-    threshold = read_key(key_file(run.probabilities_file("test", "tta"))).get("tta_threshold")
+    threshold = read_key(project, run, "tta").get("tta_threshold")
     return None if threshold is None else float(threshold)
 
 
-def describe_tta(run: Run, count: int) -> str:
+def describe_tta(project: ProjectPaths, run: Run, count: int) -> str:
     """Return what share of `count` test images took all views, as their key says."""
-    key = read_key(key_file(run.probabilities_file("test", "tta")))
+    key = read_key(project, run, "tta")
     all_views, threshold = key.get("all_views", count), key.get("tta_threshold")
     reason = "" if threshold is None else f": their margin is below {threshold}"
     return (
@@ -215,9 +227,12 @@ def key_file(result: Path) -> Path:
     return result.with_suffix(".json")
 
 
-def read_key(file: Path) -> Any:
-    """Return the content of a key file; None if it is missing."""
-    return read_json(file) if file.exists() else None
+def read_key(project: ProjectPaths, run: Run, views: str) -> Key:
+    """Return what a run's test probabilities were computed from; {} if the file is missing."""
+    file = key_file(run.probabilities_file("test", views))
+    if not file.exists():
+        return {}
+    return read_object(file, how_to_predict(project, run, views, damaged=file))
 
 
 # Parts, so that a killed prediction resumes
@@ -236,10 +251,18 @@ def parts_of(project: ProjectPaths, result: Path, key: Key) -> Path:
     require_folder(project, "test")
     regular_file(result)
     folder = reserved_path(result, "parts")
-    if read_key(folder / "key.json") != key:
+    if not has_key(folder / "key.json", key):
         remove_reserved(folder)
         write_json(folder / "key.json", key)
     return folder
+
+
+def has_key(file: Path, key: Key) -> bool:
+    """Return whether a file holds the key of these parts; a missing or damaged one does not."""
+    try:
+        return bool(read_json(file) == key)
+    except UserError:
+        return False
 
 
 def part_files(folder: Path, count: int) -> list[Path]:
@@ -247,10 +270,10 @@ def part_files(folder: Path, count: int) -> list[Path]:
     return [folder / f"{start:06d}.npy" for start in range(0, count, PART_SIZE)]
 
 
-def read_part(file: Path) -> np.ndarray:
+def read_part(file: Path, remedy: str) -> np.ndarray:
     """Return the probabilities float32 (n, 10) of a part."""
-    probabilities = read_array(file, np.dtype(np.float32), (len(CLASS_NAMES),))
-    require_probabilities(probabilities, file)
+    probabilities = read_array(file, np.dtype(np.float32), (len(CLASS_NAMES),), remedy)
+    require_probabilities(probabilities, file, remedy)
     return probabilities
 
 
@@ -278,7 +301,9 @@ def predict_parts(
     if done < len(files):
         write_parts(project, run, ids, views, files, done)
     empty = np.empty((0, len(CLASS_NAMES)), np.float32)
-    return np.concatenate([empty, *map(read_part, files)])
+    kept_views = "plain" if views == "plain" else "tta"
+    remedy = how_to_predict(project, run, kept_views, damaged=folder)
+    return np.concatenate([empty, *(read_part(file, remedy) for file in files)])
 
 
 def write_parts(
@@ -292,7 +317,7 @@ def write_parts(
         batches = read_images(project, "test", ids, BATCH_SIZE)
         for batch in islice(batches, first // BATCH_SIZE, None):
             part.append(np.asarray(forward(batch)))
-            require_probabilities(part[-1], run.weights_file)
+            require_probabilities(part[-1], run.weights_file, how_to_replace(run.weights_file))
             bar.update(len(batch))
             if len(part) * BATCH_SIZE == PART_SIZE:
                 write_array(files[done], np.concatenate(part))

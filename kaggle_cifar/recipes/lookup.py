@@ -25,8 +25,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 DEFAULT = "model3-tuned"
 BETTER_THAN_DEFAULT = (
-    "model3-tuned is the student project's recipe. airbench84 does better in a fortieth of the "
-    "time, and airbench94 reaches 93 % in a third: `kaggle-cifar train airbench94`."
+    "model3-tuned is the student project's recipe. The recipe airbench84 does better in a fortieth "
+    "of the time, and airbench94 reaches 93 % in a third."
 )
 
 
@@ -61,7 +61,7 @@ def find_recipe(name_or_file: str) -> Recipe:
 
 def read_recipe_file(file: Path) -> Recipe:
     """Return the recipe in a JSON file; raises as `find_recipe`."""
-    content = read_json(file)
+    content = read_json(file, "Correct it.")
     try:
         values = recipe_values(content)
         recipe: Recipe = from_json(Recipe, with_own_network(values, [file.parent, Path()]))

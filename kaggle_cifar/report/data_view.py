@@ -6,9 +6,8 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.console import counted
 from kaggle_cifar.data.pictures import draw_class_counts
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.files import ProjectPaths, read_object
 from kaggle_cifar.report.components import Cell, GalleryImage, Picture, Table, png_uri, to_picture
-from kaggle_cifar.training.run_summary import read_object
 
 FAULTS = {"broken": "broken file", "odd_files": "unexpected file"}
 

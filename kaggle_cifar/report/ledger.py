@@ -18,8 +18,8 @@ from kaggle_cifar.submission.leaderboard import (
     read_leaderboard,
     standing_of,
 )
-from kaggle_cifar.training.find_runs import all_runs
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.find_runs import all_runs, lost_runs
+from kaggle_cifar.training.run import Run, RunFileError
 from kaggle_cifar.training.run_summary import has_validation, read_run_summary
 from kaggle_cifar.training.run_table import HEADER, run_cells, seed_statistics
 
@@ -28,6 +28,7 @@ def describe_runs(project: ProjectPaths) -> str:
     """Return the table of all runs, the spread over seeds, and what is missing or damaged."""
     runs = [read_run_summary(run) for run in all_runs(project)]
     missing = [sentence for run in runs for sentence in run.missing]
+    missing += [RunFileError(run.description_file).message for run in lost_runs(project)]
     try:
         remote = remote_sessions(project)
     except UserError as error:
@@ -35,7 +36,8 @@ def describe_runs(project: ProjectPaths) -> str:
         missing.append(str(error))
     rows = [*map(run_cells, runs), *(remote_row(*session) for session in remote)]
     if not rows:
-        none = f"There are no runs in {project.runs}. Run `kaggle-cifar train` to train one."
+        command = project.command("train")
+        none = f"There are no runs in {project.runs}. Run `{command}` to train one."
         return "\n".join([none, *missing])
     return "\n".join([table(HEADER, rows), *seed_statistics(runs), *missing])
 

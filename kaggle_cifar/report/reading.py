@@ -11,10 +11,11 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.evaluation.metrics import Predictions
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
+from kaggle_cifar.prediction.predict import how_to_predict, read_key
 from kaggle_cifar.report.training_command import recipe_argument, training_command
 from kaggle_cifar.submission.record import all_entries
-from kaggle_cifar.training.run import Run
-from kaggle_cifar.training.run_summary import RunSummary, read_object, read_run_summary
+from kaggle_cifar.training.run import Run, how_to_replace
+from kaggle_cifar.training.run_summary import RunSummary, read_run_summary
 
 
 @dataclass
@@ -33,20 +34,20 @@ def read_run(project: ProjectPaths, run: Run) -> Findings:
     found = read_summary(project, run)
     found.environment = found.attempt(run.read_environment, {})
     if not run.finished:
-        if not run.has_lost_metrics:
+        if not run.has_result:
             found.missing.append(
                 f"The run is unfinished: {len(found.history)} of {found.planned} done. Run "
-                f"`{training_command(found)}` to resume it."
+                f"`{training_command(project, found)}` to resume it."
             )
         return found
-    if not found.history:
+    if not found.history and run.history_file.is_file():
         found.missing.append(
-            f"{run.history_file} has no epochs, so there are no curves. Restore the file, or "
-            "train again under another --name."
+            f"{run.history_file} has no epochs, so there are no curves. "
+            f"{how_to_replace(run.history_file)}"
         )
     found.validation = found.attempt(lambda: read_validation(project, found), None)
     found.test_views = "tta" if run.probabilities_file("test", "tta").exists() else "plain"
-    found.test = found.attempt(lambda: read_test(run, found.test_views), None)
+    found.test = found.attempt(lambda: read_test(project, run, found.test_views), None)
     return found
 
 
@@ -69,17 +70,18 @@ def read_validation(project: ProjectPaths, found: Findings) -> Predictions:
     """
     file = found.run.probabilities_file("validation", "plain")
     if found.options.get("validation") == "none":
+        name = f"{found.name}-validated"
+        command = project.command("train", recipe_argument(found), "--name", name)
         raise UserError(
-            "The run was trained on all images, so only Kaggle can measure it. Run `kaggle-cifar "
-            f"train {recipe_argument(found)} --name {found.name}-validated` to train the same "
-            "recipe with a validation set."
+            f"The run was trained on all images, so only Kaggle can measure it. Run `{command}` to "
+            "train the same recipe with a validation set."
         )
     if not file.exists():
         raise UserError(
-            f"{file} is missing, so the page has no mistakes and no calibration. Restore the "
-            "file, or train again under another --name."
+            f"{file} is missing, so the page has no mistakes and no calibration. "
+            f"{how_to_replace(file)}"
         )
-    rows = np.sort(read_probabilities(file), order="id")
+    rows = np.sort(read_probabilities(file, how_to_replace(file)), order="id")
     labels = labels_of(project, rows["id"])
     predictions = Predictions(rows["id"], labels, rows["probabilities"])
     known = found.metrics.get("validation_accuracy")
@@ -92,7 +94,7 @@ def read_validation(project: ProjectPaths, found: Findings) -> Predictions:
     return predictions
 
 
-def read_test(run: Run, views: str) -> np.ndarray:
+def read_test(project: ProjectPaths, run: Run, views: str) -> np.ndarray:
     """Return a finished run's probabilities of the test images by ascending id.
 
     Raises
@@ -101,11 +103,11 @@ def read_test(run: Run, views: str) -> np.ndarray:
         If there are none, or other weights predicted them.
     """
     file = run.probabilities_file("test", views)
-    remedy = f"Run `kaggle-cifar predict {run.name}`."
+    again = how_to_predict(project, run, views)
     if not file.exists():
-        raise UserError(f"{file} is missing: the test images are not predicted yet. {remedy}")
-    key = file.with_suffix(".json")
-    weights = read_object(key).get("weights_sha256") if key.exists() else None
+        raise UserError(f"{file} is missing: the test images are not predicted yet. {again}")
+    weights = read_key(project, run, views).get("weights_sha256")
     if weights and run.weights_file.exists() and weights != run.weights_sha256():
-        raise UserError(f"{file} was predicted with other weights than the run's. {remedy}")
-    return np.sort(read_probabilities(file), order="id")
+        raise UserError(f"{file} was predicted with other weights than the run's. {again}")
+    remedy = how_to_predict(project, run, views, damaged=file)
+    return np.sort(read_probabilities(file, remedy), order="id")

@@ -52,7 +52,7 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
         test=test,
         submissions=submissions_table(project, found.submissions),
         data=data,
-        command=training_command(found),
+        command=training_command(project, found),
         settings=settings_tables(found),
     )
 

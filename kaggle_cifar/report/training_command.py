@@ -1,19 +1,18 @@
 """The command that trains a run again."""
 
-import shlex
-
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.training.run_summary import RunSummary
 
 
-def training_command(run: RunSummary) -> str:
+def training_command(project: ProjectPaths, run: RunSummary) -> str:
     """Return the command that trains the run again, or resumes it."""
     options = dict(run.options)
     if options.get("search"):
-        limit = f" --limit {options['limit']}" if options.get("limit") else ""
-        return f"kaggle-cifar search --name {shlex.quote(options['search'])}{limit}"
-    words = ["kaggle-cifar", "train", recipe_argument(run), "--name", shlex.quote(run.name)]
+        limit = ["--limit", options["limit"]] if options.get("limit") else []
+        return project.command("search", "--name", options["search"], *limit)
+    words = ["train", recipe_argument(run), "--name", run.name]
     built_in = RECIPES.get(run.recipe.get("name", ""))
     epochs = run.recipe.get("epochs")
     if budget := options.pop("time_budget", None):
@@ -27,11 +26,11 @@ def training_command(run: RunSummary) -> str:
         if value is True:
             words.append(option)
         elif value:
-            words += [option, shlex.quote(str(value))]
-    return " ".join(words)
+            words += [option, value]
+    return project.command(*words)
 
 
 def recipe_argument(run: RunSummary) -> str:
     """Return the RECIPE argument of `train`: the recipe's name, or the run's own file."""
     name = run.recipe.get("name", "")
-    return name if name in RECIPES else shlex.quote(str(run.run.description_file))
+    return name if name in RECIPES else str(run.run.description_file)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,8 +46,8 @@ def save_results(project: ProjectPaths, name: str, space: Space, trials: Trials)
     write_results(folder, name, texts)
     header = [key.rpartition(".")[2].replace("_", " ") for key in rows[0]]
     say(table(header, [list(map(cell, row.values())) for row in rows]))
-    file = shlex.quote(str(folder / "best_recipe.json"))
-    say(f"Best trial: {best.name}. Run `kaggle-cifar train {file}` to train its recipe.")
+    command = project.command("train", folder / "best_recipe.json")
+    say(f"Best trial: {best.name}. Run `{command}` to train its recipe.")
     return best
 
 

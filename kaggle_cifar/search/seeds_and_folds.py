@@ -9,8 +9,9 @@ from kaggle_cifar.console import LiveTable, say
 from kaggle_cifar.data.dataset import check_split
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.data.validation_split import Fold
+from kaggle_cifar.evaluation.intervals import standard_error
 from kaggle_cifar.files import ProjectPaths
-from kaggle_cifar.models.inference import read_probabilities, standard_error, write_probabilities
+from kaggle_cifar.models.inference import read_probabilities, write_probabilities
 from kaggle_cifar.prediction.ensemble import EnsembleMember, validation_probabilities
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.search.cluster import Cluster
@@ -75,7 +76,8 @@ def train_folds(
     check_split(project, options.limit, folds[-1])  # the smallest fold
     path = project.runs / f"{name}-{count}folds.npy"
     if path.exists():
-        read_probabilities(path)  # raises if it is another file, which must not be replaced
+        # It raises an error if it is another file, which must not be replaced.
+        read_probabilities(path, "Move it away and run this again.")
     jobs = {
         run: dataclasses.replace(options, validation=fold)
         for run, fold in zip(fold_names(name, count), folds, strict=True)

@@ -55,8 +55,8 @@ class NotScoredError(UserError):
         self.ref = ref
         super().__init__(
             f"Kaggle has not scored {path} (reference {ref}) within {duration(seconds)}. It is "
-            f"submitted. Run `kaggle-cifar submit {path} --wait` later, which submits nothing "
-            f"again, or look at {SUBMISSIONS_PAGE}"
+            "submitted. Run the same command later, which submits nothing again, or look at "
+            f"{SUBMISSIONS_PAGE}"
         )
 
 

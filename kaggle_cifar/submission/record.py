@@ -23,7 +23,7 @@ from kaggle_cifar.recipes import NAME
 
 KIND = "submission"
 LONGEST_NAME = 200  # bytes of a file name: locks and partial files have longer ones, up to 255
-HOW_TO_GET_ONE = "Run `kaggle-cifar predict` to write one."
+CHECK_PATH = "Check the path."
 
 
 class State(enum.StrEnum):
@@ -118,7 +118,7 @@ def record_path(csv: Path) -> Path:
 
 def digest_of(csv: Path) -> str:
     """Return the SHA-256 of a CSV in hexadecimal."""
-    return hashlib.sha256(labels.read_bytes(csv, HOW_TO_GET_ONE)).hexdigest()
+    return hashlib.sha256(labels.read_bytes(csv, CHECK_PATH)).hexdigest()
 
 
 # Reading

@@ -15,7 +15,6 @@ from typing import Any
 
 from kaggle_cifar import files
 from kaggle_cifar.console import say
-from kaggle_cifar.data import labels
 from kaggle_cifar.data.keras_cifar10 import source_file
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
@@ -117,7 +116,7 @@ def submit(
     if source_file(project).exists():
         raise PublicDataError(project.data)
     require_csv_path(path)
-    require_valid(path, labels.expected_ids(project))
+    require_valid(path, project)
     poll = Poll(sleep, clock)
     with files.lock_file(path, "submission"):
         api = open_client()

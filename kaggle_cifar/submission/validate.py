@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from pathlib import Path
 from kaggle_cifar import competition
 from kaggle_cifar.console import counted, say
 from kaggle_cifar.data import labels
-from kaggle_cifar.errors import UserError
-from kaggle_cifar.submission.record import HOW_TO_GET_ONE
+from kaggle_cifar.errors import DataMissingError, UserError
+from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.submission.record import CHECK_PATH
 
 HEADER = labels.HEADER
 LABELS = frozenset(competition.CLASS_NAMES)
@@ -43,11 +45,14 @@ class NotACsvError(UserError):
 
 
 class FaultyCsvError(UserError):
-    """A CSV has faults for which Kaggle refuses it; `faults` holds a sentence for each."""
+    """A CSV has faults for which Kaggle refuses it; `faults` holds a sentence for each.
 
-    def __init__(self, path: Path, faults: list[str]) -> None:
+    `expected` is the sentence on what the CSV was compared with.
+    """
+
+    def __init__(self, path: Path, faults: list[str], expected: str) -> None:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        super().__init__(f"Kaggle would reject {path}:\n{listed}")
+        super().__init__(f"Kaggle would reject {path}:\n{listed}\n{expected}")
         self.path, self.faults = path, faults
 
 
@@ -60,21 +65,26 @@ class CheckResult:
     rows: int = 0
 
 
-def require_valid(path: Path, expected_ids: Collection[int]) -> CheckResult:
+def require_valid(path: Path, project: ProjectPaths) -> CheckResult:
     """Check a CSV, print its warnings and return the result.
 
     Raises
     ------
+    DataMissingError
+        If there is no such file.
     FaultyCsvError
         If Kaggle is known to refuse it.
     UserError
         As `check`.
     """
-    result = check(path, expected_ids)
+    if not os.path.lexists(path):
+        command = project.command("predict")
+        raise DataMissingError(path, f"{path} is missing. Run `{command}` to write a CSV.")
+    result = check(path, labels.expected_ids(project))
     for warning in result.warnings:
         say(f"Warning: {warning}")
     if result.faults:
-        raise FaultyCsvError(path, result.faults)
+        raise FaultyCsvError(path, result.faults, labels.describe_expected_ids(project))
     return result
 
 
@@ -148,7 +158,7 @@ class SubmissionReader:
         self.labels: dict[int, str] = {}
         self.lines: dict[int, int] = {}
         self.rows = 0
-        text = decode(path, labels.read_bytes(path, HOW_TO_GET_ONE), self.doubts)
+        text = decode(path, labels.read_bytes(path, CHECK_PATH), self.doubts)
         if text.count("\r") != text.count("\r\n"):
             self.doubts.add("lines end with CR alone")
         rows = self.parse(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kaggle_cifar import __version__, competition, files
 from kaggle_cifar.console import counted, say
 from kaggle_cifar.data import labels
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import PathError, UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import ForeignPathError
 from kaggle_cifar.submission.record import (
@@ -43,6 +43,18 @@ class SubmittedCsvError(UserError):
         self.path, self.ref = path, ref
 
 
+class OtherRunsError(PathError):
+    """The CSV at `path` holds the predictions of other runs; `runs` are their names."""
+
+    def __init__(self, path: Path, runs: Sequence[str]) -> None:
+        super().__init__(
+            path,
+            f"{path} holds the predictions of {' + '.join(runs)}, so it is not replaced by those "
+            "of other runs. Choose another file with --output, or move it away.",
+        )
+        self.runs = runs
+
+
 class DuplicatePredictionError(UserError):
     """An id is predicted more than once; `image_id` is the first such id."""
 
@@ -63,6 +75,8 @@ def choose_output(
     ------
     CsvNameError
         If the name cannot be a submission's, or the file would be among the data or the runs.
+    OtherRunsError
+        If the file holds the predictions of other runs.
     ForeignPathError
         If something that is not a CSV, or not a record, is in the way.
     """
@@ -72,8 +86,15 @@ def choose_output(
     suffix = ("" if views == "plain" else f"-{views}") + ("-weighted" if weighted else "")
     path = output or project.submissions / f"{stem}{suffix}.csv"
     require_submissions_folder(project, path)
-    read_record(path)
+    require_same_runs(path, runs)
     return path
+
+
+def require_same_runs(path: Path, runs: Sequence[str]) -> None:
+    """Raise an OtherRunsError if other runs predicted the CSV at `path`."""
+    recorded = read_record(path).get("runs", [])
+    if recorded and set(recorded) != set(runs) and path.exists():
+        raise OtherRunsError(path, recorded)
 
 
 def require_submissions_folder(project: ProjectPaths, path: Path) -> None:
@@ -117,6 +138,8 @@ def write_submission(
     ------
     SubmittedCsvError
         If another content of `path` was submitted.
+    OtherRunsError
+        If `path` holds the predictions of other runs.
     ForeignPathError
         If `path` is a file that this program did not write, or that was changed since.
     DuplicatePredictionError
@@ -129,9 +152,9 @@ def write_submission(
     content = csv_text(path, ids, class_indices).encode()
     digest = hashlib.sha256(content).hexdigest()
     made = {"runs": list(runs), **origin, "sha256": digest}
-    require_replaceable(path, digest)  # before a lock file is made, which would stay there
+    require_replaceable(path, digest, runs)  # before a lock file is made, which would stay there
     with files.lock_file(path, "prediction"):
-        if require_replaceable(path, digest) == digest:
+        if require_replaceable(path, digest, runs) == digest:
             record_existing(path, made)
             say(f"{path} exists already, with the same {counted(len(ids), 'row')}.")
             return
@@ -139,13 +162,14 @@ def write_submission(
     say(f"{path}: {counted(len(ids), 'row')}, predicted by {' + '.join(runs)}.")
 
 
-def require_replaceable(path: Path, digest: str) -> str | None:
+def require_replaceable(path: Path, digest: str, runs: Sequence[str]) -> str | None:
     """Return the digest of the CSV at `path`, if there is one.
 
     Raises
     ------
-    SubmittedCsvError, ForeignPathError
-        If it must stay and has another digest than `digest`.
+    SubmittedCsvError, ForeignPathError, OtherRunsError
+        If it has another digest than `digest` and must stay: it was submitted, it is not this
+        program's, or other runs than `runs` predicted it.
     """
     found = digest_of(path) if path.exists() else None
     if found == digest:
@@ -160,6 +184,7 @@ def require_replaceable(path: Path, digest: str) -> str | None:
             f"{path} was not written by this program, or was changed since, so it is not replaced. "
             "Move it away, or choose another file with --output.",
         )
+    require_same_runs(path, runs)
     return found
 
 

@@ -1,21 +1,20 @@
 """Find runs by name."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, read_json
 from kaggle_cifar.recipes import require_name
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, RunFileError
 
 
 class RunNotFoundError(UserError):
     """There is no run called `name`; `known` are the names of all runs."""
 
-    def __init__(self, name: str, folder: Path, known: Sequence[str]) -> None:
+    def __init__(self, name: str, project: ProjectPaths, known: Sequence[str]) -> None:
         super().__init__(
-            f"There is no run {name!r} in {folder}. Existing runs: {', '.join(known) or 'none'}. "
-            "Run `kaggle-cifar train` to train one."
+            f"There is no run {name!r} in {project.runs}. Existing runs: "
+            f"{', '.join(known) or 'none'}. Run `{project.command('train')}` to train one."
         )
         self.name, self.known = name, known
 
@@ -23,11 +22,12 @@ class RunNotFoundError(UserError):
 class NoFinishedRunError(UserError):
     """No run in `folder` is finished."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, project: ProjectPaths) -> None:
         super().__init__(
-            f"There is no finished run in {folder}. Run `kaggle-cifar train` to train one."
+            f"There is no finished run in {project.runs}. Run `{project.command('train')}` to "
+            "train one."
         )
-        self.folder = folder
+        self.folder = project.runs
 
 
 class DuplicateRunError(UserError):
@@ -57,10 +57,14 @@ def find_run(project: ProjectPaths, name: str) -> Run:
     ------
     RunNotFoundError
         If there is none.
+    RunFileError
+        If it has lost its run.json.
     """
     run = named_run(project, name)
+    if run.has_lost_description:
+        raise RunFileError(run.description_file)
     if not run.description_file.exists():
-        raise RunNotFoundError(name, project.runs, [run.name for run in all_runs(project)])
+        raise RunNotFoundError(name, project, [run.name for run in all_runs(project)])
     return run
 
 
@@ -88,6 +92,12 @@ def all_runs(project: ProjectPaths) -> list[Run]:
     return [Run(file.parent) for file in sorted(files, key=lambda file: file.lstat().st_mtime_ns)]
 
 
+def lost_runs(project: ProjectPaths) -> list[Run]:
+    """Return the runs that have lost their run.json, by name."""
+    runs = [Run(folder) for folder in sorted(project.runs.glob("*"))]
+    return [run for run in runs if run.has_lost_description]
+
+
 def newest_finished_run(project: ProjectPaths) -> Run:
     """Return the run that finished last; trials of searches are ignored.
 
@@ -98,7 +108,7 @@ def newest_finished_run(project: ProjectPaths) -> Run:
     """
     finished = [run for run in all_runs(project) if run.finished and not _is_trial(run)]
     if not finished:
-        raise NoFinishedRunError(project.runs)
+        raise NoFinishedRunError(project)
     return max(finished, key=lambda run: run.metrics_file.stat().st_mtime_ns)
 
 

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from kaggle_cifar.console import counted, duration, say
+from kaggle_cifar.evaluation.intervals import standard_error
 from kaggle_cifar.evaluation.plots import draw_curves
 from kaggle_cifar.figures import save
 from kaggle_cifar.files import atomic_write, write_json, write_text
-from kaggle_cifar.models.inference import VIEWS, standard_error, write_probabilities
+from kaggle_cifar.models.inference import VIEWS, write_probabilities
 from kaggle_cifar.training.checkpoint import remove_checkpoint
 from kaggle_cifar.training.cost import count_flops
 from kaggle_cifar.training.evaluator import accuracy_of

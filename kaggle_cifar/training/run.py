@@ -1,5 +1,6 @@
 """A run folder: its files, their content, its trained network."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar import models
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import PathError, UserError
 from kaggle_cifar.fields import (
     COUNT,
     FROM_0,
@@ -24,7 +25,7 @@ from kaggle_cifar.fields import (
 from kaggle_cifar.files import read_json
 from kaggle_cifar.models.own_network import require_allowed
 from kaggle_cifar.models.weights import load_weights
-from kaggle_cifar.ownership import sha256
+from kaggle_cifar.ownership import kind_of_file, sha256
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.tensorflow_setup import dtype_policy
@@ -77,26 +78,14 @@ class RunUnfinishedError(UserError):
         self.run = run
 
 
-class WeightsMissingError(UserError):
-    """A finished run has lost its weights; `path` is where they were."""
+class RunFileError(PathError):
+    """A file of a run is missing, or something else has its `path`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} is missing. Restore it, or delete the folder {path.parent} and train the run "
-            "again."
+        fault = (
+            f"is {kind_of_file(path.stat().st_mode)}, not a file" if path.exists() else "is missing"
         )
-        self.path = path
-
-
-class MetricsMissingError(UserError):
-    """A run has weights but has lost its metrics; `path` is where they were."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} is missing, but the run has its weights. Restore the file, or move "
-            f"{path.parent} away and train the run again."
-        )
-        self.path = path
+        super().__init__(path, f"{path} {fault}. {how_to_replace(path)}")
 
 
 class NotValidatedError(UserError):
@@ -166,25 +155,27 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the training has ended and all its files are written."""
-        return self.metrics_file.exists()
+        return self.metrics_file.is_file()
 
     @property
-    def has_lost_metrics(self) -> bool:
-        """Whether the run has its weights but neither metrics nor a checkpoint to resume from."""
-        return (
-            self.weights_file.exists()
-            and not self.metrics_file.exists()
-            and not self.checkpoint_file.exists()
+    def has_result(self) -> bool:
+        """Whether the training has ended, even if a file of the result was lost since."""
+        return os.path.lexists(self.metrics_file) or (
+            self.weights_file.exists() and not self.checkpoint_file.exists()
         )
 
+    @property
+    def has_lost_description(self) -> bool:
+        """Whether run.json is missing, although a training left its weights or its checkpoint."""
+        is_trained = self.weights_file.exists() or self.checkpoint_file.exists()
+        return is_trained and not os.path.lexists(self.description_file)
+
     def require_finished(self) -> None:
-        """Raise a RunUnfinishedError, MetricsMissingError or WeightsMissingError if it applies."""
-        if self.has_lost_metrics:
-            raise MetricsMissingError(self.metrics_file)
-        if not self.finished:
+        """Raise a RunUnfinishedError, or a RunFileError if the result lacks a file."""
+        if not self.has_result:
             raise RunUnfinishedError(self.name)
-        if not self.weights_file.exists():
-            raise WeightsMissingError(self.weights_file)
+        for path in (self.description_file, self.metrics_file, self.weights_file):
+            require_file(path)
 
     def read_recipe(self) -> tuple[Recipe, RunOptions]:
         """Return the run's recipe and options.
@@ -193,14 +184,16 @@ class Run:
         ------
         DamagedFileError
             If run.json does not hold a valid recipe and options.
+        RunFileError
+            If it is missing.
         UserError
-            If it is missing or not JSON.
+            If it is not JSON.
         """
-        content = read_json(self.description_file)
+        content = self.read_description()
         try:
             recipe: Recipe = from_json(Recipe, content["recipe"])
             options: RunOptions = from_json(RunOptions, content["options"], "options")
-        except (KeyError, TypeError, UserError) as error:
+        except (TypeError, UserError) as error:
             fault = f"it does not hold a recipe and options ({str(error).rstrip('.')})"
             raise DamagedFileError(self.description_file, [fault], {}) from None
         return recipe, options
@@ -217,6 +210,11 @@ class Run:
 
     def read_environment(self) -> dict[str, Any]:
         """Return the content of environment.json; raises as `read_description`."""
+        if not os.path.lexists(self.environment_file):
+            raise UserError(
+                f"{self.environment_file} is missing, so the machine is unknown. Restore the file "
+                "if you can. No other command needs it."
+            )
         return _read_values(self.environment_file, ENVIRONMENT)
 
     def read_metrics(self) -> dict[str, Any]:
@@ -244,7 +242,13 @@ class Run:
         return float(metrics["validation_accuracy"])
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Return a row for each epoch so far; raises as `history.read_history`."""
+        """Return a row for each epoch so far.
+
+        Raises as `history.read_history`, and a RunFileError if the training has ended and the file
+        is missing.
+        """
+        if self.has_result:
+            require_file(self.history_file)
         return read_history(self.history_file)
 
     def load_model(self, policy: str | None = None) -> "keras.Model":
@@ -270,8 +274,20 @@ class Run:
         return sha256(self.weights_file)
 
 
+def require_file(path: Path) -> None:
+    """Raise a RunFileError unless a file of a run exists and is a regular file."""
+    if not path.is_file():
+        raise RunFileError(path)
+
+
+def how_to_replace(path: Path) -> str:
+    """Return the sentence on what to do about a missing or damaged file of a run."""
+    return f"Restore the file, or move {path.parent} away and train the run again."
+
+
 def _read_values(path: Path, kinds: Kinds, required: Sequence[str] = ()) -> dict[str, Any]:
-    values, faults = check_values(read_json(path), kinds, required)
+    require_file(path)
+    values, faults = check_values(read_json(path, how_to_replace(path)), kinds, required)
     if faults:
         raise DamagedFileError(path, faults, values)
     return values

@@ -13,11 +13,12 @@ import numpy as np
 from kaggle_cifar.data.dataset import TrainingSet
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import read_json, write_json
+from kaggle_cifar.models.weights import check_weights
 from kaggle_cifar.ownership import ForeignPathError, require_own_folder
 from kaggle_cifar.recipes import Recipe, check_same_network
 from kaggle_cifar.tensorflow_setup import describe_environment
 from kaggle_cifar.training.options import RunOptions
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, RunFileError, require_file
 
 
 class ValidationRequiredError(UserError):
@@ -60,11 +61,15 @@ def check_recipe_options(recipe: Recipe, options: RunOptions) -> None:
 
 
 def require_run_folder(run: Run) -> None:
-    """Raise a ForeignPathError unless the run can be trained there."""
+    """Raise a RunFileError or a ForeignPathError unless the run can be trained there."""
+    if run.has_lost_description:
+        raise RunFileError(run.description_file)
     if not run.description_file.exists():
         require_own_folder(run.folder, "a run")
         return
     run.read_recipe()
+    if os.path.lexists(run.metrics_file):
+        require_file(run.metrics_file)
     if run.finished or run.checkpoint_file.exists():
         return
     # Training would start at the first epoch and replace these files.
@@ -96,7 +101,7 @@ def with_fitted_epochs(run: Run, recipe: Recipe, options: RunOptions) -> Recipe:
 
 
 def check_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
-    """Return whether the run is finished.
+    """Return whether the run is finished and can be used.
 
     Raises
     ------
@@ -104,6 +109,8 @@ def check_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
         If it exists with another recipe or other options.
     ChangedNetworkError
         If the file of its network has changed.
+    RunFileError, WeightsError
+        If it is finished and its weights are missing or damaged.
     """
     if not run.description_file.exists():
         return False
@@ -112,6 +119,9 @@ def check_finished(run: Run, recipe: Recipe, options: RunOptions) -> bool:
     differences = _differences(old_recipe, recipe) + _differences(old_options, options)
     if differences:
         raise RunExistsError(run.folder, differences)
+    if run.finished:
+        run.require_finished()
+        check_weights(run.weights_file)
     return run.finished
 
 

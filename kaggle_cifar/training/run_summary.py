@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from kaggle_cifar.console import counted
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
-from kaggle_cifar.files import read_json
-from kaggle_cifar.training.run import MetricsMissingError, Run
+from kaggle_cifar.training.run import Run
 
 T = TypeVar("T")
 
@@ -55,7 +53,7 @@ class RunSummary:
     @property
     def progress(self) -> str:
         """The number of epochs done, and planned if the run is unfinished."""
-        if self.run.finished:
+        if self.run.has_result:
             return str(self.epochs)
         return f"{self.epochs} of {self.planned_epochs}, unfinished"
 
@@ -88,25 +86,9 @@ def read_run_summary(run: Run) -> RunSummary:
     summary.recipe = description.get("recipe", {})
     summary.options = description.get("options", {})
     summary.history = summary.attempt(run.read_history, [])
-    if run.finished:
+    if run.has_result:
         summary.metrics = summary.attempt(run.read_metrics, {})
-    elif run.has_lost_metrics:
-        summary.missing.append(MetricsMissingError(run.metrics_file).message)
     return summary
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, damaged or holds something else.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold a JSON object but {str(content)[:40]!r}.")
-    return content
 
 
 def has_validation(metrics: dict[str, Any]) -> bool:

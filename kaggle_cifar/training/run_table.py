@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kaggle_cifar.console import duration, table
-from kaggle_cifar.models.inference import standard_error
+from kaggle_cifar.evaluation.intervals import standard_error
 from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import RunSummary, has_validation, read_run_summary
 
@@ -27,7 +27,7 @@ def run_cells(run: RunSummary) -> Sequence[str]:
         run.name,
         run.recipe_name,
         run.progress,
-        _validation_accuracy(run.metrics) if run.run.finished else _best_so_far(run.history),
+        _validation_accuracy(run.metrics) if run.run.has_result else _best_so_far(run.history),
         duration(run.seconds),
         f"{parameters:,}" if parameters else "",
     )

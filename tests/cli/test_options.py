@@ -4,9 +4,19 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from kaggle_cifar import cli
 from kaggle_cifar.cli import options
 from kaggle_cifar.cli.options import DependentCommand, DependentOption, Requirement
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--runs-dir", "--submissions-dir"])
+def test_file_as_a_folder_is_a_usage_error(tmp_path, option):
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(cli.cli, [option, str(tmp_path / "file"), "runs"])
+    assert result.exit_code == 2
+    assert option in result.output
+    assert f"{tmp_path / 'file'} is a file, expected a folder" in result.output
 
 
 @pytest.mark.parametrize(

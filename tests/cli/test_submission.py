@@ -31,6 +31,7 @@ def test_check_prints_warnings_and_faults(run, csv, project):
     result = run(*command)
     assert result.status == 1
     assert f"Kaggle would reject {csv}" in result.errors
+    assert str(project.raw / "sampleSubmission.csv") in result.errors
 
 
 @pytest.mark.parametrize("options", [[], ["--again"], ["--wait"]])

@@ -357,3 +357,13 @@ def test_all_stages_work_on_links(tmp_path, disk):
     assert {path.name for path in tmp_path.iterdir() if path.is_symlink()} == {
         "data", "runs", "submissions",
     }  # fmt: skip
+
+
+def test_complete_extraction_needs_no_writable_folder(project, monkeypatch, capsys):
+    pack_competition(project, IDS, IDS)
+    extract.extract(project)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(extract, "lock", lambda *_: pytest.fail("it wrote a lock"))
+    capsys.readouterr()
+    extract.extract(project)
+    assert capsys.readouterr().out.count("already extracted") == 2

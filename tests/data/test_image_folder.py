@@ -6,6 +6,7 @@ import pytest
 
 from kaggle_cifar.data import image_folder
 from kaggle_cifar.data.archive import identity
+from kaggle_cifar.data.image_folder import ManifestMissingError
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import ForeignPathError
@@ -172,6 +173,19 @@ def test_foreign_file_at_the_manifest_is_kept(project, folder, name, content, wr
     assert_foreign(project, project.data / name)
     with pytest.raises(ForeignPathError):
         image_folder.is_extracted(project.raw / "train.7z", folder, project.manifest("train"))
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("train.manifest.csv", ManifestMissingError), ("train.manifest.json", ForeignPathError)],
+)
+def test_missing_part_of_the_manifest_is_named(project, folder, name, error):
+    write_folder(project)
+    (project.data / name).unlink()
+    before = tree(project.data)
+    with pytest.raises(error, match=f"{name} is missing"):
+        write_folder(project)
+    assert tree(project.data) == before
 
 
 def test_file_at_the_folder_is_kept(project, folder):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from kaggle_cifar.data.inspection import inspect
+from kaggle_cifar.errors import DataMissingError
 from kaggle_cifar.ownership import ForeignPathError
 from tests.helpers.archives import tree
 from tests.helpers.small_data import (
@@ -121,3 +122,13 @@ def test_file_that_broke_after_caching_is_named(project):
         "7.png is an image, but not the one that was extracted: its checksum differs",
         "9.png is missing",
     ]
+
+
+@pytest.mark.parametrize("missing", ["raw/trainLabels.csv", "train", "test"])
+def test_missing_data_leaves_no_folder(project, missing):
+    project, _, _ = project
+    (project.data / missing).rename(project.data / "elsewhere")
+    with pytest.raises(DataMissingError) as caught:
+        inspect(project)
+    assert caught.value.path == project.data / missing
+    assert not (project.data / "inspection").exists()

@@ -16,6 +16,7 @@ from kaggle_cifar.competition import CLASS_NAMES
 from kaggle_cifar.data import synthetic
 from kaggle_cifar.data.extract import extract
 from kaggle_cifar.data.png import encode_png
+from kaggle_cifar.data.synthetic import OtherSampleError
 from kaggle_cifar.errors import DiskFullError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import ForeignPathError
@@ -121,10 +122,13 @@ def test_same_seed_draws_the_same_sample(tmp_path):
 def test_existing_sample_is_not_changed(tmp_path, capsys):
     synthetic.draw_sample(tmp_path, 1, 20, 20)
     before = tree(tmp_path)
-    synthetic.draw_sample(tmp_path, 2, 20, 20)
+    synthetic.draw_sample(tmp_path, 1, 20, 20)
+    assert "already holds this sample" in capsys.readouterr().out
+    with pytest.raises(OtherSampleError) as caught:
+        synthetic.draw_sample(tmp_path, 2, 20, 20)
+    assert (caught.value.path, caught.value.seed) == (tmp_path, 2)
     assert tree(tmp_path) == before
     assert before.keys() == set(synthetic.SAMPLE_FILES)
-    assert "already holds a sample" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", synthetic.SAMPLE_FILES)

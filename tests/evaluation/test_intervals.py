@@ -26,3 +26,11 @@ def test_accuracy_difference_is_paired():
     assert found.certain and found.mean == pytest.approx(one.mean() - other.mean())
     assert found.half < 0.003  # two separate accuracies would give 0.01
     assert not intervals.accuracy_difference(one, one).certain
+
+
+def test_paired_difference_is_smaller_than_two_errors():
+    first, second = np.array([True, True, True, False]), np.array([True, True, False, False])
+    difference, error = intervals.paired_difference(first, second)
+    assert difference == 0.25
+    assert error == pytest.approx(np.std([0, 0, 1, 0]) / 2)
+    assert intervals.standard_error(0.75, 4) == pytest.approx(np.std([1, 1, 1, 0]) / 2)

@@ -9,10 +9,8 @@ from kaggle_cifar.models.inference import (
     UnreadableProbabilitiesError,
     compile_forward,
     merge_views,
-    paired_difference,
     read_array,
     read_probabilities,
-    standard_error,
     write_array,
     write_probabilities,
 )
@@ -141,11 +139,3 @@ def test_pickle_in_an_array_is_an_error(tmp_path):
     np.save(tmp_path / "p.npy", np.array([{}], dtype=object))
     with pytest.raises(UnreadableProbabilitiesError):
         read_array(tmp_path / "p.npy", np.dtype(object))
-
-
-def test_paired_difference_is_smaller_than_two_errors():
-    first, second = np.array([True, True, True, False]), np.array([True, True, False, False])
-    difference, error = paired_difference(first, second)
-    assert difference == 0.25
-    assert error == pytest.approx(np.std([0, 0, 1, 0]) / 2)
-    assert standard_error(0.75, 4) == pytest.approx(np.std([1, 1, 1, 0]) / 2)

@@ -216,3 +216,11 @@ def test_changed_file_differs_from_kept_code(tmp_path, folder):
     with pytest.raises(ChangedNetworkError) as caught:
         find_recipe(recipe)
     assert (caught.value.network, caught.value.path) == ("my_net.py", Path(recipe))
+
+
+def test_run_json_keeps_its_code_if_the_file_changes(tmp_path):
+    allow(LINES)
+    write_network(tmp_path / "work", CODE + "# changed\n")
+    copy = Path(write_recipe(tmp_path / "r", network_source=LINES))
+    run_json = copy.rename(copy.with_name("run.json"))
+    assert find_recipe(str(run_json)) == KEPT

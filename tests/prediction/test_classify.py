@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 import warnings
 
@@ -229,14 +230,15 @@ def test_classify_prints_the_likeliest_classes_with_bars(project):
 def test_classify_continues_after_a_bad_picture(project, tmp_path):
     project, _ = project
     (tmp_path / "notes.txt").write_text("no picture")
+    os.mkfifo(tmp_path / "pipe")
     good = project.images("train") / "1.png"
-    result = invoke(
-        project, "--json", tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path
-    )
+    bad = [*(tmp_path / name for name in ("notes.txt", "gone.png", "pipe")), tmp_path]
+    result = invoke(project, "--json", good, *bad)
     assert isinstance(result.exception, UserError)
-    assert "3 of 4 pictures" in str(result.exception)
-    for words in ("notes.txt is not a picture", "gone.png is missing", f"{tmp_path} is a folder"):
-        assert words in result.stderr
+    assert "4 of 5 pictures" in str(result.exception)
+    faults = ("is not a picture", "is missing", "is a named pipe", "is a folder")
+    for path, fault in zip(bad, faults, strict=True):
+        assert f"{path} {fault}" in result.stderr
     content = json.loads(result.stdout)
     assert content["run"] == "model1"
     answers = {part["image"]: part for part in content["images"]}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kaggle_cifar import files, recipes
 from kaggle_cifar.competition import SAMPLE_SUBMISSION
 from kaggle_cifar.data.decoding import BrokenImageError
-from kaggle_cifar.errors import UserError
+from kaggle_cifar.errors import DataMissingError, UserError
 from kaggle_cifar.files import BusyError, lock, lock_file, write_text
 from kaggle_cifar.models.inference import NotProbabilitiesError, read_probabilities, write_array
 from kaggle_cifar.ownership import ForeignPathError, remove_reserved, reserved_path
@@ -117,7 +117,7 @@ def test_predictions_made_elsewhere_need_no_images(copied, fake_networks):
     result = runs[0].probabilities_file("test", "plain")
     rows = read_probabilities(result)
     np.save(result, rows[1:])
-    with pytest.raises(UserError, match="kaggle-cifar extract"):
+    with pytest.raises(DataMissingError):
         predict.predict(project, runs[:1])
     assert len(read_probabilities(result)) == len(rows) - 1  # nothing was deleted
 
@@ -431,3 +431,14 @@ def test_unfinished_run_or_one_without_weights_is_refused(copied):
     runs[0].metrics_file.unlink()
     with pytest.raises(UserError, match="run0 is not finished"):
         predict.predict(project, runs[:1])
+
+
+@pytest.mark.parametrize("views", ["plain", "tta"])
+def test_damaged_key_says_how_to_predict_again(copied, fake_networks, views):
+    project, runs, _ = copied
+    key = runs[0].probabilities_file("test", views).with_suffix(".json")
+    key.write_text("{")
+    with pytest.raises(UserError) as caught:
+        predict.predict(project, runs[:1], views)
+    again = project.command("predict", runs[0].name, *(["--tta"] if views == "tta" else []))
+    assert f"Delete {key}, then run `{again}`" in str(caught.value)

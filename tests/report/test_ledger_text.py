@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from kaggle_cifar import cli, recipes
 from kaggle_cifar.files import write_json
+from kaggle_cifar.training.find_runs import find_run
 from kaggle_cifar.training.options import RunOptions
+from kaggle_cifar.training.run import RunFileError
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
 
@@ -67,3 +69,13 @@ def test_corrupt_file_of_a_run_is_named(project, file, content):
     assert "corrupt" in lines and lines["intact"].endswith("309,290")
     assert str(corrupt.folder / file) in lines
     assert ("unreadable" in lines["corrupt"]) == (file == "run.json")
+
+
+def test_run_without_its_description_is_named(project):
+    run = write_run(project, "lost")
+    run.weights_file.touch()
+    run.description_file.unlink()
+    assert str(run.description_file) in printed_lines(project)
+    with pytest.raises(RunFileError) as caught:
+        find_run(project, "lost")
+    assert caught.value.path == run.description_file

@@ -13,7 +13,7 @@ from tests.helpers.small_runs import write_run, write_test_probabilities
 @pytest.mark.parametrize(
     ("name", "content", "sentence", "still_there"),
     [
-        ("history.csv", None, "has no epochs", "validation"),
+        ("history.csv", None, "history.csv is missing", "validation"),
         ("history.csv", "damaged", "the column epoch is missing", "validation"),
         ("validation_probabilities.npy", None, "probabilities.npy is missing", "metrics"),
         ("validation_probabilities.npy", "x", "does not hold probabilities", "metrics"),

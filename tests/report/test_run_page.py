@@ -58,7 +58,7 @@ def test_page_shows_all_results_and_loads_nothing(project):
         "400 of 400",
         "60 of 60",
         "plateau.factor 0.2",
-        "kaggle-cifar train model3 --name one --epochs 4",
+        "train model3 --name one --epochs 4",
     ):
         assert part in words
     assert "What is missing" not in words
@@ -119,7 +119,7 @@ def test_page_of_a_run_that_has_only_begun(project):
     write_json(project.runs / "begun" / "run.json", {"recipe": {"name": "model3", "epochs": 50}})
     words = words_of(page_of(project, Run(project.runs / "begun")))
     assert "0 of 50 epochs" in words
-    assert "kaggle-cifar train model3 --name begun" in words
+    assert "train model3 --name begun" in words
 
 
 def test_page_shows_settings_that_no_recipe_has(project, no_figures):

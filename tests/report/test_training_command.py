@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from kaggle_cifar import cli, recipes
+from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.training_command import training_command
 from kaggle_cifar.training.run_summary import read_run_summary
 from tests.helpers.small_runs import write_run
@@ -27,9 +28,11 @@ from tests.helpers.small_runs import write_run
 def test_training_command_repeats_the_run(project, changes, options, command):
     recipe = dataclasses.replace(recipes.model3(), **changes)
     run = write_run(project, "one", recipe=recipe, **{"seed": 0, **options})
-    found = training_command(read_run_summary(run))
-    assert found == "kaggle-cifar " + command.format(file=run.description_file)
-    words = shlex.split(found)[1:]
+    found = training_command(ProjectPaths(runs=project.runs), read_run_summary(run))
+    words = shlex.split(found)
+    assert words[:3] == ["kaggle-cifar", "--runs-dir", str(project.runs)]
+    words = words[3:]
+    assert words == command.format(file=run.description_file).split()
     parameters = cli.cli.commands[words[0]].params
     given = {word for word in words if word.startswith("--")}
     assert given <= {name for parameter in parameters for name in parameter.opts}

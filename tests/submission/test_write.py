@@ -23,7 +23,11 @@ from kaggle_cifar.submission.record import (
     read_record,
     update_record,
 )
-from kaggle_cifar.submission.write import DuplicatePredictionError, SubmittedCsvError
+from kaggle_cifar.submission.write import (
+    DuplicatePredictionError,
+    OtherRunsError,
+    SubmittedCsvError,
+)
 from tests.helpers.small_data import IDS, text_of
 
 
@@ -105,9 +109,13 @@ def test_a_record_says_how_to_make_the_csv_again(tmp_path: Path) -> None:
 def test_a_csv_that_was_not_submitted_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     write(path, [1, 2])
-    write(path, [3, 4], "other")
-    record = read_record(path)
-    assert (record["runs"], record["sha256"]) == (["other"], digest_of(path))
+    write(path, [3, 4])
+    assert read_record(path)["sha256"] == digest_of(path)
+    before = contents_of(tmp_path)
+    with pytest.raises(OtherRunsError) as caught:
+        write(path, [5, 6], "other")
+    assert (caught.value.path, caught.value.runs) == (path, read_record(path)["runs"])
+    assert contents_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("state", sorted(MAYBE_SENT - {State.ERROR}))
@@ -269,6 +277,17 @@ def test_submissions_may_be_inside_the_data_folder(project: ProjectPaths) -> Non
     inside = dataclasses.replace(project, submissions=project.data / "csv")
     assert output(inside, inside.submissions / "s.csv")
     assert output(dataclasses.replace(project, data=project.data.parent), None)
+
+
+def test_an_output_of_other_runs_is_refused(project: ProjectPaths) -> None:
+    path = project.submissions / "s.csv"
+    path.parent.mkdir()
+    write(path, [1, 2])
+    runs = read_record(path)["runs"]
+    assert output(project, path, runs) == path
+    with pytest.raises(OtherRunsError) as caught:
+        output(project, path, ["other"])
+    assert (caught.value.path, caught.value.runs) == (path, runs)
 
 
 def test_a_default_output_name_lists_the_runs(project: ProjectPaths) -> None:

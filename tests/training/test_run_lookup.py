@@ -5,7 +5,12 @@ import shutil
 import pytest
 
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.training.find_runs import chosen_runs, find_run, newest_finished_run
+from kaggle_cifar.training.find_runs import (
+    NoFinishedRunError,
+    chosen_runs,
+    find_run,
+    newest_finished_run,
+)
 from tests.helpers.small_data import project_in, write_training_data
 from tests.helpers.small_runs import write_run
 
@@ -19,7 +24,7 @@ def test_runs_are_found_by_name_and_the_newest_by_default(tmp_path):
         find_run(project, "run7")
     assert newest_finished_run(project).name == "run1"
     shutil.rmtree(project.runs)
-    with pytest.raises(UserError, match="kaggle-cifar train"):
+    with pytest.raises(NoFinishedRunError):
         newest_finished_run(project)
 
 

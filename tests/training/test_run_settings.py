@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,15 +11,17 @@ from PIL import Image
 from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import DamagedFileError
+from kaggle_cifar.models.weights import WeightsError
 from kaggle_cifar.ownership import ForeignPathError, foreign_names
 from kaggle_cifar.training.options import RunOptions
-from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.run import Run, RunFileError
 from kaggle_cifar.training.run_settings import (
     DataChangedError,
     RunExistsError,
     ValidationRequiredError,
 )
 from kaggle_cifar.training.train import train
+from tests.helpers.archives import tree
 from tests.helpers.small_data import small_airbench
 from tests.training.conftest import OPTIONS
 
@@ -142,3 +145,27 @@ def test_result_without_metrics_is_not_trained_over(finished, project):
 
 def test_settings_hold_the_hash_of_the_data(finished):
     assert len(json.loads(finished.description_file.read_text())["data_sha256"]) == 64
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "error"),
+    [
+        ("model.weights.h5", Path.unlink, RunFileError),
+        ("model.weights.h5", cut_off, WeightsError),
+        ("run.json", Path.unlink, RunFileError),
+    ],
+)
+def test_run_with_a_damaged_result_is_not_finished(
+    finished, project, tmp_path, name, damage, error
+):
+    folder = shutil.copytree(finished.folder, tmp_path / "damaged")
+    damage(folder / name)
+    before = tree(folder)
+    with pytest.raises(error) as caught:
+        train(dataclasses.replace(project, runs=tmp_path), RECIPE, "damaged", OPTIONS)
+    assert caught.value.path == folder / name
+    assert tree(folder) == before

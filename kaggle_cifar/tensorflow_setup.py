@@ -34,9 +34,9 @@ class TensorFlowStartError(UserError):
 
     def __init__(self, error: Exception) -> None:
         reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
-        advice = "Run kaggle-cifar doctor to see the versions, and install TensorFlow again."
+        advice = "Run `kaggle-cifar doctor` to see the versions, and install TensorFlow again."
         if "metal" in str(error):
-            advice = "Run pip uninstall tensorflow-metal, which does not support this TensorFlow."
+            advice = "Run `pip uninstall tensorflow-metal`, which does not support this TensorFlow."
         super().__init__(f"TensorFlow cannot start: {type(error).__name__}: {reason} {advice}")
 
 

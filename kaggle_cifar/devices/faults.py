@@ -11,7 +11,7 @@ from kaggle_cifar.errors import UserError
 # major version of the driver that runs it.
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
 MISSING_LIBRARIES = ("Cannot dlopen some GPU libraries", "Could not find cuda drivers")
-INSTALL = 'Run pip install "kaggle-cifar[gpu]", or make gpu in a clone.'
+INSTALL = 'Run `pip install "kaggle-cifar[gpu]"`, or `make gpu` in a clone.'
 ON_CPU = "Use --device cpu to continue on the CPU."
 
 
@@ -38,15 +38,16 @@ def cause_of_missing_gpus(driver: NvidiaDriver, found: Probe) -> str:
     visible = os.environ.get(HIDING_VARIABLES[0])
     if visible is not None:
         return (
-            f"{HIDING_VARIABLES[0]}={visible} names none of them. Run unset {HIDING_VARIABLES[0]}."
+            f"{HIDING_VARIABLES[0]}={visible} names none of them. Remove that variable from the "
+            "environment."
         )
     if platform.system() == "Windows":
         return "TensorFlow uses no GPU on Windows. Install kaggle-cifar[gpu] in WSL2."
     if not driver.has_tools:
         if is_container():
             return (
-                "this container was started without them. Start it with docker run --gpus all, or "
-                "with podman run --device nvidia.com/gpu=all."
+                "this container was started without them. Start it with `docker run --gpus all` or "
+                "`podman run --device nvidia.com/gpu=all`."
             )
         return "nvidia-smi is missing, so the driver is incomplete. Install NVIDIA's driver again."
     if driver.fault:

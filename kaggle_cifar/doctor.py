@@ -22,16 +22,19 @@ from kaggle_cifar.kaggle.credentials import (
 )
 from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
+from kaggle_cifar.tensorflow_setup import TensorFlowImportError, inspect_tensorflow
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
 MEMORY_NEEDED = 4e9  # bytes, for TensorFlow and the full test set
 
-PACKAGES = ("tensorflow", "keras", "numpy", "kaggle", "py7zr")
+PACKAGES = ("kaggle", "py7zr")  # which are called like their modules
+
+ON_CPU = "training runs on the CPU"
+NO_GPU = {"Darwin": "TensorFlow has no GPU support for macOS"}  # by the system's name
+WSL2_PAGE = "https://www.tensorflow.org/install/pip#windows-wsl2"
 
 COMMAND_TIMEOUT = 10.0  # seconds
-TENSORFLOW_TIMEOUT = 120.0  # seconds; its import is slow on a slow disk
-COUNT_GPUS = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,14 @@ class Finding:
 
 
 def examine(project: ProjectPaths) -> list[Finding]:
-    """Check credentials, Kaggle, disk, memory, GPU and versions."""
+    """Check credentials, Kaggle, disk, memory, versions and GPU."""
     return [
         *examine_kaggle(),
         examine_disk(project),
         examine_memory(),
-        examine_gpu(),
-        *examine_versions(),
+        examine_python(),
+        *examine_tensorflow(),
+        *examine_packages(),
     ]
 
 
@@ -153,36 +157,52 @@ def examine_memory() -> Finding:
     return Finding("memory", "ok", f"{detail}.")
 
 
-def examine_gpu() -> Finding:
-    """Check that TensorFlow, started in another process, finds the machine's NVIDIA GPUs."""
+def examine_python() -> Finding:
+    """Report the version of Python and the system that it runs on."""
+    where = f"{platform.system()} {platform.machine()}, {Path(sys.executable).name}"
+    return Finding("python", "ok", f"{platform.python_version()} ({where})")
+
+
+def examine_tensorflow() -> Iterator[Finding]:
+    """Check that TensorFlow can be imported; report versions and the GPUs that it finds."""
+    try:
+        found = inspect_tensorflow()
+    except TensorFlowImportError as error:
+        yield Finding("tensorflow", "problem", str(error))
+        return
+    for library, version in found.versions.items():
+        yield Finding(library, "ok", version)
+    yield examine_gpu(found.gpus)
+
+
+def examine_gpu(count: int) -> Finding:
+    """Check that TensorFlow, which finds `count` GPUs, finds those of NVIDIA in this machine."""
     names = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not names:
-        return Finding("gpu", "ok", "none from NVIDIA; training runs on the CPU.")
     listed = ", ".join(names.splitlines())
-    count = output_of(sys.executable, "-c", COUNT_GPUS, seconds=TENSORFLOW_TIMEOUT)
-    if count.isdigit() and int(count):
-        return Finding("gpu", "ok", f"{listed}; TensorFlow finds {count}.")
-    return Finding(
-        "gpu",
-        "warning",
-        f"{listed}; TensorFlow finds none, so training runs on the CPU. "
-        'Run make gpu or pip install "tensorflow[and-cuda]".',
-    )
+    if count:
+        return Finding("gpu", "ok", f"{listed or 'not from NVIDIA'}; TensorFlow finds {count}.")
+    if not listed:
+        none = NO_GPU.get(platform.system(), "none from NVIDIA")
+        return Finding("gpu", "ok", f"{none}; {ON_CPU}.")
+    advice = 'Run make gpu or pip install "tensorflow[and-cuda]".'
+    if platform.system() == "Windows":
+        advice = f"TensorFlow uses GPUs in WSL2, but not in Windows itself. See {WSL2_PAGE}"
+    return Finding("gpu", "warning", f"{listed}; TensorFlow finds none, so {ON_CPU}. {advice}")
 
 
-def output_of(*command: str, seconds: float = COMMAND_TIMEOUT) -> str:
+def output_of(*command: str) -> str:
     """Return the output of a command, or "" if it is missing, fails or takes too long."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
 
 
-def examine_versions() -> Iterator[Finding]:
-    """Report the versions of Python and the main packages."""
-    where = f"{platform.system()} {platform.machine()}, {Path(sys.executable).name}"
-    yield Finding("python", "ok", f"{platform.python_version()} ({where})")
+def examine_packages() -> Iterator[Finding]:
+    """Report the versions of packages that cannot be imported without effects."""
     for package in PACKAGES:
         try:
             yield Finding(package, "ok", metadata.version(package))

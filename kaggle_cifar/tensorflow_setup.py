@@ -1,11 +1,17 @@
 """The configuration of TensorFlow: devices, precision, and what is recorded of the machine."""
 
+import importlib
+import importlib.util
+import json
 import os
 import platform
+import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +25,21 @@ if TYPE_CHECKING:
 BACKEND = "tensorflow"
 MixedPrecision = Literal["never", "where faster", "always"]
 
+LIBRARIES = ("tensorflow", "keras", "numpy")  # results may depend on their versions
+NEWEST_PYTHON = (3, 13)  # for which TensorFlow has a release
+
+INSPECTION_TIMEOUT = 120.0  # seconds; the import of TensorFlow is slow on a slow disk
+INSPECT = f"""
+import importlib, json, os
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="{BACKEND}")
+versions = {{name: importlib.import_module(name).__version__ for name in {LIBRARIES}}}
+import tensorflow as tf
+print(json.dumps({{"versions": versions, "gpus": len(tf.config.list_physical_devices("GPU"))}}))
+"""
+
+# Lines of native code below the level of an error, and the one about messages before its log opens.
+NATIVE_INFORMATION = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl")
+
 
 class BackendError(UserError):
     """Keras was imported with another backend than TensorFlow; `backend` is its name."""
@@ -31,6 +52,52 @@ class BackendError(UserError):
         self.backend = backend
 
 
+class TensorFlowImportError(UserError):
+    """TensorFlow cannot be imported; `reason` is Python's."""
+
+    def __init__(self, reason: str) -> None:
+        newest, here = (f"{major}.{minor}" for major, minor in (NEWEST_PYTHON, sys.version_info[:2]))
+        advice = "Run: pip install --force-reinstall tensorflow"
+        if sys.version_info[:2] > NEWEST_PYTHON:
+            advice = f"It has releases for Python 3.11 to {newest}. Use one of those, not {here}."
+        super().__init__(f"TensorFlow cannot be imported ({reason}). {advice}")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The versions of LIBRARIES by name, and the number of GPUs that TensorFlow finds."""
+
+    versions: dict[str, str]
+    gpus: int
+
+
+def inspect_tensorflow() -> Inspection:
+    """Import TensorFlow in another process and return what is installed.
+
+    The versions are those of the modules, because the packages may have other names than these,
+    such as tensorflow-cpu and keras-nightly.
+
+    Raises
+    ------
+    TensorFlowImportError
+        If the process fails.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", INSPECT],
+            capture_output=True,
+            text=True,
+            timeout=INSPECTION_TIMEOUT,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise TensorFlowImportError(type(error).__name__) from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise TensorFlowImportError(lines[-1] if lines else f"exit status {done.returncode}")
+    return Inspection(**json.loads(done.stdout.splitlines()[-1]))
+
+
 def start_tensorflow() -> "tf.distribute.Strategy":
     """Import and configure TensorFlow; return the strategy for this machine's devices.
 
@@ -41,11 +108,16 @@ def start_tensorflow() -> "tf.distribute.Strategy":
     ------
     BackendError
         If Keras was imported with another backend before.
+    TensorFlowImportError
+        If TensorFlow cannot be imported.
     """
     choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, at import
     with _native_output_discarded():
-        import tensorflow as tf
+        try:
+            import tensorflow as tf
+        except ImportError as error:
+            raise TensorFlowImportError(str(error)) from error
 
         tf.get_logger().setLevel("ERROR")
         gpus = tf.config.list_physical_devices("GPU")
@@ -65,7 +137,11 @@ def choose_backend() -> None:
     ------
     BackendError
         If Keras was imported with another backend before.
+    TensorFlowImportError
+        If TensorFlow is not installed.
     """
+    if not importlib.util.find_spec("tensorflow"):
+        raise TensorFlowImportError("it is not installed")
     if "keras" in sys.modules:
         import keras
 
@@ -108,18 +184,39 @@ def dtype_policy(mixed_precision: MixedPrecision) -> str:
 
 
 @contextmanager
+def native_information_discarded() -> Iterator[None]:
+    """Discard the messages of native code that are no errors, and print the others afterwards.
+
+    TensorFlow 2.20 prints them in spite of its log level.
+    """
+    with tempfile.TemporaryFile() as printed:
+        try:
+            with _standard_error_to(printed.fileno()):
+                yield
+        finally:
+            printed.seek(0)
+            kept = [line for line in printed if not NATIVE_INFORMATION.match(line)]
+            os.write(2, b"".join(kept))
+
+
+@contextmanager
 def _native_output_discarded() -> Iterator[None]:
-    """Discard what native code prints to standard error in spite of TensorFlow's log level."""
+    """Discard all that native code prints to standard error in spite of TensorFlow's log level."""
+    with Path(os.devnull).open("wb") as nowhere, _standard_error_to(nowhere.fileno()):
+        yield
+
+
+@contextmanager
+def _standard_error_to(descriptor: int) -> Iterator[None]:
+    """Send what native code prints to standard error to another open file."""
     sys.stderr.flush()
     kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    os.dup2(descriptor, 2)
     try:
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
 
 
 def _policy_of_16_bits(gpus: list[Any]) -> str:
@@ -148,7 +245,6 @@ def describe_environment() -> dict[str, Any]:
 
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    packages = ("tensorflow", "keras", "numpy")
     return {
         "machine": {
             "platform": platform.platform(),
@@ -159,7 +255,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {
             "kaggle-cifar": __version__,  # not installed on Kaggle's machines
-            **{package: version(package) for package in packages},
+            **{name: importlib.import_module(name).__version__ for name in LIBRARIES},
         },
     }
 

@@ -9,6 +9,7 @@ import pytest
 from kaggle_cifar import competition
 from kaggle_cifar.doctor import Finding
 from kaggle_cifar.files import ProjectPaths
+from kaggle_cifar.tensorflow_setup import Inspection, TensorFlowImportError
 from tests.helpers import kaggle_server as server
 from tests.helpers.kaggle_server import KaggleSite
 
@@ -17,7 +18,9 @@ doctor = importlib.import_module("kaggle_cifar.doctor")
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: "")
+    monkeypatch.setattr(doctor, "output_of", lambda *_: "")
+    found = Inspection({"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.6"}, gpus=0)
+    monkeypatch.setattr(doctor, "inspect_tensorflow", lambda: found)
 
 
 @pytest.fixture
@@ -102,14 +105,35 @@ def test_full_disk_is_a_warning_without_images(
     assert doctor.examine_disk(project).status == "ok"
 
 
-@pytest.mark.parametrize(("count", "status"), [("1", "ok"), ("0", "warning"), ("", "warning")])
-def test_gpu_unknown_to_tensorflow_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, count: str, status: str
+@pytest.mark.parametrize(
+    ("system", "names", "count", "status", "words"),
+    [
+        ("Linux", "NVIDIA T4\nNVIDIA T4", 2, "ok", "NVIDIA T4, NVIDIA T4; TensorFlow finds 2"),
+        ("Linux", "NVIDIA T4", 0, "warning", "tensorflow[and-cuda]"),
+        ("Linux", "", 0, "ok", "none from NVIDIA"),
+        ("Windows", "NVIDIA T4", 0, "warning", "WSL2"),
+        ("Windows", "", 0, "ok", "none from NVIDIA"),
+        ("Darwin", "", 0, "ok", "no GPU support for macOS"),
+        ("Darwin", "", 1, "ok", "TensorFlow finds 1"),
+    ],
+)
+def test_gpu_advice_is_that_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, system: str, names: str, count: int, status: str, words: str
 ) -> None:
-    answers = iter(["NVIDIA T4", count])
-    monkeypatch.setattr(doctor, "output_of", lambda *_, **__: next(answers))
-    finding = doctor.examine_gpu()
-    assert (finding.status, "NVIDIA T4" in finding.detail) == (status, True)
+    monkeypatch.setattr(doctor, "output_of", lambda *_: names)
+    monkeypatch.setattr(doctor.platform, "system", lambda: system)
+    finding = doctor.examine_gpu(count)
+    assert finding.status == status
+    assert words in finding.detail
+
+
+def test_tensorflow_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Inspection:
+        raise TensorFlowImportError("ModuleNotFoundError: No module named 'tensorflow'")
+
+    monkeypatch.setattr(doctor, "inspect_tensorflow", fail)
+    [finding] = doctor.examine_tensorflow()
+    assert (finding.name, finding.status) == ("tensorflow", "problem")
 
 
 def test_output_of_a_failing_command_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +145,7 @@ def test_output_of_a_failing_command_is_empty(monkeypatch: pytest.MonkeyPatch) -
 
 def test_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
-    assert [finding.status for finding in doctor.examine_versions()] == ["ok", "problem"]
+    assert [finding.status for finding in doctor.examine_packages()] == ["problem"]
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,12 @@ def lowest() -> list[str]:
 
 
 def notebooks(freeze: Path) -> list[str]:
-    """Return the versions that pip leaves or installs in an image with these packages."""
+    """Return the versions after an installation into an image with the packages of `freeze`."""
     lines = freeze.read_text(encoding="utf-8").splitlines()
-    pinned = [line for line in lines if re.fullmatch(r"[\w.-]+==[\w.]+", line)]
-    return resolve(PYTHON, *OPTIONAL, "--group=test", preferred="\n".join(pinned))
+    image = "\n".join(line for line in lines if re.fullmatch(r"[\w.-]+==[\w.]+", line))
+    installed = resolve(PYTHON, preferred=image)
+    options = (*OPTIONAL, "--group=test")
+    return resolve(PYTHON, *options, preferred=image, limits="\n".join(installed))
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from kaggle_cifar.tensorflow_setup import native_information_discarded
+
 
 class BatchNormalization(keras.layers.BatchNormalization):
     """Normalize (batch, height, width, channels) with TensorFlow's fused operation.
@@ -88,7 +90,8 @@ def _normal_cdf(x: tf.Tensor) -> tf.Tensor:
 def _xla_works() -> bool:
     """Return whether this TensorFlow compiles with XLA; builds for Windows do not."""
     try:
-        with tf.init_scope():
+        # The first use of XLA in a process prints a message.
+        with native_information_discarded(), tf.init_scope():
             _gelu(tf.zeros(1))
     except tf.errors.OpError:
         return False

@@ -32,7 +32,7 @@ from kaggle_cifar.ownership import (
     require_only_own_content,
     reserved_path,
 )
-from kaggle_cifar.tensorflow_setup import dtype_policy, start_tensorflow
+from kaggle_cifar.tensorflow_setup import dtype_policy, native_information_discarded, start_tensorflow
 from kaggle_cifar.training.run import Run
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def write_models(
     for name, (format_name, load) in formats.items():
         unchecked = partial_path(folder / name)
         try:
-            with warnings.catch_warnings(action="ignore"):  # of Keras about NumPy
+            # Keras warns about NumPy, and TensorFlow 2.18 prints how it converts.
+            with warnings.catch_warnings(action="ignore"), native_information_discarded():
                 model.export(unchecked, format=format_name, verbose=False)
             forward = load(unchecked)
             if forward and not agrees(in_batches(forward, pixels), expected):

@@ -174,9 +174,13 @@ def project(tmp_path_factory):
     return project, training.train(project, recipe, "model1", RunOptions())
 
 
-def invoke(project, *arguments):
+def arguments(project, *further):
     folders = ["--data-dir", project.data, "--runs-dir", project.runs]
-    return CliRunner().invoke(cli.cli, [*map(str, folders), "classify", *map(str, arguments)])
+    return [*map(str, folders), "classify", *map(str, further)]
+
+
+def invoke(project, *further):
+    return CliRunner().invoke(cli.cli, arguments(project, *further))
 
 
 def test_classify_gives_the_validation_probabilities(project):
@@ -226,18 +230,17 @@ def test_classify_prints_the_likeliest_classes_with_bars(project):
     assert lines[0].split()[2] == "#" * round(40 * probabilities[0])
 
 
-def test_classify_continues_after_a_bad_picture(project, tmp_path):
+def test_classify_continues_after_a_bad_picture(project, tmp_path, capsys):
     project, _ = project
     (tmp_path / "notes.txt").write_text("no picture")
     good = project.images("train") / "1.png"
-    result = invoke(
-        project, "--json", tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path
-    )
-    assert isinstance(result.exception, UserError)
-    assert "3 of 4 pictures" in str(result.exception)
+    pictures = [tmp_path / "notes.txt", good, tmp_path / "gone.png", tmp_path]
+    with pytest.raises(UserError, match="3 of 4 pictures"):
+        cli.cli.main(arguments(project, "--json", *pictures), standalone_mode=False)
+    printed = capsys.readouterr()
     for words in ("notes.txt is not a picture", "gone.png is missing", f"{tmp_path} is a folder"):
-        assert words in result.stderr
-    content = json.loads(result.stdout)
+        assert words in printed.err
+    content = json.loads(printed.out)
     assert content["run"] == "model1"
     answers = {part["image"]: part for part in content["images"]}
     probabilities = answers[str(good)]["probabilities"]

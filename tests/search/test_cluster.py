@@ -15,6 +15,7 @@ from kaggle_cifar.search.cluster import Cluster
 from kaggle_cifar.search.search import search
 from kaggle_cifar.search.search_space import Space
 from kaggle_cifar.search.seeds_and_folds import train_seeds
+from kaggle_cifar.tensorflow_setup import Inspection
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
 from tests.helpers import ROOT
@@ -40,7 +41,8 @@ def project(tmp_path_factory):
 
 def check_node_differences(project) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "version", lambda package: "1.0")  # in this process only
+        elsewhere = Inspection({"tensorflow": "1.0"}, gpus=0)
+        patch.setattr(cluster, "inspect_tensorflow", lambda: elsewhere)  # in this process only
         with pytest.raises(cluster.UnfitNodeError, match=r"this machine has 1\.0") as caught:
             cluster.check_nodes(project)
         assert caught.value.fact == "tensorflow"

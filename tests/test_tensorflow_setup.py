@@ -214,8 +214,9 @@ def test_native_errors_are_not_discarded(capfd):
 XLA = """
 from kaggle_cifar.tensorflow_setup import start_tensorflow
 start_tensorflow()
+import tensorflow as tf
 from kaggle_cifar.models.layers import GELU
-print(float(GELU()([[0.0]])[0, 0]))
+print(float(GELU()(tf.zeros(1))[0]))
 """
 
 

@@ -96,7 +96,9 @@ def main() -> None:
     """Replace the sets that the command line names."""
     for argument in sys.argv[1:]:
         name, _, freeze = argument.partition("=")
-        lines = {"newest": newest, "lowest": lowest}[name]() if not freeze else notebooks(Path(freeze))
+        lines = (
+            {"newest": newest, "lowest": lowest}[name]() if not freeze else notebooks(Path(freeze))
+        )
         header = HEADERS[name].format(today=datetime.date.today())
         content = f"# {header}\n# To renew it, see CONTRIBUTING.md.\n" + "\n".join(lines) + "\n"
         (FOLDER / f"{name}.txt").write_text(content, encoding="utf-8")

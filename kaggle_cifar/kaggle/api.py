@@ -35,9 +35,7 @@ class Api(KaggleApi):  # type: ignore[misc, unused-ignore]
         """Return the function itself, because `kaggle.client.call` repeats requests."""
         return func
 
-    def download_file(
-        self, response: requests.Response, outfile: str, *_: Any, **__: Any
-    ) -> None:
+    def download_file(self, response: requests.Response, outfile: str, *_: Any, **__: Any) -> None:
         """Download the file of a response; `kernels_output` calls this for each file.
 
         The client's own method takes a compressed answer for a damaged one.

@@ -32,7 +32,11 @@ from kaggle_cifar.ownership import (
     require_only_own_content,
     reserved_path,
 )
-from kaggle_cifar.tensorflow_setup import dtype_policy, native_information_discarded, start_tensorflow
+from kaggle_cifar.tensorflow_setup import (
+    dtype_policy,
+    native_information_discarded,
+    start_tensorflow,
+)
 from kaggle_cifar.training.run import Run
 
 if TYPE_CHECKING:

@@ -56,12 +56,11 @@ class TensorFlowImportError(UserError):
     """TensorFlow cannot be imported; `reason` is Python's."""
 
     def __init__(self, reason: str) -> None:
-        newest, here = (
-            f"{major}.{minor}" for major, minor in (NEWEST_PYTHON, sys.version_info[:2])
-        )
+        here = sys.version_info[:2]
         advice = "Run: pip install --force-reinstall tensorflow"
-        if sys.version_info[:2] > NEWEST_PYTHON:
-            advice = f"It has releases for Python 3.11 to {newest}. Use one of those, not {here}."
+        if here > NEWEST_PYTHON:
+            newest, found = (".".join(map(str, version)) for version in (NEWEST_PYTHON, here))
+            advice = f"It has releases for Python 3.11 to {newest}. Use one of those, not {found}."
         super().__init__(f"TensorFlow cannot be imported ({reason}). {advice}")
         self.reason = reason
 

@@ -1,4 +1,4 @@
-"""Run the tests of the whole way on other versions than `make test`. `make test-versions` runs this.
+"""Run the tests of the whole way on other versions. `make test-versions` runs this.
 
 The lowest versions and those of notebooks run on the Python of this program, the newest on every
 other supported Python that is found on PATH. Each gets a virtual environment of its own. The exit
@@ -70,9 +70,8 @@ def works(python: str) -> bool:
     """Return whether a command runs a Python that can create virtual environments."""
     if not shutil.which(python):
         return False
-    return not subprocess.run(
-        [python, "-c", "import venv, ensurepip"], capture_output=True
-    ).returncode
+    done = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True)
+    return done.returncode == 0
 
 
 def cases() -> list[Case]:
@@ -102,7 +101,7 @@ def test(case: Case, folder: Path) -> str:
     """Install the versions of a case into a new environment and run the tests; return a summary."""
     succeed(case.python, "-m", "venv", folder)
     python = folder / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet"]
+    install: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
     succeed(*install, "--upgrade", "pip>=25.1")
     constraint = f"--constraint=constraints/{case.versions}.txt"
     succeed(*install, constraint, "--group=test", "--editable=.[onnx,search]")

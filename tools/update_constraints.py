@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -19,14 +20,14 @@ COLAB_COMMIT = "0f0755b80800f62863b81348b000c97417f87bbd"
 COLAB_DATE = "2026-05-14"
 
 HEADERS = {
-    "newest": "The newest versions, for every supported Python and platform. Source: PyPI, {today}.",
+    "newest": "The newest versions for all supported Pythons and platforms. Source: PyPI, {today}.",
     "lowest": (
         "The lowest versions that pyproject.toml allows, for Python 3.11 on Linux, and the newest\n"
         "# of all that they need. Source: pyproject.toml and PyPI, {today}."
     ),
     "notebooks": (
-        f"The versions of Colab's image of {COLAB_DATE}, from which Kaggle builds its own, and the\n"
-        "# newest of all that it lacks or has too old. Source: pip-freeze.txt of\n"
+        f"The versions of Colab's image of {COLAB_DATE}, from which Kaggle builds its own, and\n"
+        "# the newest of all that it lacks or has too old. Source: pip-freeze.txt of\n"
         f"# {COLAB_REPOSITORY} at {COLAB_COMMIT[:12]}, and PyPI, {{today}}."
     ),
 }
@@ -92,13 +93,18 @@ def notebooks(freeze: Path) -> list[str]:
     return resolve(PYTHON, *options, preferred=image, limits="\n".join(installed))
 
 
+SETS: dict[str, Callable[..., list[str]]] = {
+    "newest": newest,
+    "lowest": lowest,
+    "notebooks": notebooks,
+}
+
+
 def main() -> None:
     """Replace the sets that the command line names."""
     for argument in sys.argv[1:]:
         name, _, freeze = argument.partition("=")
-        lines = (
-            {"newest": newest, "lowest": lowest}[name]() if not freeze else notebooks(Path(freeze))
-        )
+        lines = SETS[name](*([Path(freeze)] if freeze else []))
         header = HEADERS[name].format(today=datetime.date.today())
         content = f"# {header}\n# To renew it, see CONTRIBUTING.md.\n" + "\n".join(lines) + "\n"
         (FOLDER / f"{name}.txt").write_text(content, encoding="utf-8")

@@ -8,7 +8,7 @@ MESSAGE ?= $(RECIPE)
 ARGS ?=
 
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints/newest.txt
 CLI := $(BIN)/kaggle-cifar
 DEMO := $(CLI) --data-dir demo/data --runs-dir demo/runs --submissions-dir demo/submissions
 DEMO_EPOCHS := 16
@@ -23,12 +23,12 @@ GPU_FOUND = $(shell [ "$$(uname -s)" = Linux ] && nvidia-smi -L 2>/dev/null | gr
 EXTRA = $(if $(filter yes,$(WITH_GPU)),[gpu])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu doctor download train predict check submit report demo test lint docs \
-  wheels constraints clean
+.PHONY: help setup gpu doctor download train predict check submit report demo test \
+  test-versions lint docs wheels constraints clean
 
 help: ## List the targets
 	@echo "make TARGET [VARIABLE=value …]"
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12 | sed 's/^/  /'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15 | sed 's/^/  /'
 	@echo "Variables: RECIPE=model3-tuned  RUN=  CSV=submissions/RECIPE.csv  MESSAGE=RECIPE"
 	@echo "           ARGS=\"more options\"  PYTHON=python3  GPU=no (setup without CUDA)"
 
@@ -75,6 +75,9 @@ demo: .venv/installed ## Run every step on a small sample in demo/, without Kagg
 test: .venv/tested ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-versions: .venv/bin/python ## Run the tests of the whole way on other versions and Pythons
+	$(BIN)/python tools/test_versions.py
+
 lint: .venv/tested ## Check style, types, imports and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,14 +90,14 @@ docs: .venv/documented ## Build the documentation into site/
 
 wheels: .venv/installed ## Collect the wheels for Kaggle sessions without internet in build/wheels
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
-	$(BIN)/python -m pip download --quiet --constraint constraints.txt --only-binary=:all: \
+	$(BIN)/python -m pip download --quiet --constraint constraints/newest.txt --only-binary=:all: \
 	  --python-version $(KAGGLE_PYTHON) --platform manylinux_2_28_x86_64 \
 	  --platform manylinux_2_17_x86_64 --dest build/wheels $(KAGGLE_LACKS)
 	@echo "Upload the folder build/wheels to Kaggle as a dataset."
 
-constraints: .venv/bin/python # update the versions in constraints.txt
+constraints: .venv/bin/python # update the versions in constraints/
 	$(BIN)/python -m pip install --quiet uv
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/update_constraints.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/update_constraints.py $(or $(ARGS),newest lowest)
 
 clean: ## Remove .venv if make created it
 	@if [ -L .venv ] || { [ -e .venv ] && [ ! -e .venv/made-by-make ]; }; then \
@@ -108,7 +111,7 @@ clean: ## Remove .venv if make created it
 	@touch .venv/made-by-make
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
-.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+.venv/installed: .venv/bin/python pyproject.toml constraints/newest.txt
 	@echo "Installing into .venv (a few minutes, because TensorFlow is large) …"
 	@$(if $(EXTRA),echo "Installing CUDA as well because the driver lists an NVIDIA GPU. make setup GPU=no declines.")
 	$(INSTALL) --editable ".$(EXTRA)" || { $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))' && \
@@ -119,6 +122,6 @@ clean: ## Remove .venv if make created it
 	$(INSTALL) --group dev
 	@touch $@
 
-.venv/documented: .venv/bin/python pyproject.toml constraints.txt
+.venv/documented: .venv/bin/python pyproject.toml constraints/newest.txt
 	$(INSTALL) --group docs
 	@touch $@

@@ -23,13 +23,18 @@ from kaggle_cifar.kaggle.credentials import (
 )
 from kaggle_cifar.kaggle.signed_links import signed_link
 from kaggle_cifar.remote.push import LEAST_SESSION, gpu_quota
-from kaggle_cifar.tensorflow_setup import describe_devices, dtype_policy, start_tensorflow
+from kaggle_cifar.tensorflow_setup import (
+    LIBRARIES,
+    describe_devices,
+    dtype_policy,
+    start_tensorflow,
+)
 
 # Archives 0.7 GB, PNGs 1.4 GB in blocks of 4 kB, decoded cache 1.1 GB.
 DISK_NEEDED = 3.2e9  # bytes
 MEMORY_NEEDED = 4e9  # bytes, for TensorFlow and the full test set
 
-PACKAGES = ("tensorflow", "keras", "numpy", "kaggle", "py7zr")
+PACKAGES = ("kaggle", "py7zr")  # which cannot be imported without effects
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,9 @@ def examine_versions() -> Iterator[Finding]:
     """Report the versions of Python and the main packages."""
     where = f"{platform.system()} {platform.machine()}, {Path(sys.executable).name}"
     yield Finding("python", "ok", f"{platform.python_version()} ({where})")
+    for name in LIBRARIES:
+        if module := sys.modules.get(name):  # unless TensorFlow could not start
+            yield Finding(name, "ok", module.__version__)
     for package in PACKAGES:
         try:
             yield Finding(package, "ok", metadata.version(package))

@@ -1,10 +1,12 @@
 """The configuration of TensorFlow: devices, precision, and what is recorded of the machine."""
 
 import contextlib
+import importlib
+import json
 import os
 import platform
+import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,16 @@ from kaggle_cifar.errors import UserError
 
 BACKEND = "tensorflow"
 MixedPrecision = Literal["never", "where faster", "always"]
+
+LIBRARIES = ("tensorflow", "keras", "numpy")  # results may depend on their versions
+NEWEST_PYTHON = (3, 13)  # for which TensorFlow has a release
+
+IMPORT_SECONDS = 120.0  # the import of TensorFlow is slow on a slow disk
+PRINT_VERSIONS = f"""
+import importlib, json, os
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="{BACKEND}")
+print(json.dumps({{name: importlib.import_module(name).__version__ for name in {LIBRARIES}}}))
+"""
 
 
 class BackendError(UserError):
@@ -30,14 +42,45 @@ class BackendError(UserError):
 
 
 class TensorFlowStartError(UserError):
-    """TensorFlow cannot be imported, or it cannot create its devices."""
+    """TensorFlow cannot be imported, or it cannot create its devices; `reason` is its own."""
 
-    def __init__(self, error: Exception) -> None:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
+    def __init__(self, reason: str) -> None:
+        here = sys.version_info[:2]
         advice = "Run `kaggle-cifar doctor` to see the versions, and install TensorFlow again."
-        if "metal" in str(error):
+        if here > NEWEST_PYTHON:
+            newest, found = (".".join(map(str, version)) for version in (NEWEST_PYTHON, here))
+            advice = f"It has releases for Python 3.11 to {newest}. Use one of those, not {found}."
+        elif "metal" in reason:
             advice = "Run `pip uninstall tensorflow-metal`, which does not support this TensorFlow."
-        super().__init__(f"TensorFlow cannot start: {type(error).__name__}: {reason} {advice}")
+        super().__init__(f"TensorFlow cannot start ({reason}). {advice}")
+        self.reason = reason
+
+
+def library_versions() -> dict[str, str]:
+    """Import LIBRARIES in another process and return their versions.
+
+    They are those of the modules, because the packages may have other names than these, such as
+    tensorflow-cpu and keras-nightly.
+
+    Raises
+    ------
+    TensorFlowStartError
+        If the process fails.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_VERSIONS],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise TensorFlowStartError(type(error).__name__) from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise TensorFlowStartError(lines[-1] if lines else f"exit status {done.returncode}")
+    versions: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return versions
 
 
 def start_tensorflow() -> None:
@@ -64,7 +107,8 @@ def start_tensorflow() -> None:
     except UserError:
         raise
     except Exception as error:  # a damaged installation may raise anything
-        raise TensorFlowStartError(error) from error
+        reason = (str(error).strip().splitlines() or ["no reason given"])[-1]
+        raise TensorFlowStartError(f"{type(error).__name__}: {reason}") from error
     _started.append(True)
 
 
@@ -176,7 +220,6 @@ def _why_no_gpu() -> str:
 
 def describe_environment() -> dict[str, Any]:
     """Return the machine and the versions, on which the result of a run may depend."""
-    packages = ("tensorflow", "keras", "numpy")
     return {
         "machine": {
             "platform": platform.platform(),
@@ -187,7 +230,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {
             "kaggle-cifar": __version__,  # not installed on Kaggle's machines
-            **{package: version(package) for package in packages},
+            **{name: importlib.import_module(name).__version__ for name in LIBRARIES},
         },
     }
 

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
-from kaggle_cifar import models, tensorflow_setup
+from kaggle_cifar import __version__, models, tensorflow_setup
 from kaggle_cifar.devices.gpus import GpuInUseError
 from kaggle_cifar.tensorflow_setup import (
     BackendError,
@@ -15,8 +16,10 @@ from kaggle_cifar.tensorflow_setup import (
     describe_devices,
     describe_environment,
     dtype_policy,
+    library_versions,
     start_tensorflow,
 )
+from tests.helpers.small_data import write_training_data
 
 START = """
 from kaggle_cifar.tensorflow_setup import start_tensorflow
@@ -183,8 +186,17 @@ def test_cpu_is_described_with_the_gpu_that_is_not_used(monkeypatch, name, words
 
 
 def test_environment_lists_machine_and_versions(monkeypatch):
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def fail(name):
+        raise metadata.PackageNotFoundError(name)  # as for keras-nightly and tensorflow-cpu
+
+    monkeypatch.setattr(metadata, "version", fail)
     environment = describe_environment()
-    assert set(environment["packages"]) == {"kaggle-cifar", "tensorflow", "keras", "numpy"}
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    assert environment["packages"] == {"kaggle-cifar": __version__, **versions}
     assert environment["machine"]["cores"] == os.cpu_count()
     monkeypatch.setattr(tensorflow_setup.Path, "open", raise_missing)
     assert tensorflow_setup._processor_fact("model name") == ""
@@ -192,3 +204,81 @@ def test_environment_lists_machine_and_versions(monkeypatch):
 
 def raise_missing(*_, **__):
     raise FileNotFoundError
+
+
+@pytest.mark.slow
+def test_library_versions_are_those_of_the_modules():
+    import keras
+    import tensorflow as tf
+
+    found = library_versions()
+    assert (found["tensorflow"], found["keras"]) == (tf.__version__, keras.__version__)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise SystemExit(3)", "exit status 3"),
+    ],
+)
+def test_import_that_fails_has_its_reason(monkeypatch, script, reason):
+    monkeypatch.setattr(tensorflow_setup, "PRINT_VERSIONS", script)
+    with pytest.raises(TensorFlowStartError) as caught:
+        library_versions()
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("python", "advice"), [((3, 13), "install TensorFlow again"), ((3, 15), "Python 3.11 to 3.13")]
+)
+def test_missing_tensorflow_advice_depends_on_python(monkeypatch, python, advice):
+    monkeypatch.setattr(tensorflow_setup.sys, "version_info", python)
+    assert advice in str(TensorFlowStartError("it is not installed"))
+
+
+# A command line without TensorFlow, or with one whose libraries cannot be loaded.
+WITHOUT_TENSORFLOW = """
+import sys
+state = sys.argv.pop(1)
+if state == "missing":
+    sys.modules["tensorflow"] = None
+else:
+    sys.path.insert(0, state)
+from kaggle_cifar.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("state", ["missing", "broken"])
+@pytest.mark.parametrize("command", [["train", "model1"], ["inspect"]])
+def test_commands_without_tensorflow_say_so(tmp_path, project, state, command):
+    write_training_data(project, 40)
+    if state == "broken":
+        state = str(tmp_path)
+        (tmp_path / "tensorflow.py").write_text("raise ImportError('no library')")
+    folders = ["--data-dir", str(project.data), "--runs-dir", str(project.runs)]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, state, *folders, *command],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: TensorFlow cannot start (")
+    assert "Traceback" not in done.stderr
+    assert not list(project.runs.glob("*/run.json"))
+
+
+XLA = """
+from kaggle_cifar.tensorflow_setup import start_tensorflow
+start_tensorflow()
+import tensorflow as tf
+from kaggle_cifar.models.layers import GELU
+print(float(GELU()(tf.zeros(1))[0]))
+"""
+
+
+@pytest.mark.slow
+def test_first_use_of_xla_prints_nothing():
+    done = subprocess.run([sys.executable, "-c", XLA], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0.0\n", "")

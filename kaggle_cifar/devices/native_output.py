@@ -1,11 +1,15 @@
-"""What native code prints to standard error while TensorFlow starts: shown only if that fails."""
+"""What native code prints to standard error: shown if TensorFlow fails, and errors always."""
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Lines of native code below the level of an error, and the one about messages before its log opens.
+INFORMATION = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl")
 PRINT_AT_END = "import sys; text = sys.stdin.buffer.read(); sys.stderr.buffer.write(text)"
 
 
@@ -37,3 +41,22 @@ def native_output_held_back() -> Iterator[None]:
         os.dup2(kept, 2)  # closes the last end of the pipe, so that the holder prints and ends
         os.close(kept)
         holder.wait()
+
+
+@contextmanager
+def native_information_discarded() -> Iterator[None]:
+    """Discard the messages of native code that are no errors, and print the others afterwards.
+
+    TensorFlow 2.20 prints them in spite of its log level.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as printed:
+        kept = os.dup(2)
+        os.dup2(printed.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            printed.seek(0)
+            os.write(2, b"".join(line for line in printed if not INFORMATION.match(line)))

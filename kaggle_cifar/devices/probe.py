@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_cifar.devices.drivers import nvidia_module_version
+from kaggle_cifar.devices.native_output import native_information_discarded
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import write_record
 from kaggle_cifar.ownership import RESERVED, read_record
@@ -57,7 +58,8 @@ def xla_fault() -> str:
         return probe_gpus().xla_fault
     compiled = tf.function(tf.math.erfc, autograph=False, jit_compile=True)
     try:
-        with tf.init_scope():
+        # The first use of XLA in a process prints a message.
+        with native_information_discarded(), tf.init_scope():
             compiled(tf.zeros(1))
     except tf.errors.OpError as error:  # builds for Windows have no XLA
         return shortened(f"{type(error).__name__}: {error}")

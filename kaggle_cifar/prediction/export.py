@@ -13,6 +13,7 @@ import numpy as np
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
 from kaggle_cifar.console import say
 from kaggle_cifar.data.images import read_images
+from kaggle_cifar.devices.native_output import native_information_discarded
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import (
     ProjectPaths,
@@ -147,7 +148,8 @@ def write_models(
     for name, (format_name, load) in formats.items():
         unchecked = partial_path(folder / name)
         try:
-            with warnings.catch_warnings(action="ignore"):  # of Keras about NumPy
+            # Keras warns about NumPy, and TensorFlow 2.18 prints how it converts.
+            with warnings.catch_warnings(action="ignore"), native_information_discarded():
                 model.export(unchecked, format=format_name, verbose=False)
             forward = load(unchecked)
             if forward and not agrees(in_batches(forward, pixels), expected):

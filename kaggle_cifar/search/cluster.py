@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from platform import python_version
@@ -20,12 +19,12 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.ownership import RESERVED
 from kaggle_cifar.search.tasks import last_line
+from kaggle_cifar.tensorflow_setup import library_versions
 
 CONNECT_SECONDS = 10.0
 CHECK_SECONDS = 120.0  # until a node answers; it must start a process first
 TOKEN_FILE = Path(os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111 - there may be no home
 NODE_CHECK = f"{RESERVED}.node-check"  # how the names of files begin that all nodes must see
-COMPARED = ("tensorflow", "keras", "numpy")  # versions that may change a result
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports nothing to its makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # `limit_tensorflow` hides the GPUs
@@ -211,16 +210,10 @@ def gather_facts(paths: list[Path]) -> list[tuple[str, dict[str, Any]]]:
 
 def node_facts(paths: list[Path]) -> dict[str, Any]:
     """Return the versions on the machine that this runs on, and which paths it sees."""
-    packages = {}
-    for package in COMPARED:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = "none"
     return {
         "Python": python_version(),
         "kaggle-cifar": __version__,
-        **packages,
+        **library_versions(),
         **{str(path): path.exists() for path in paths},
     }
 

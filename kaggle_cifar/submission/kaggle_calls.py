@@ -1,7 +1,7 @@
 """The calls of Kaggle's API that submit a CSV, and what their answers mean.
 
-The client's own functions for these calls repeat them by themselves, sleep and print. Here each
-function makes one request, so that `kaggle.client.call` decides whether it is repeated.
+The client's own function uploads and submits in one call. Here each function makes one request, so
+that `kaggle.client.call` decides whether it is repeated.
 """
 
 from pathlib import Path
@@ -92,16 +92,6 @@ def why_unknown(error: BaseException) -> str:
 def list_submissions(api: Any) -> list[Any]:
     """Return the newest submissions that Kaggle lists."""
     return api.competition_submissions(competition.SLUG, page_size=LISTED) or []
-
-
-def look_up(api: Any, ref: int) -> Any:
-    """Return Kaggle's submission with this reference."""
-    from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
-
-    request = ApiGetSubmissionRequest()
-    request.ref = ref
-    with api.build_kaggle_client() as kaggle:
-        return kaggle.competitions.competition_api_client.get_submission(request)
 
 
 def values_of(submission: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from kaggle_cifar.console import duration, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.kaggle.client import call
 from kaggle_cifar.kaggle.polling import Poll
-from kaggle_cifar.submission.kaggle_calls import list_submissions, look_up, values_of
+from kaggle_cifar.submission.kaggle_calls import list_submissions, values_of
 from kaggle_cifar.submission.record import (
     InvalidRecordError,
     State,
@@ -130,7 +130,8 @@ def wait_for_scores(
         If Kaggle has not scored it after `wait_seconds`.
     """
     for _ in poll.attempts(wait_seconds):
-        submission = call(look_up, api, ref, doing=f"Looking at submission {ref}", sleep=poll.sleep)
+        doing = f"Looking at submission {ref}"
+        submission = call(api.get_submission, ref, doing=doing, sleep=poll.sleep)
         record = change_state(path, **values_of(submission))
         if state_of(record) is State.ERROR:
             raise RefusedCsvError(path, record)

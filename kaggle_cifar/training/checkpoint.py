@@ -67,9 +67,11 @@ class CheckpointSaver:
 
 def save_checkpoint(path: Path, values: dict[str, Any], arrays: Arrays) -> None:
     """Write JSON values and named lists of arrays to `path`, atomically."""
-    flat = {f"{name}/{i}": array for name, group in arrays.items() for i, array in enumerate(group)}
+    flat: dict[str, Any] = {
+        f"{name}/{i}": array for name, group in arrays.items() for i, array in enumerate(group)
+    }
     with atomic_write(path) as partial, partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, state=np.array(json.dumps(values)), **flat)
+        np.savez(file, state=np.array(json.dumps(values)), **flat)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], Arrays]:

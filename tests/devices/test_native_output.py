@@ -1,9 +1,12 @@
-"""What native code prints is shown only if its process fails or dies."""
+"""What native code prints is shown if its process fails or dies, and errors always."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from kaggle_cifar.devices.native_output import native_information_discarded
 
 RUN = """
 import os, sys
@@ -34,3 +37,10 @@ def test_output_is_printed_if_the_process_fails(end, lines):
     )
     printed = [line for line in done.stderr.splitlines() if not line.startswith((" ", "Traceback"))]
     assert printed == lines
+
+
+def test_native_errors_are_not_discarded(capfd):
+    with native_information_discarded():
+        for line in ("I0000 compiled", "WARNING: All log messages before absl::x", "E0000 failed"):
+            os.write(2, f"{line}\n".encode())
+    assert capfd.readouterr().err == "E0000 failed\n"

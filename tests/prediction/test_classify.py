@@ -175,9 +175,13 @@ def project(tmp_path_factory):
     return project, training.train(project, recipe, "model1", RunOptions())
 
 
-def invoke(project, *arguments):
+def arguments(project, *further):
     folders = ["--data-dir", project.data, "--runs-dir", project.runs]
-    return CliRunner().invoke(cli.cli, [*map(str, folders), "classify", *map(str, arguments)])
+    return [*map(str, folders), "classify", *map(str, further)]
+
+
+def invoke(project, *further):
+    return CliRunner().invoke(cli.cli, arguments(project, *further))
 
 
 def test_classify_gives_the_validation_probabilities(project):
@@ -227,19 +231,19 @@ def test_classify_prints_the_likeliest_classes_with_bars(project):
     assert lines[0].split()[2] == "#" * round(40 * probabilities[0])
 
 
-def test_classify_continues_after_a_bad_picture(project, tmp_path):
+def test_classify_continues_after_a_bad_picture(project, tmp_path, capsys):
     project, _ = project
     (tmp_path / "notes.txt").write_text("no picture")
     os.mkfifo(tmp_path / "pipe")
     good = project.images("train") / "1.png"
     bad = [*(tmp_path / name for name in ("notes.txt", "gone.png", "pipe")), tmp_path]
-    result = invoke(project, "--json", good, *bad)
-    assert isinstance(result.exception, UserError)
-    assert "4 of 5 pictures" in str(result.exception)
+    with pytest.raises(UserError, match="4 of 5 pictures"):
+        cli.cli.main(arguments(project, "--json", good, *bad), standalone_mode=False)
+    printed = capsys.readouterr()
     faults = ("is not a picture", "is missing", "is a named pipe", "is a folder")
     for path, fault in zip(bad, faults, strict=True):
-        assert f"{path} {fault}" in result.stderr
-    content = json.loads(result.stdout)
+        assert f"{path} {fault}" in printed.err
+    content = json.loads(printed.out)
     assert content["run"] == "model1"
     answers = {part["image"]: part for part in content["images"]}
     probabilities = answers[str(good)]["probabilities"]

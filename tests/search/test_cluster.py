@@ -40,7 +40,8 @@ def project(tmp_path_factory):
 
 def check_node_differences(project) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "version", lambda package: "1.0")  # in this process only
+        elsewhere = {"tensorflow": "1.0"}
+        patch.setattr(cluster, "library_versions", lambda: elsewhere)  # in this process only
         with pytest.raises(cluster.UnfitNodeError, match=r"this machine has 1\.0") as caught:
             cluster.check_nodes(project)
         assert caught.value.fact == "tensorflow"

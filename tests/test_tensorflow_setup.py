@@ -19,7 +19,7 @@ from kaggle_cifar.tensorflow_setup import (
     library_versions,
     start_tensorflow,
 )
-from tests.helpers.small_data import write_training_data
+from tests.helpers.small_data import write_test_data, write_training_data
 
 START = """
 from kaggle_cifar.tensorflow_setup import start_tensorflow
@@ -254,6 +254,7 @@ main()
 @pytest.mark.parametrize("command", [["train", "model1"], ["inspect"]])
 def test_commands_without_tensorflow_say_so(tmp_path, project, state, command):
     write_training_data(project, 40)
+    write_test_data(project, range(1, 4))
     if state == "broken":
         state = str(tmp_path)
         (tmp_path / "tensorflow.py").write_text("raise ImportError('no library')")

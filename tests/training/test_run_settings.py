@@ -34,8 +34,8 @@ RECIPE = small_airbench()
     ("recipe", "options", "difference"),
     [
         (small_airbench(batch_size=32), OPTIONS, "batch_size: 10, now 32"),
-        (small_airbench(mixed_precision=False), OPTIONS, "mixed_precision: True, now False"),
-        (small_airbench(name="other"), OPTIONS, "recipe: small, now other"),
+        (small_airbench(mixed_precision=False), OPTIONS, "mixed_precision: true, now false"),
+        (small_airbench(name="other"), OPTIONS, 'recipe: "small", now "other"'),
         (RECIPE, RunOptions(seed=4), "seed: 3, now 4"),
     ],
 )

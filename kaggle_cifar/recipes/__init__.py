@@ -11,6 +11,7 @@ from kaggle_cifar.recipes.airbench import (
     airbench96,
     airbench97,
 )
+from kaggle_cifar.recipes.augmentation import Augmentation, Mix
 from kaggle_cifar.recipes.changes import change_recipe
 from kaggle_cifar.recipes.lookup import (
     BETTER_THAN_DEFAULT,
@@ -29,7 +30,6 @@ from kaggle_cifar.recipes.schedules import (
 from kaggle_cifar.recipes.schema import (
     MOST_EPOCHS,
     SGD,
-    Augmentation,
     Lookahead,
     Muon,
     ProxyFiltering,
@@ -65,6 +65,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecay",
     "Lookahead",
+    "Mix",
     "Muon",
     "ProgressiveResizing",
     "ProxyFiltering",

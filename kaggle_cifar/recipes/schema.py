@@ -10,6 +10,7 @@ from kaggle_cifar.competition import IMAGE_SIZE, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import FROM_0, TEXT, Kind, optional
 from kaggle_cifar.models.own_network import ChangedNetworkError
+from kaggle_cifar.recipes.augmentation import Augmentation
 from kaggle_cifar.recipes.schedules import (
     CosineSchedule,
     EarlyStopping,
@@ -22,6 +23,7 @@ from kaggle_cifar.recipes.validation import (
     FRACTION,
     LARGEST_INTEGER,
     PROPER_FRACTION,
+    ConflictingSettingsError,
     check_setting,
     check_types,
     list_of,
@@ -37,7 +39,6 @@ from kaggle_cifar.tensorflow_setup import MixedPrecision
 
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 OPTIMIZERS_OF = {"sgd": ("sgd", "muon"), "muon": ("muon",)}  # that need a key of the recipe
-FLIPS = ("none", "random", "alternating")
 MOST_EPOCHS = 1_000_000
 RENAMED = {  # old keys of recipes, and their names now
     "bias_factor": "bias_scaler",
@@ -71,14 +72,6 @@ OWN_NETWORK = Kind(
     "a file like my_net.py or a module like my_package.my_net with network_source",
     lambda value: models.is_own(value) and TEXT.accepts(value),
 )
-
-
-class ConflictingSettingsError(UserError):
-    """Two settings of a recipe exclude each other; `key` names one of them."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class RenamedKeyError(UserError):
@@ -134,24 +127,6 @@ class Lookahead:
     def weight(self, progress: float) -> float:
         """Return d after the fraction `progress` of all steps."""
         return float(self.decay**self.every * progress**3)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of the training images: flips, translations and cutout, in pixels.
-
-    An "alternating" flip mirrors a random half of the images in the first epoch and the other
-    half in the next, in turn. Two epochs show each image both ways.
-    """
-
-    flip: str = "none"
-    translate: int = 0
-    cutout: int = 0
-
-    def __post_init__(self) -> None:
-        require_one_of("flip", self.flip, FLIPS)
-        pixels = whole_number(0, IMAGE_SIZE - 1)
-        validate(self, "augmentation.", translate=pixels, cutout=pixels)
 
 
 @dataclass(frozen=True)

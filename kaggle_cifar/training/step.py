@@ -58,9 +58,10 @@ def compile_train_step(
             loss = tf.reduce_sum(losses * weights) + penalty / strategy.num_replicas_in_sync
             scaled_loss = optimizer.scale_loss(loss)
         optimizer.apply(tape.gradient(scaled_loss, variables), variables)
-        predictions = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
+        classes = main_classes(labels)
+        predictions = tf.argmax(outputs, axis=-1, output_type=classes.dtype)
         counted = tf.cast(weights > 0, tf.float32)
-        correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32) * counted)
+        correct = tf.reduce_sum(tf.cast(predictions == classes, tf.float32) * counted)
         count = tf.reduce_sum(counted)
         return tf.stack([tf.reduce_sum(losses * counted) + penalty * count, correct, count])
 
@@ -71,6 +72,15 @@ def compile_train_step(
 
     compiled: TrainStep = train_step
     return compiled
+
+
+def main_classes(labels: "tf.Tensor") -> "tf.Tensor":
+    """Return the classes int32 (batch,) of images, or those of the largest share if mixed."""
+    import tensorflow as tf
+
+    if labels.shape.rank == 1:
+        return labels
+    return tf.argmax(labels, axis=-1, output_type=tf.int32)
 
 
 def why_not_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> str:

@@ -6,8 +6,7 @@ import pytest
 
 from kaggle_cifar import recipes
 from kaggle_cifar.recipes import SettingError, TriangularSchedule, change_recipe
-from kaggle_cifar.recipes.schema import ConflictingSettingsError
-from kaggle_cifar.recipes.validation import UnknownNameError
+from kaggle_cifar.recipes.validation import ConflictingSettingsError, UnknownNameError
 
 TUNED, FAST, LARGE = recipes.model3_tuned(), recipes.airbench94(), recipes.airbench97()
 

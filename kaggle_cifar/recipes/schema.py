@@ -1,5 +1,6 @@
 """The settings of a training, as frozen dataclasses that reject impossible values."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from kaggle_cifar.recipes.schedules import (
     CosineSchedule,
     EarlyStopping,
     ExponentialDecay,
+    Phase,
     ProgressiveResizing,
     ReduceLROnPlateau,
+    Sharpness,
     TriangularSchedule,
 )
 from kaggle_cifar.recipes.validation import (
@@ -196,6 +199,7 @@ class Recipe:
     exponential_decay: ExponentialDecay | None = None
     schedule: TriangularSchedule | CosineSchedule | None = None
     lookahead: Lookahead | None = None
+    sharpness: Sharpness | None = None
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     progressive_resizing: ProgressiveResizing | None = None
@@ -261,10 +265,22 @@ class Recipe:
                 "exponential_decay and early_stopping. Set these three to null, or schedule.",
             )
 
-    def image_size(self, progress: float) -> int:
-        """Return the side of the images after the fraction `progress` of all steps, in pixels."""
-        resizing = self.progressive_resizing
-        return resizing.size if resizing and progress < resizing.share else IMAGE_SIZE
+    def phase(self, progress: float) -> Phase:
+        """Return how a step is computed after the fraction `progress` of all steps."""
+        resizing, sharpness = self.progressive_resizing, self.sharpness
+        size = resizing.size if resizing and progress < resizing.share else IMAGE_SIZE
+        return Phase(size, sharpness if sharpness and progress >= sharpness.start else None)
+
+    @property
+    def phases(self) -> dict[Phase, float]:
+        """The phases in their order, each with its share of all steps."""
+        starts = {0.0}
+        if self.progressive_resizing:
+            starts.add(self.progressive_resizing.share)
+        if self.sharpness:
+            starts.add(self.sharpness.start)
+        bounds = [*sorted(starts), 1.0]
+        return {self.phase(start): end - start for start, end in itertools.pairwise(bounds)}
 
     @property
     def precision(self) -> MixedPrecision:

@@ -31,6 +31,11 @@ def image_losses(
 
 def regularization_loss(model: "keras.Model") -> Any:
     """Return the sum of the layers' regularization losses, float32 ()."""
+    return add_up(model.losses)
+
+
+def add_up(losses: "list[tf.Tensor]") -> "tf.Tensor":
+    """Return the sum of losses, float32 (), which may be none."""
     import tensorflow as tf
 
-    return tf.add_n(model.losses) if model.losses else tf.constant(0.0)
+    return tf.add_n(losses) if losses else tf.constant(0.0)

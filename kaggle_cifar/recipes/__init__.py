@@ -11,6 +11,7 @@ from kaggle_cifar.recipes.airbench import (
     airbench96,
     airbench97,
 )
+from kaggle_cifar.recipes.augmentation import Augmentation, Mix
 from kaggle_cifar.recipes.changes import change_recipe
 from kaggle_cifar.recipes.lookup import (
     BETTER_THAN_DEFAULT,
@@ -22,14 +23,15 @@ from kaggle_cifar.recipes.schedules import (
     CosineSchedule,
     EarlyStopping,
     ExponentialDecay,
+    Phase,
     ProgressiveResizing,
     ReduceLROnPlateau,
+    Sharpness,
     TriangularSchedule,
 )
 from kaggle_cifar.recipes.schema import (
     MOST_EPOCHS,
     SGD,
-    Augmentation,
     Lookahead,
     Muon,
     ProxyFiltering,
@@ -65,12 +67,15 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecay",
     "Lookahead",
+    "Mix",
     "Muon",
+    "Phase",
     "ProgressiveResizing",
     "ProxyFiltering",
     "Recipe",
     "ReduceLROnPlateau",
     "SettingError",
+    "Sharpness",
     "TriangularSchedule",
     "airbench84",
     "airbench94",

@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from kaggle_cifar.recipes.augmentation import Augmentation
 from kaggle_cifar.recipes.schedules import ProgressiveResizing, TriangularSchedule
 from kaggle_cifar.recipes.schema import (
     SGD,
-    Augmentation,
     Lookahead,
     Muon,
     ProxyFiltering,

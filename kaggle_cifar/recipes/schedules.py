@@ -1,4 +1,4 @@
-"""What changes in the course of a training: its learning rate, its image size, its end."""
+"""What changes in the course of a training: learning rate, passes, image size, end."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from kaggle_cifar.fields import FROM_0
 from kaggle_cifar.recipes.validation import (
     FRACTION,
     PROPER_FRACTION,
+    positive,
     validate,
     whole_number,
 )
@@ -98,6 +99,23 @@ class CosineSchedule:
 
 
 @dataclass(frozen=True)
+class Sharpness:
+    """Take the gradients where the loss is highest at the distance `rho` of the weights.
+
+    That is sharpness-aware minimization (arXiv 2010.01412). An `adaptive` distance is measured in
+    shares of each weight (ASAM, arXiv 2102.11600). It needs a second pass through the network,
+    from the fraction `start` of all steps on.
+    """
+
+    rho: float
+    adaptive: bool = False
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        validate(self, "sharpness.", rho=positive(), start=FRACTION)
+
+
+@dataclass(frozen=True)
 class ProgressiveResizing:
     """Train on images of `size` x `size` pixels for the first `share` of the steps.
 
@@ -111,3 +129,11 @@ class ProgressiveResizing:
     def __post_init__(self) -> None:
         kinds = {"size": whole_number(1, IMAGE_SIZE - 1), "share": PROPER_FRACTION}
         validate(self, "progressive_resizing.", **kinds)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """How the steps are computed in a part of a training."""
+
+    image_size: int
+    sharpness: Sharpness | None

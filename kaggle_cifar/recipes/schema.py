@@ -1,5 +1,6 @@
 """The settings of a training, as frozen dataclasses that reject impossible values."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,18 +11,22 @@ from kaggle_cifar.competition import IMAGE_SIZE, TRAIN_COUNT
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.fields import FROM_0, TEXT, Kind, optional
 from kaggle_cifar.models.own_network import ChangedNetworkError
+from kaggle_cifar.recipes.augmentation import Augmentation
 from kaggle_cifar.recipes.schedules import (
     CosineSchedule,
     EarlyStopping,
     ExponentialDecay,
+    Phase,
     ProgressiveResizing,
     ReduceLROnPlateau,
+    Sharpness,
     TriangularSchedule,
 )
 from kaggle_cifar.recipes.validation import (
     FRACTION,
     LARGEST_INTEGER,
     PROPER_FRACTION,
+    ConflictingSettingsError,
     check_setting,
     check_types,
     list_of,
@@ -37,7 +42,6 @@ from kaggle_cifar.tensorflow_setup import MixedPrecision
 
 OPTIMIZERS = ("adam", "rmsprop", "legacy-rmsprop", "sgd", "muon")
 OPTIMIZERS_OF = {"sgd": ("sgd", "muon"), "muon": ("muon",)}  # that need a key of the recipe
-FLIPS = ("none", "random", "alternating")
 MOST_EPOCHS = 1_000_000
 RENAMED = {  # old keys of recipes, and their names now
     "bias_factor": "bias_scaler",
@@ -71,14 +75,6 @@ OWN_NETWORK = Kind(
     "a file like my_net.py or a module like my_package.my_net with network_source",
     lambda value: models.is_own(value) and TEXT.accepts(value),
 )
-
-
-class ConflictingSettingsError(UserError):
-    """Two settings of a recipe exclude each other; `key` names one of them."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class RenamedKeyError(UserError):
@@ -134,24 +130,6 @@ class Lookahead:
     def weight(self, progress: float) -> float:
         """Return d after the fraction `progress` of all steps."""
         return float(self.decay**self.every * progress**3)
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of the training images: flips, translations and cutout, in pixels.
-
-    An "alternating" flip mirrors a random half of the images in the first epoch and the other
-    half in the next, in turn. Two epochs show each image both ways.
-    """
-
-    flip: str = "none"
-    translate: int = 0
-    cutout: int = 0
-
-    def __post_init__(self) -> None:
-        require_one_of("flip", self.flip, FLIPS)
-        pixels = whole_number(0, IMAGE_SIZE - 1)
-        validate(self, "augmentation.", translate=pixels, cutout=pixels)
 
 
 @dataclass(frozen=True)
@@ -221,6 +199,7 @@ class Recipe:
     exponential_decay: ExponentialDecay | None = None
     schedule: TriangularSchedule | CosineSchedule | None = None
     lookahead: Lookahead | None = None
+    sharpness: Sharpness | None = None
     label_smoothing: float = 0.0
     augmentation: Augmentation | None = None
     progressive_resizing: ProgressiveResizing | None = None
@@ -286,10 +265,22 @@ class Recipe:
                 "exponential_decay and early_stopping. Set these three to null, or schedule.",
             )
 
-    def image_size(self, progress: float) -> int:
-        """Return the side of the images after the fraction `progress` of all steps, in pixels."""
-        resizing = self.progressive_resizing
-        return resizing.size if resizing and progress < resizing.share else IMAGE_SIZE
+    def phase(self, progress: float) -> Phase:
+        """Return how a step is computed after the fraction `progress` of all steps."""
+        resizing, sharpness = self.progressive_resizing, self.sharpness
+        size = resizing.size if resizing and progress < resizing.share else IMAGE_SIZE
+        return Phase(size, sharpness if sharpness and progress >= sharpness.start else None)
+
+    @property
+    def phases(self) -> dict[Phase, float]:
+        """The phases in their order, each with its share of all steps."""
+        starts = {0.0}
+        if self.progressive_resizing:
+            starts.add(self.progressive_resizing.share)
+        if self.sharpness:
+            starts.add(self.sharpness.start)
+        bounds = [*sorted(starts), 1.0]
+        return {self.phase(start): end - start for start, end in itertools.pairwise(bounds)}
 
     @property
     def precision(self) -> MixedPrecision:

@@ -43,6 +43,14 @@ class MissingKeysError(UserError):
         self.part, self.missing = part, missing
 
 
+class ConflictingSettingsError(UserError):
+    """Two settings of a recipe exclude each other; `key` names one of them."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class InvalidNameError(UserError):
     """A name cannot be the name of a folder on every system; `name` is that name."""
 

@@ -21,11 +21,13 @@ def count_flops(
     flops: Callable[..., int] = functools.cache(models.flops)
     filtering, total = recipe.filtering, 0
     for step in range(steps):
-        size = recipe.image_size(step / total_steps)
+        phase = recipe.phase(step / total_steps)
+        size = phase.image_size
         images = source.batch_images(step % source.steps)
         if filtering and state.proxy:
             passes = 1 if step % filtering.every else TRAINED
             total += passes * flops(state.proxy.model, size) * images
             images = filtering.count(images)
-        total += TRAINED * flops(state.model, size) * images
+        passes = 2 * TRAINED if phase.sharpness else TRAINED
+        total += passes * flops(state.model, size) * images
     return total

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from kaggle_cifar.console import say
 from kaggle_cifar.data.dataset import TrainingSet, split_validation
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes import Phase, Recipe
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.checkpoint import CheckpointSaver
 from kaggle_cifar.training.cost import count_flops
@@ -69,17 +69,19 @@ class Training:
         self.evaluator = Evaluator(self.state.model)
         self.compile_step()
 
-    def compile_step(self, image_size: int | None = None) -> None:
-        """Compile the training step for the variables and the image size of the current step."""
+    def compile_step(self, phase: Phase | None = None) -> None:
+        """Compile the training step for the variables and the phase of the current step."""
         state, recipe, strategy = self.state, self.recipe, self.strategy
-        self.image_size = size = image_size or recipe.image_size(self.progress)
+        self.phase = phase = phase or recipe.phase(self.progress)
         variables = variables_to_train(state.model, recipe, state.epoch)
         self.train_step = compile_train_step(
-            state.model, state.optimizer, recipe, strategy, variables, size
+            state.model, state.optimizer, recipe, strategy, variables, phase
         )
         self.filter = None
         if state.proxy and recipe.filtering:
-            self.filter = ProxyFilter(state.proxy, recipe, recipe.filtering, strategy, size)
+            self.filter = ProxyFilter(
+                state.proxy, recipe, recipe.filtering, strategy, phase.image_size
+            )
 
     # How many steps
 
@@ -165,7 +167,7 @@ class Training:
     def run_step(self, batch: tuple[Any, ...], totals: "tf.Tensor") -> "tf.Tensor":
         """Run one step at the scheduled learning rate; return the new totals."""
         state, recipe = self.state, self.recipe
-        if recipe.image_size(self.progress) != self.image_size:
+        if recipe.phase(self.progress) != self.phase:
             self.compile_step()
         if recipe.schedule:
             factor = recipe.schedule.factor(self.progress)
@@ -213,7 +215,7 @@ class Training:
 
 def work_done(training: Training) -> float:
     """Return the share of a training's operations that is done."""
-    if not training.recipe.progressive_resizing:
+    if len(training.recipe.phases) == 1:
         return training.progress
     done, total = (
         count_flops(training.recipe, training.state, training.source, steps, training.total_steps)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.devices.gpus import visible_gpus
 from kaggle_cifar.devices.probe import xla_fault
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes import Phase, Recipe
 from kaggle_cifar.training.losses import image_losses, regularization_loss
 from kaggle_cifar.training.resizing import resize
+from kaggle_cifar.training.sharpness import sharp_gradients
 
 if TYPE_CHECKING:
     import keras
@@ -37,11 +37,11 @@ def compile_train_step(
     recipe: Recipe,
     strategy: "tf.distribute.Strategy",
     variables: Sequence[Any],
-    image_size: int = IMAGE_SIZE,
+    phase: Phase,
 ) -> TrainStep:
     """Return the compiled function that updates `variables` by one batch.
 
-    The images are resized to `image_size` first.
+    The images are resized to the size of the phase first.
 
     Each replica gets a part of the batch. The weights in a whole batch sum to 1 over all replicas,
     so that the sum of the replicas' losses is the mean loss of the batch. Images of weight 0 are
@@ -50,17 +50,33 @@ def compile_train_step(
     import tensorflow as tf
 
     def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        pixels = resize(pixels, image_size)
+        pixels = resize(pixels, phase.image_size)
+
+        def losses_of(outputs: tf.Tensor, penalty: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            losses = image_losses(model, labels, outputs, recipe.label_smoothing)
+            loss = tf.reduce_sum(losses * weights) + penalty / strategy.num_replicas_in_sync
+            return losses, optimizer.scale_loss(loss)
+
         with tf.GradientTape() as tape:
             outputs = model(pixels, training=True)
-            losses = image_losses(model, labels, outputs, recipe.label_smoothing)
             penalty = regularization_loss(model)
-            loss = tf.reduce_sum(losses * weights) + penalty / strategy.num_replicas_in_sync
-            scaled_loss = optimizer.scale_loss(loss)
-        optimizer.apply(tape.gradient(scaled_loss, variables), variables)
-        predictions = tf.argmax(outputs, axis=-1, output_type=labels.dtype)
+            losses, scaled_loss = losses_of(outputs, penalty)
+        gradients = tape.gradient(scaled_loss, variables)
+        if phase.sharpness:
+            gradients = sharp_gradients(
+                model,
+                pixels,
+                variables,
+                gradients,
+                optimizer.scale_loss(tf.constant(1.0)),
+                phase.sharpness,
+                lambda *outputs_and_penalty: losses_of(*outputs_and_penalty)[1],
+            )
+        optimizer.apply(gradients, variables)
+        classes = main_classes(labels)
+        predictions = tf.argmax(outputs, axis=-1, output_type=classes.dtype)
         counted = tf.cast(weights > 0, tf.float32)
-        correct = tf.reduce_sum(tf.cast(predictions == labels, tf.float32) * counted)
+        correct = tf.reduce_sum(tf.cast(predictions == classes, tf.float32) * counted)
         count = tf.reduce_sum(counted)
         return tf.stack([tf.reduce_sum(losses * counted) + penalty * count, correct, count])
 
@@ -71,6 +87,15 @@ def compile_train_step(
 
     compiled: TrainStep = train_step
     return compiled
+
+
+def main_classes(labels: "tf.Tensor") -> "tf.Tensor":
+    """Return the classes int32 (batch,) of images, or those of the largest share if mixed."""
+    import tensorflow as tf
+
+    if labels.shape.rank == 1:
+        return labels
+    return tf.argmax(labels, axis=-1, output_type=tf.int32)
 
 
 def why_not_xla(recipe: Recipe, strategy: "tf.distribute.Strategy") -> str:

@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 
-from kaggle_cifar.competition import IMAGE_SIZE
 from kaggle_cifar.console import counted, duration, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Recipe
@@ -63,26 +62,22 @@ def fit_recipe(training: Training, seconds: float) -> Recipe:
 
 
 def time_steps(training: Training, enough: float) -> float:
-    """Return the mean seconds of a compiled step over the training's image sizes.
+    """Return the mean seconds of a compiled step over the training's phases.
 
     `enough` seconds are measured, or a share of the training's steps. The state changes.
     """
-    resizing, size = training.recipe.progressive_resizing, training.image_size
-    shares = (
-        {resizing.size: resizing.share, IMAGE_SIZE: 1 - resizing.share} if resizing else {size: 1.0}
-    )
-    seconds = 0.0
-    for image_size, share in shares.items():
-        if image_size != training.image_size:
-            training.compile_step(image_size)
-        seconds += share * time_steps_at_size(training, share * enough)
-    if training.image_size != size:
-        training.compile_step(size)
+    current, seconds = training.phase, 0.0
+    for phase, share in training.recipe.phases.items():
+        if phase != training.phase:
+            training.compile_step(phase)
+        seconds += share * time_steps_of_phase(training, share * enough)
+    if training.phase != current:
+        training.compile_step(current)
     return seconds
 
 
-def time_steps_at_size(training: Training, enough: float) -> float:
-    """Return the seconds of a compiled step at the current image size; see `time_steps`."""
+def time_steps_of_phase(training: Training, enough: float) -> float:
+    """Return the seconds of a compiled step in the phase compiled for; see `time_steps`."""
     enough_steps = max(TIMED_STEPS, TIMED_SHARE * training.total_steps)
     batches = training.source.batches(0, 0, training.source.steps).repeat()
     compiled = (

@@ -9,8 +9,9 @@ from kaggle_cifar import recipes
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import change_recipe, find_recipe
 from kaggle_cifar.recipes.lookup import RecipeFileError
-from kaggle_cifar.recipes.schema import RENAMED, ConflictingSettingsError, RenamedKeyError
+from kaggle_cifar.recipes.schema import RENAMED, RenamedKeyError
 from kaggle_cifar.recipes.validation import (
+    ConflictingSettingsError,
     InvalidNameError,
     MissingKeysError,
     SettingError,

@@ -5,11 +5,17 @@ import dataclasses
 import pytest
 
 from kaggle_cifar import recipes
-from kaggle_cifar.recipes import SettingError, TriangularSchedule, change_recipe
-from kaggle_cifar.recipes.schema import ConflictingSettingsError
-from kaggle_cifar.recipes.validation import UnknownNameError
+from kaggle_cifar.recipes import (
+    Phase,
+    SettingError,
+    Sharpness,
+    TriangularSchedule,
+    change_recipe,
+)
+from kaggle_cifar.recipes.validation import ConflictingSettingsError, UnknownNameError
 
 TUNED, FAST, LARGE = recipes.model3_tuned(), recipes.airbench94(), recipes.airbench97()
+SHARP = dataclasses.replace(FAST, sharpness=Sharpness(0.05))
 
 NAN, INFINITE, HUGE = "NaN", "Infinity", "9" * 400
 # Values that cannot be trained with, by the key, with a recipe that has the key.
@@ -36,6 +42,8 @@ IMPOSSIBLE = {
     "filtering.network_options.widths": (LARGE, ["[8.5]", "[0]", "[]"]),
     "lookahead.every": (FAST, ["0", "-1", HUGE]),
     "lookahead.decay": (FAST, [NAN, INFINITE, "-1", "1.5"]),
+    "sharpness.rho": (SHARP, [NAN, INFINITE, "0", "-1"]),
+    "sharpness.start": (SHARP, [NAN, "-0.1", "1"]),
     "augmentation.translate": (FAST, ["-1", "32", HUGE]),
     "augmentation.cutout": (FAST, ["-1", "32", HUGE]),
     "sgd.momentum": (FAST, [NAN, INFINITE, "-1", "1"]),
@@ -135,9 +143,29 @@ def test_schedule_is_known_by_its_keys(settings):
 
 
 def test_image_size_follows_the_progress():
-    sizes = [LARGE.image_size(progress) for progress in (0, 0.29, 0.3, 0.99)]
+    sizes = [LARGE.phase(progress).image_size for progress in (0, 0.29, 0.3, 0.99)]
     assert sizes == [24, 24, 32, 32]
-    assert FAST.image_size(0) == 32
+    assert FAST.phases == {Phase(32, None): 1}
+
+
+@pytest.mark.parametrize(
+    ("start", "shares"),
+    [
+        (0.0, {Phase(24, True): 0.3, Phase(32, True): 0.7}),
+        (0.1, {Phase(24, False): 0.1, Phase(24, True): 0.2, Phase(32, True): 0.7}),
+        (0.3, {Phase(24, False): 0.3, Phase(32, True): 0.7}),
+        (0.8, {Phase(24, False): 0.3, Phase(32, False): 0.5, Phase(32, True): 0.2}),
+    ],
+)
+def test_phases_share_all_steps(start, shares):
+    recipe = dataclasses.replace(LARGE, sharpness=Sharpness(0.05, start=start))
+    phases = recipe.phases
+    assert [Phase(p.image_size, bool(p.sharpness)) for p in phases] == list(shares)
+    assert list(phases.values()) == pytest.approx(list(shares.values()))
+    progress = 0.0
+    for phase, share in phases.items():
+        assert recipe.phase(progress + share / 2) == phase
+        progress += share
 
 
 def test_lookahead_weight_grows_with_progress():

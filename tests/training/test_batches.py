@@ -1,4 +1,4 @@
-"""Batches of whole and resumed epochs; augmentation compared with plain NumPy."""
+"""Batches of whole and resumed epochs, and what is drawn for them."""
 
 import dataclasses
 
@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 
 from kaggle_cifar import recipes
 from kaggle_cifar.data.dataset import TrainingSet
-from kaggle_cifar.recipes import Augmentation
-from kaggle_cifar.training.batches import BatchSource, cut_out, move_and_mirror
+from kaggle_cifar.recipes import Augmentation, Mix
+from kaggle_cifar.training.batches import BatchSource
 
 ALTERNATING = Augmentation(flip="alternating")
 EVERYTHING = Augmentation(flip="alternating", translate=3, cutout=9)
+POLICY = Augmentation(
+    flip="random", translate=4, cutout=16, edges="mean", cutout_overhang=True, policy="auto"
+)
+MIXED = Augmentation(policy="rand", policy_strength=0.3, mix=Mix("cutmix"))
 
 
 def random_images(count, seed=0):
@@ -50,7 +54,7 @@ def assert_equal_batches(batches, expected):
     epoch=st.integers(0, 3),
     first_step=st.integers(0, 3),
     drop_last=st.booleans(),
-    augmentation=st.sampled_from([None, EVERYTHING]),
+    augmentation=st.sampled_from([None, EVERYTHING, POLICY]),
 )
 def test_epoch_resumes_at_any_step(count, batch_size, epoch, first_step, drop_last, augmentation):
     data = training_set(count)
@@ -86,41 +90,6 @@ def test_epochs_and_seeds_draw_differently():
     for part in zip(*draws, strict=True):
         assert len(set(part)) == len(draws)
     assert draw(1, 2) == draws[-1]
-
-
-@settings(max_examples=20)
-@given(
-    translations=st.lists(
-        st.tuples(st.integers(-31, 31), st.integers(-31, 31)), min_size=1, max_size=4
-    ),
-    flips=st.integers(0, 15),
-)
-def test_translation_reflects_at_the_edges(translations, flips):
-    mirrored = np.array([bool(flips >> i & 1) for i in range(len(translations))])
-    pixels = random_images(len(translations))
-    moved = move_and_mirror(pixels, np.array(translations, np.int32), mirrored)
-    assert moved.shape == pixels.shape
-    for image, mirror, (down, right), result in zip(
-        pixels, mirrored, translations, moved, strict=True
-    ):
-        image = image[:, ::-1] if mirror else image
-        padded = np.pad(image, ((31, 31), (31, 31), (0, 0)), "reflect")
-        window = padded[31 + down : 63 + down, 31 + right : 63 + right]
-        np.testing.assert_array_equal(result, window)
-
-
-@given(
-    corners=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=4),
-    size=st.integers(1, 12),
-)
-def test_cutout_fills_a_whole_square(corners, size):
-    pixels = random_images(len(corners))
-    fill = np.array([1, 2, 3], np.uint8)
-    results = np.asarray(cut_out(pixels, np.array(corners, np.int32), size, fill))
-    for image, (row, column), result in zip(pixels, corners, results, strict=True):
-        expected = image.copy()
-        expected[row : row + size, column : column + size] = fill
-        np.testing.assert_array_equal(result, expected)
 
 
 def test_cutouts_have_the_mean_colour_and_any_position():
@@ -191,3 +160,45 @@ def test_input_is_not_autotuned():
     # The tuning thread can delay the end of an epoch by as long as it ran.
     source = source_of(training_set(8), batch_size=4)
     assert source.batches(0, 0, 2).options().autotune.enabled is False
+
+
+def older_draws(seed, epoch, count, augmentation):
+    """Return the draws of an epoch as every recipe without a policy or mixing has had them."""
+    rng = np.random.default_rng((seed, epoch))
+    order, limit = rng.permutation(count), augmentation.translate
+    translations = rng.integers(-limit, limit, (count, 2), endpoint=True)
+    corners = rng.integers(0, 32 - augmentation.cutout, (count, 2), endpoint=True)
+    mirrored = rng.random(count) < 0.5
+    if augmentation.flip == "alternating":
+        mirrored = ((np.random.default_rng(seed).random(count) < 0.5) ^ (epoch % 2 == 1))[order]
+    return order, translations, corners, mirrored
+
+
+OLDER = ("airbench84", "airbench94", "airbench95", "airbench96", "airbench97")
+
+
+@pytest.mark.parametrize("name", OLDER)
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_batches_of_older_recipes_stay_the_same(name, epoch):
+    data, recipe = training_set(20), recipes.RECIPES[name]()
+    augmentation = recipe.augmentation
+    order, translations, corners, mirrored = older_draws(5, epoch, 20, augmentation)
+    mean, size = data.pixels.mean(axis=(0, 1, 2)).round(), augmentation.cutout
+    [(images, rows, _)] = epoch_of(source_of(data, 20, seed=5, augmentation=augmentation), epoch)
+    np.testing.assert_array_equal(rows, order)
+    draws = zip(images, order, translations, corners, mirrored, strict=True)
+    for image, row, (down, right), (top, left), mirror in draws:
+        expected = data.pixels[row][:, ::-1] if mirror else data.pixels[row]
+        padded = np.pad(expected, ((4, 4), (4, 4), (0, 0)), "reflect")
+        expected = padded[4 + down : 36 + down, 4 + right : 36 + right].copy()
+        expected[top : top + size, left : left + size] = mean
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_mixed_batches_resume_at_any_step():
+    data = TrainingSet(np.arange(25), np.arange(25, dtype=np.int32) % 10, random_images(25))
+    whole = epoch_of(source_of(data, 8, augmentation=MIXED), 2)
+    assert [labels.shape for _, labels, _ in whole] == [(8, 10), (8, 10), (8, 10), (1, 10)]
+    for first_step in range(4):
+        resumed = epoch_of(source_of(data, 8, augmentation=MIXED), 2, first_step)
+        assert_equal_batches(resumed, whole[first_step:])

@@ -45,7 +45,7 @@ def test_first_share_of_the_steps_has_small_images(project, monkeypatch):
     seen, train_step = [], loop.compile_train_step
 
     def compile_watched(*args):
-        step, size = train_step(*args), args[-1]
+        step, size = train_step(*args), args[-1].image_size
         return lambda batch, totals: seen.append((size, batch[0].shape[1])) or step(batch, totals)
 
     monkeypatch.setattr(loop, "compile_train_step", compile_watched)

@@ -172,6 +172,7 @@ def test_several_devices_share_each_batch(project, tmp_path):
         "model3-tuned": ("float32", recipes.model3_tuned()),
         "sgd": ("mixed_float16", small_airbench(**small)),
         "muon": ("float32", small_airbench(**small, **muon)),
+        "sharp": ("mixed_float16", small_airbench(**small, sharpness=recipes.Sharpness(0.5))),
     }
     train_on_two_devices(project, tmp_path, cases, epochs=2, batch_size=20)
     for name in cases:

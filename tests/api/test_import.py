@@ -30,7 +30,7 @@ except kc.UserError as error:
 def test_error_advises_a_call_in_python(tmp_path):
     command = [sys.executable, "-c", MISSING_RUN, tmp_path]
     shown = subprocess.run(command, capture_output=True, text=True)
-    assert "`kc.train()`" in shown.stdout, shown.stderr
+    assert "kc.train()`" in shown.stdout, shown.stderr
     assert "kaggle-cifar" not in shown.stdout
 
 

@@ -48,7 +48,8 @@ def test_completion_offers_commands_and_options():
 
 def test_completion_offers_recipes_or_files():
     assert values("kaggle-cifar train ") == list(recipes.RECIPES)
-    assert values("kaggle-cifar search airbench9") == ["airbench94", "airbench95", "airbench96"]
+    fast = [name for name in recipes.RECIPES if name.startswith("airbench9")]
+    assert values("kaggle-cifar search airbench9") == fast
     assert complete("kaggle-cifar train own") == [("file", "own")]
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.helpers.no_home import run_all_without_home
+from tests.helpers.small_data import write_test_data, write_training_data
 
 WRITE = """
 import sys
@@ -66,8 +67,10 @@ main()
         pytest.param("keras.src", "inspect", marks=pytest.mark.slow),
     ],
 )
-def test_interrupted_import_exits_without_traceback(tmp_path, module, command):
-    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+def test_interrupted_import_exits_without_traceback(project, module, command):
+    write_training_data(project, 10)
+    write_test_data(project, [1])
+    folders = ["--data-dir", str(project.data), "--runs-dir", str(project.runs)]
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_AT, module, *folders, command],
         capture_output=True,

@@ -24,8 +24,9 @@ echo "$@" >> calls
 @pytest.fixture
 def clone(tmp_path):
     """A folder with the Makefile and an environment whose Python notes how it is called."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "constraints", tmp_path / "constraints")
     binaries = tmp_path / ".venv" / "bin"
     binaries.mkdir(parents=True)
     (binaries / "python").write_text(PYTHON)

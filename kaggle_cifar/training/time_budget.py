@@ -80,9 +80,8 @@ def time_steps_of_phase(training: Training, enough: float) -> float:
     """Return the seconds of a compiled step in the phase compiled for; see `time_steps`."""
     enough_steps = max(TIMED_STEPS, TIMED_SHARE * training.total_steps)
     batches = training.source.batches(0, 0, training.source.steps).repeat()
-    compiled = (
-        2 if training.filter else 1
-    )  # steps that compile: the second does not train the proxy
+    # The steps that compile; with a proxy, the second differs, because it does not train it.
+    compiled = 2 if training.filter else 1
     totals, started = training.state.totals, 0.0
     for step, batch in enumerate(training.strategy.experimental_distribute_dataset(batches)):
         totals = training.update(batch, totals, step)

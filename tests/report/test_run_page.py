@@ -97,7 +97,7 @@ def test_page_of_a_real_training(project, no_figures):
     run = train(project, recipe, "real", RunOptions(limit=100))
     words = words_of(page_of(project, run))
     assert f"Validation accuracy {run.read_metrics()['validation_accuracy']:.4f}" in words
-    assert "kaggle-cifar train model1 --name real --epochs 1 --limit 100" in words
+    assert "train model1 --name real --epochs 1 --limit 100" in words
 
 
 @pytest.mark.parametrize(

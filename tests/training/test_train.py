@@ -206,7 +206,8 @@ def test_sigkill_changes_nothing(project):
     moments = random.Random(0)
     for _ in range(2):
         with subprocess.Popen(command, env=environment, **pipes) as process:
-            process.stdout.readline()  # an epoch is done
+            while not process.stdout.readline().startswith("Epoch"):
+                pass  # until an epoch is done
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=moments.uniform(0, 0.5))
             process.kill()

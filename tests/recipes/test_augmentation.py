@@ -6,9 +6,12 @@ import json
 import pytest
 
 from kaggle_cifar import recipes
-from kaggle_cifar.files import from_json
 from kaggle_cifar.recipes import Augmentation, Mix, SettingError, change_recipe
-from kaggle_cifar.recipes.validation import ConflictingSettingsError, UnknownNameError
+from kaggle_cifar.recipes.validation import (
+    ConflictingSettingsError,
+    UnknownNameError,
+    from_json,
+)
 
 FAST = recipes.airbench94()
 EVERYTHING = Augmentation(

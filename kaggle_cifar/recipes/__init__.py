@@ -54,6 +54,7 @@ from kaggle_cifar.recipes.validation import (
     validate,
     whole_number,
 )
+from kaggle_cifar.recipes.wide_resnet import leaderboard
 
 __all__ = [
     "BETTER_THAN_DEFAULT",
@@ -85,6 +86,7 @@ __all__ = [
     "change_recipe",
     "check_same_network",
     "find_recipe",
+    "leaderboard",
     "model1",
     "model2",
     "model3",

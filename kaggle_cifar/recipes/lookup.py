@@ -7,7 +7,7 @@ from typing import Any
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import read_json
 from kaggle_cifar.models.own_network import check_unchanged, require_allowed, with_own_network
-from kaggle_cifar.recipes import airbench, student
+from kaggle_cifar.recipes import airbench, student, wide_resnet
 from kaggle_cifar.recipes.schema import Recipe, check_renamed_keys
 from kaggle_cifar.recipes.validation import SettingError, from_json, require_one_of
 
@@ -22,6 +22,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "airbench95": airbench.airbench95,
     "airbench96": airbench.airbench96,
     "airbench97": airbench.airbench97,
+    "leaderboard": wide_resnet.leaderboard,
 }
 DEFAULT = "model3-tuned"
 BETTER_THAN_DEFAULT = (

@@ -24,14 +24,14 @@ def sharp_gradients(
     gradients: "Sequence[tf.Tensor | None]",
     scale: "tf.Tensor",
     sharpness: Sharpness,
-    loss_of: "Callable[[tf.Tensor, tf.Tensor], tf.Tensor]",
+    loss_of: "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]",
 ) -> "list[tf.Tensor | None]":
     """Return the gradients of a loss at the perturbed values of `variables`.
 
-    `gradients` are those at the present values, of the loss times `scale`. `loss_of` computes that
-    scaled loss from the network's outputs and its regularization loss. No variable changes: not
-    the weights, nor the statistics of batch normalization. If `gradients` are not finite, they are
-    the result, so that a scaled loss skips the step.
+    `gradients` are those at the present values, of the loss times `scale`. `loss_of` takes the
+    network's outputs and its regularization loss and computes that scaled loss, and each image's.
+    No variable changes: not the weights, nor the statistics of batch normalization. If `gradients`
+    are not finite, they are the result, so that a scaled loss skips the step.
     """
     import tensorflow as tf
 
@@ -41,7 +41,7 @@ def sharp_gradients(
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in perturbed])
     with tf.GradientTape() as tape:
         tape.watch(perturbed)
-        loss = loss_of(*call_with(model, variables, perturbed, pixels))
+        loss, _ = loss_of(*call_with(model, variables, perturbed, pixels))
     return [
         None if gradient is None else tf.where(finite, gradient, first)
         for gradient, first in zip(tape.gradient(loss, perturbed), gradients, strict=True)

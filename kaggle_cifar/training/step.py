@@ -52,15 +52,15 @@ def compile_train_step(
     def replica_step(pixels: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         pixels = resize(pixels, phase.image_size)
 
-        def losses_of(outputs: tf.Tensor, penalty: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def loss_of(outputs: tf.Tensor, penalty: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             losses = image_losses(model, labels, outputs, recipe.label_smoothing)
             loss = tf.reduce_sum(losses * weights) + penalty / strategy.num_replicas_in_sync
-            return losses, optimizer.scale_loss(loss)
+            return optimizer.scale_loss(loss), losses
 
         with tf.GradientTape() as tape:
             outputs = model(pixels, training=True)
             penalty = regularization_loss(model)
-            losses, scaled_loss = losses_of(outputs, penalty)
+            scaled_loss, losses = loss_of(outputs, penalty)
         gradients = tape.gradient(scaled_loss, variables)
         if phase.sharpness:
             gradients = sharp_gradients(
@@ -70,7 +70,7 @@ def compile_train_step(
                 gradients,
                 optimizer.scale_loss(tf.constant(1.0)),
                 phase.sharpness,
-                lambda *outputs_and_penalty: losses_of(*outputs_and_penalty)[1],
+                loss_of,
             )
         optimizer.apply(gradients, variables)
         classes = main_classes(labels)

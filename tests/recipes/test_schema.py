@@ -34,6 +34,7 @@ IMPOSSIBLE = {
     "whitening_bias_epochs": (FAST, ["-1", HUGE]),
     "schedule.start": (FAST, [NAN, INFINITE, "-1"]),
     "schedule.peak": (FAST, [NAN, INFINITE, "-0.1", "1"]),
+    "schedule.warmup": (recipes.leaderboard(), [NAN, "-0.1", "1"]),
     "schedule.end": (FAST, [NAN, INFINITE, "-1"]),
     "progressive_resizing.size": (LARGE, ["0", "32", HUGE]),
     "progressive_resizing.share": (LARGE, ["0", "1", NAN]),

@@ -57,7 +57,8 @@ def test_gradients_of_a_quadratic_are_those_of_the_definition(sharpness, scale):
         return [inputs.T @ errors, errors.sum(axis=0)]
 
     def loss_of(outputs, penalty):
-        return scale * (tf.reduce_sum((outputs - targets.astype(np.float32)) ** 2) / 2 + penalty)
+        losses = tf.reduce_sum((outputs - targets.astype(np.float32)) ** 2, axis=1) / 2
+        return scale * (tf.reduce_sum(losses) + penalty), losses
 
     first = [tf.constant(scale * g, tf.float32) for g in gradients_at(*weights)]
     arguments = (model, inputs, model.trainable_variables, first, tf.constant(scale))

@@ -21,7 +21,7 @@ from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.prediction_view import view_predictions
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.submission_ledger import submissions_table
-from kaggle_cifar.report.training_command import training_command
+from kaggle_cifar.report.training_command import repeating_command, resuming_command
 from kaggle_cifar.report.validation_view import (
     view_calibration,
     view_label_errors,
@@ -51,8 +51,14 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
         **sections,
         test=test,
         submissions=submissions_table(project, found.submissions),
+        predict=project.command("predict", found.name),
+        submit=project.command("submit", project.submissions / f"{found.name}.csv", "-m", found.name),
         data=data,
-        command=training_command(project, found),
+        command=(
+            repeating_command(project, found)
+            if found.run.finished
+            else resuming_command(project, found)
+        ),
         settings=settings_tables(found),
     )
 

@@ -44,6 +44,7 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
     if found.test is not None:
         test = view_predictions(project.images("test"), figures, found.test, found.test_views)
     expectations = Expectations.read(project)
+    csv = project.submissions / f"{found.name}.csv"
     return render(
         "run.html",
         title=found.name,
@@ -57,9 +58,7 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
         test=test,
         submissions=submissions_table(project, found.submissions),
         predict=project.command("predict", found.name),
-        submit=project.command(
-            "submit", project.submissions / f"{found.name}.csv", "-m", found.name
-        ),
+        submit=project.command("submit", csv, "--message", found.name),
         data=data,
         command=(
             repeating_command(project, found)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.console import LiveTable, counted, say
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.files import ProjectPaths, from_json, lock, read_json, write_json, write_record
+from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json, write_record
 from kaggle_cifar.ownership import MARK, read_record, require_own_folder
 from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.search.cluster import Cluster, require_ray
 from kaggle_cifar.search.results import Trials, save_results, setting_text
 from kaggle_cifar.search.search_space import GRID_DRAW, Space, draw_from_grid
@@ -137,7 +138,7 @@ def read_saved_search(file: Path) -> SavedSearch:
         If the file holds anything else.
     """
     try:
-        saved: SavedSearch = from_json(SavedSearch, read_json(file))
+        saved: SavedSearch = from_json(SavedSearch, read_json(file), "search")
     except (TypeError, UserError) as error:
         raise SearchFileError(file, error) from None
     return saved

@@ -15,6 +15,7 @@ from kaggle_cifar.ownership import ForeignPathError, regular_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL import Image
 
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
@@ -67,6 +68,8 @@ SIZE = (4.8, 3.5)  # inches; legible 330 pixels wide, on a phone
 SQUARE = (5.4, 5)
 LONGEST_LABEL = 24  # characters
 LEGEND_ROWS = 12
+TITLE_HEIGHT = 0.35  # inches
+CHARACTER_WIDTH = 0.65  # of the font size, on average
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,23 +99,64 @@ def count_epochs(axes: "Axes") -> None:
     axes.grid()
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as a PNG.
+def label_learning_rates(axes: "Axes") -> None:
+    """Make the vertical axis logarithmic, with plain numbers such as 0.02."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def save(figure: "Figure", path: Path, title: str = "") -> None:
+    """Write a figure as a PNG, with a title in a strip above it.
 
     Raises
     ------
     ForeignPathError
         If there is a file at `path` that this program did not draw.
     """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
     if path.exists() and not begins_with_mark(path, PNG_MARK):
         raise ForeignPathError(
             path,
             f"Cannot write {path}: the file there was not drawn by this program. Move or rename "
             "it, then run this again.",
         )
-    with atomic_write(path) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": GENERATOR})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": GENERATOR})
     figure.set_layout_engine("none")  # keeps this layout for the page
+    with atomic_write(path) as partial:
+        if not title:
+            partial.write_bytes(drawn.getvalue())
+            return
+        mark = PngInfo()
+        mark.add_text("Software", GENERATOR)
+        add_title(Image.open(drawn), title).save(partial, "PNG", pnginfo=mark)
+
+
+def save_titled(figure: "Figure", path: Path) -> None:
+    """Write the figure at NAME/figures/*.png under the title NAME; raises as `save`."""
+    save(figure, path, title=path.parent.parent.name)
+
+
+def add_title(image: "Image.Image", title: str) -> "Image.Image":
+    """Return an image with a title in a strip above it, in a size that fits its width."""
+    from matplotlib.font_manager import findfont
+    from PIL import Image, ImageDraw, ImageFont
+
+    strip = int(TITLE_HEIGHT * DPI)
+    size = min(0.42 * strip, image.width / (CHARACTER_WIDTH * max(len(title), 1)))
+    taller = Image.new("RGB", (image.width, image.height + strip), PAPER)
+    taller.paste(image, (0, strip))
+    font = ImageFont.truetype(findfont("DejaVu Sans"), size)
+    middle = (image.width / 2, strip / 2)
+    ImageDraw.Draw(taller).text(middle, title, INK, font, anchor="mm")
+    return taller
 
 
 def begins_with_mark(path: Path, mark: bytes) -> bool:

@@ -176,7 +176,8 @@ class Run:
     def classify(self, picture: str | os.PathLike[str]) -> "pd.Series[float]":
         """Return the probability of each class for a picture, the likeliest first.
 
-        The picture may have any format and size. Its central square is scaled to 32 x 32 pixels.
+        The picture may have any size and most formats; HEIC requires pillow-heif. Its central
+        square is scaled to 32 x 32 pixels.
 
         Parameters
         ----------
@@ -193,7 +194,8 @@ class Run:
         import pandas as pd
 
         from kaggle_cifar.competition import CLASS_NAMES
-        from kaggle_cifar.prediction.classify import classify, read_picture
+        from kaggle_cifar.prediction.classify import classify
+        from kaggle_cifar.prediction.pictures import read_picture
 
         require_type("picture", picture, str | os.PathLike, "the path of a picture")
         run = self._finished()

@@ -24,6 +24,7 @@ from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe, require_one_of, whole_number
 from kaggle_cifar.recipes.validation import check_setting
 from kaggle_cifar.search.search_space import GRID_DRAW
+from kaggle_cifar.training.find_runs import named_run
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run as RunFolder
 
@@ -120,7 +121,8 @@ def search(
     """Search for good settings of a recipe; return the run with the highest accuracy.
 
     Each trial is an ordinary run. The folder `runs/<name>` gets the results, the figures and
-    `best_recipe.json`, which `train` takes. The same call resumes an interrupted search.
+    `best_recipe.json`, which `train` takes. The same call resumes an interrupted search, and with
+    more trials it continues a finished one.
 
     Parameters
     ----------
@@ -197,6 +199,35 @@ def search(
     except Interrupted as stop:
         explain_stop(stop.signal_number)
         return None
+
+
+RESUMING = {"name", "trials", "time_budget", "address", "cpus", "gpus"}
+
+
+def resumed_search(
+    project: ProjectPaths, request: SearchRequest
+) -> "tuple[SearchRequest, Space] | None":
+    """Return the request and the space of the search of that name; None if there is none.
+
+    Only the parameters in RESUMING are taken from `request`. Raises a SearchFileError if the
+    search's options are damaged.
+    """
+    from kaggle_cifar.search.search import read_saved_search
+    from kaggle_cifar.search.search_space import Space
+
+    file = named_run(project, request.name).folder / "search.json"
+    if not file.exists():
+        return None
+    saved = read_saved_search(file)
+    resumed = dataclasses.replace(
+        request,
+        recipe=saved.recipe,
+        sampler=saved.sampler,
+        trials=request.trials or saved.trials,
+        limit=saved.options.limit,
+        seed=saved.options.seed,
+    )
+    return resumed, Space(saved.recipe, saved.space, str(file))
 
 
 def run_search(project: ProjectPaths, request: SearchRequest, space: "Space") -> RunFolder:

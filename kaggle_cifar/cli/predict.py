@@ -95,23 +95,26 @@ def predict(
 def classify(
     project: ProjectPaths, images: tuple[Path, ...], run: str | None, as_json: bool
 ) -> None:
-    """Classify pictures of any format and size.
+    """Classify pictures of any size: JPEG, PNG, WebP, AVIF, GIF, TIFF and more, or HEIC.
 
     Each picture is cropped to its central square and scaled to 32 x 32 pixels. The networks know
-    only the ten classes of CIFAR-10 and choose one of them for every picture.
+    only the ten classes of CIFAR-10 and choose one of them for every picture. IMAGE may be - for
+    standard input. HEIC requires pillow-heif.
 
     \b
       kaggle-cifar classify holiday.jpg cat.png
       kaggle-cifar classify --run model3 --json cat.png
+      kaggle-cifar classify - < cat.png
     """  # noqa: D301
     from kaggle_cifar.prediction import classify
+    from kaggle_cifar.prediction.pictures import read_picture
     from kaggle_cifar.training.find_runs import chosen_runs
 
     chosen = chosen_runs(project, [run] if run else [])[0]
     pictures, failures = [], []
     for image in images:
         try:
-            pictures.append(classify.read_picture(image))
+            pictures.append(read_picture(image))
         except UserError as error:
             failures.append({"image": str(image), "error": str(error)})
             say_error(str(error))

@@ -3,12 +3,15 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from kaggle_cifar.api.searches import (
     GRID_DRAW_TRIALS,
+    RESUMING,
     SAMPLERS,
     TRIALS,
     SearchRequest,
+    resumed_search,
     run_search,
 )
 from kaggle_cifar.cli.completion import complete_recipes, complete_searches
@@ -81,16 +84,21 @@ def search(project: ProjectPaths, /, **parameters: Any) -> None:
     search space of the recipe's network or a file, and stop weak trials early (ASHA).
 
     Each trial is an ordinary run. The folder runs/NAME gets the results, the figures and
-    best_recipe.json, which `train` takes. Run the same command to resume a search.
+    best_recipe.json, which `train` takes. To resume a search, give only its name; to continue a
+    finished one, give its name and more trials.
 
     \b
       kaggle-cifar search
       kaggle-cifar search --sampler tpe --trials 30 --epochs 20
       kaggle-cifar search airbench94 --sampler tpe --time-budget 2h --gpus 0.5
+      kaggle-cifar search --name search --trials 40
     """  # noqa: D301
     request = SearchRequest(**parameters)
+    source = click.get_current_context().get_parameter_source
+    given = {key for key in parameters if source(key) is not ParameterSource.DEFAULT}
+    resumed = resumed_search(project, request) if given <= RESUMING else None
     try:
-        space = request.search_space()
+        request, space = resumed or (request, request.search_space())
     except UserError as error:
         raise click.UsageError(str(error)) from None
     with exit_on_interrupt():

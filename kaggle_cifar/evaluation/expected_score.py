@@ -65,14 +65,14 @@ class ExpectedScore:
 
     @property
     def sources(self) -> str:
-        """What is added to the accuracy, as text, with standard errors."""
+        """What is added to the accuracy, as text, each with half of its 95 % interval."""
         seeds = f"from {self.seeds} seeds" if self.seeds else "typical"
         parts = [
             f"{self.count:,} images measured and {SCORED_COUNT:,} others scored",
-            f"seeds ± {self.seed_spread:.4f} ({seeds})",
-            f"harder test images {SHIFT:+.4f} ± {SHIFT_ERROR:.4f}",
+            f"seeds ± {Z * self.seed_spread:.4f} ({seeds})",
+            f"harder test images {SHIFT:+.4f} ± {Z * SHIFT_ERROR:.4f}",
         ]
         if self.epoch_gain:
-            bias, error = self.epoch_gain / 2, self.epoch_gain / math.sqrt(12)
-            parts.insert(2, f"choice of epoch {-bias:+.4f} ± {error:.4f}")
+            bias = self.epoch_gain / 2  # and 95 % of a uniform distribution, on either side
+            parts.insert(2, f"choice of epoch {-bias:+.4f} ± {0.95 * bias:.4f}")
         return ", ".join(parts)

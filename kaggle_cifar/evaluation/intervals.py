@@ -33,6 +33,14 @@ def paired_difference(correct: np.ndarray, other_correct: np.ndarray) -> tuple[f
     return float(gains.mean()), float(gains.std()) / math.sqrt(len(gains))
 
 
+def half_interval(accuracy: float, count: int) -> float:
+    """Return half of the 95 % interval of an accuracy measured on `count` images.
+
+    It is the normal approximation, which is symmetric: the number after every ±.
+    """
+    return Z * standard_error(accuracy, count)
+
+
 @dataclass(frozen=True)
 class Difference:
     """The difference of two accuracies on the same images."""

@@ -16,9 +16,12 @@ from kaggle_cifar.figures import (
     SQUARE,
     VERMILION,
     count_epochs,
+    label_learning_rates,
     shortened,
     styled,
 )
+
+DARKEST_FOR_INK = 0.75  # shade of a cell; text on darker cells has the colour of the page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,15 +94,11 @@ def draw_lines(
             label=shortened(label),
         )
     if logarithmic:
-        from matplotlib.ticker import LogFormatter
-
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())  # plain text, in the font of the page
-        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        label_learning_rates(axes)
     axes.set_ylabel(unit)
     count_epochs(axes)
     if len(lines) > 1:
-        axes.legend(fontsize="small")
+        figure.legend(fontsize="small", loc="outside upper center", ncols=2)
     return figure
 
 
@@ -132,9 +131,9 @@ def draw_agreement(shares: "np.ndarray", names: Sequence[str]) -> "Figure":
 
     figure = Figure(figsize=SQUARE, layout="constrained")
     axes = figure.subplots()
-    # The shades begin at 0.5: any two trained runs agree on more than half of the images.
     texts = [[f"{share:.3f}".lstrip("0") for share in row] for row in shares]
-    draw_cells(axes, (shares - 0.5).clip(0) * 2, texts)
+    # The power separates the shades of runs that agree often; the rest sets cells off the page.
+    draw_cells(axes, 0.08 + 0.92 * shares**3, texts)
     label_cells(axes, names)
     return figure
 
@@ -150,7 +149,7 @@ def draw_cells(axes: "Axes", shades: "np.ndarray", texts: Sequence[Sequence[str]
             column,
             row,
             texts[row][column],
-            color=PAPER if shade > 0.5 else INK,
+            color=PAPER if shade > DARKEST_FOR_INK else INK,
             ha="center",
             va="center",
             fontsize=8,
@@ -182,8 +181,11 @@ def draw_precision_recall(precision: "np.ndarray", recall: "np.ndarray") -> "Fig
     axes.scatter(recall, rows, color=VERMILION, marker="D", s=28, label="recall", zorder=2)
     axes.set_yticks(rows, CLASS_NAMES)
     axes.invert_yaxis()
+    start = float(np.floor(10 * min(precision.min(), recall.min())) / 10)
+    axes.set_xlim(start - 0.01, 1.01)
+    axes.set_xlabel("share of images" + (f", from {start:.1f}" if start else ""))
     axes.grid(axis="x")
-    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=2)
+    figure.legend(fontsize="small", loc="outside upper center", ncols=2)
     return figure
 
 
@@ -204,12 +206,12 @@ def draw_reliability(bins: "Reliability") -> "Figure":
         fmt="o-",
         color=BLUE,
         elinewidth=1,
-        label="this run, with 95 % intervals",
+        label="run, with 95 % intervals",
     )
     above.set_ylabel("accuracy")
-    above.set_ylim(0, 1.02)
+    above.set_ylim(0, 1.04)
     above.grid()
-    above.legend(fontsize="small", loc="upper left")
+    figure.legend(fontsize="small", loc="outside upper center", ncols=2)
     edges = np.linspace(0, 1, len(bins.counts) + 1)
     shares = bins.counts / bins.counts.sum()
     below.bar(edges[:-1], shares, np.diff(edges), align="edge", color=SKY)

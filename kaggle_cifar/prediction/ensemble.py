@@ -15,7 +15,7 @@ import numpy as np
 from kaggle_cifar.console import counted
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.errors import UserError
-from kaggle_cifar.evaluation.intervals import paired_difference
+from kaggle_cifar.evaluation.intervals import Z, paired_difference
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.prediction.predict import equal_weights
@@ -132,11 +132,11 @@ def describe_gain(
     accuracies = comparison.accuracies()
     for member, share, accuracy in zip(comparison.members, shares, accuracies, strict=True):
         lines.append(f"  {accuracy:.4f}  {member.name}, weight {share:.3f}")
-    gain, spread = comparison.gain(shares)
+    gain, gain_error = comparison.gain(shares)
     fitted = "; the weights were fitted to these images" if weights else ""
     lines.append(
-        f"  {accuracies.max() + gain:.4f}  ensemble, {gain:+.4f} ± {spread:.4f} compared with the "
-        f"best{fitted}"
+        f"  {accuracies.max() + gain:.4f}  ensemble, {gain:+.4f} ± {Z * gain_error:.4f} (95 %) "
+        f"compared with the best{fitted}"
     )
     return "\n".join(lines)
 

@@ -38,7 +38,7 @@ def comparison_page(folder: Path, found: Sequence[Findings]) -> str:
     links = {part.name: f"../{quote(part.name)}/report.html" for part in found}
     return render(
         "comparison.html",
-        title=" and ".join(part.name for part in found),
+        title=", ".join(part.name for part in found),
         found=found,
         table_of_runs=runs_table(found, links),
         curves=draw_histories(figures, found),

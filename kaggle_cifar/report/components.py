@@ -12,7 +12,7 @@ import numpy as np
 
 from kaggle_cifar import __version__
 from kaggle_cifar.console import counted, say
-from kaggle_cifar.figures import GENERATOR, begins_with_mark, save, to_svg
+from kaggle_cifar.figures import GENERATOR, begins_with_mark, save_titled, to_svg
 from kaggle_cifar.files import write_text
 from kaggle_cifar.ownership import ForeignPathError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BETWEEN = "~"  # between the names of compared runs in a folder's name; no run's name has it
 PAGE_MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
+LONGEST_WORD = 30  # characters of a command that stay on one line
 SHOWN = 24  # images of a gallery: three rows of eight
 
 
@@ -65,7 +66,7 @@ def to_picture(figure: "Figure", text: str) -> Picture:
 
 def save_picture(path: Path, figure: "Figure", text: str) -> Picture:
     """Write a figure as a PNG and return its picture."""
-    save(figure, path)
+    save_titled(figure, path)
     return to_picture(figure, text)
 
 
@@ -152,11 +153,30 @@ def environment() -> "jinja2.Environment":
     )
     templates.filters["with_code"] = with_code
     templates.filters["counted"] = counted
+    templates.filters["breakable"] = breakable
     return templates
 
 
 def with_code(sentence: str) -> "Markup":
-    """Return a sentence as HTML, with text between backquotes as code."""
+    """Return a sentence as HTML, with text between backquotes as code.
+
+    Each word of the code is an element, so that a line breaks between two options, not in one. A
+    word may break if it is too long for a phone, such as a path.
+    """
     from markupsafe import Markup, escape
 
-    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sentence))))
+    def as_code(match: re.Match[str]) -> str:
+        words = (
+            f"<span>{word}</span>" if len(word) <= LONGEST_WORD else word
+            for word in match[1].split()
+        )
+        return f"<code>{' '.join(words)}</code>"
+
+    return Markup(re.sub("`([^`]*)`", as_code, str(escape(sentence))))
+
+
+def breakable(text: str) -> "Markup":
+    """Return a text as HTML that may break after punctuation, such as a run's name."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([,=_/~+])", r"\1<wbr>", str(escape(text))))

@@ -12,7 +12,7 @@ from kaggle_cifar.evaluation.metrics import Predictions
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities
 from kaggle_cifar.prediction.predict import how_to_predict, read_key
-from kaggle_cifar.report.training_command import recipe_argument, training_command
+from kaggle_cifar.report.training_command import resuming_command, validating_command
 from kaggle_cifar.submission.record import all_entries
 from kaggle_cifar.training.run import Run, how_to_replace
 from kaggle_cifar.training.run_summary import RunSummary, read_run_summary
@@ -37,7 +37,7 @@ def read_run(project: ProjectPaths, run: Run) -> Findings:
         if not run.has_result:
             found.missing.append(
                 f"The run is unfinished: {len(found.history)} of {found.planned} done. Run "
-                f"`{training_command(project, found)}` to resume it."
+                f"`{resuming_command(project, found)}` to resume it."
             )
         return found
     if not found.history and run.history_file.is_file():
@@ -70,11 +70,9 @@ def read_validation(project: ProjectPaths, found: Findings) -> Predictions:
     """
     file = found.run.probabilities_file("validation", "plain")
     if found.options.get("validation") == "none":
-        name = f"{found.name}-validated"
-        command = project.command("train", recipe_argument(found), "--name", name)
         raise UserError(
-            f"The run was trained on all images, so only Kaggle can measure it. Run `{command}` to "
-            "train the same recipe with a validation set."
+            "The run was trained on all images, so only Kaggle can measure it. Run "
+            f"`{validating_command(project, found)}` to train it with a validation set."
         )
     if not file.exists():
         raise UserError(

@@ -21,13 +21,14 @@ from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.prediction_view import view_predictions
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.submission_ledger import submissions_table
-from kaggle_cifar.report.training_command import training_command
+from kaggle_cifar.report.training_command import repeating_command, resuming_command
 from kaggle_cifar.report.validation_view import (
     view_calibration,
     view_label_errors,
     view_mistakes,
 )
 from kaggle_cifar.training.run_summary import has_validation
+from kaggle_cifar.training.short_training import short_training_note
 
 
 def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> str:
@@ -42,19 +43,33 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
     test = None
     if found.test is not None:
         test = view_predictions(project.images("test"), figures, found.test, found.test_views)
+    expectations = Expectations.read(project)
+    csv = project.submissions / f"{found.name}.csv"
     return render(
         "run.html",
         title=found.name,
         found=found,
-        headline=headline(found, Expectations.read(project)),
+        headline=headline(found, expectations),
+        expected=expectations.of_run(found.name),
+        warning=short_training_note(found.recipe, found.metrics),
         curves=draw_history(figures, found.history),
+        curves_notes=curves_notes(found),
         **sections,
         test=test,
         submissions=submissions_table(project, found.submissions),
+        predict=project.command("predict", found.name),
+        submit=project.command("submit", csv, "--message", found.name),
         data=data,
-        command=training_command(project, found),
+        command=(
+            repeating_command(project, found)
+            if found.run.finished
+            else resuming_command(project, found)
+        ),
         settings=settings_tables(found),
     )
+
+
+MIXED_PRECISION = {True: "where the hardware is faster with it", False: "no"}
 
 
 class Card(NamedTuple):
@@ -86,10 +101,9 @@ def accuracy_cards(found: Findings, expectations: Expectations) -> list[Card]:
     note = f"95 %: {low:.4f} to {high:.4f}, on {count:,} images"
     cards = [Card("Validation accuracy", f"{accuracy:.4f}", note)]
     if expected := expectations.of_run(found.name):
-        note = f"95 %: {expected.sources}"
-        cards.append(Card("Expected Kaggle score", str(expected), note))
+        cards.append(Card("Expected Kaggle score", str(expected), "95 % prediction interval"))
     if expected := expectations.of_run(found.name, "tta"):
-        note = f"expected score {expected}, with predict --tta"
+        note = f"expected score {expected}, with `predict --tta`"
         cards.append(Card("Validation accuracy with TTA", f"{expected.accuracy:.4f}", note))
     return cards
 
@@ -136,9 +150,33 @@ def draw_history(figures: Path, history: list[dict[str, Any]]) -> list[Picture]:
     return pictures
 
 
+def curves_notes(found: Findings) -> list[str]:
+    """Return why the training and the validation curves of a run are not on one scale."""
+    if not found.history or all(row.get("val_loss") is None for row in found.history):
+        return []
+    notes = [
+        "The training curves are means over an epoch, in which the weights still change, with the "
+        "dropout and the augmentation of the recipe. The validation curves are measured after the "
+        "epoch, without them."
+    ]
+    if smoothing := found.recipe.get("label_smoothing"):
+        notes.append(
+            f"The training loss compares with labels smoothed by {smoothing:g}, so it stays high "
+            "even if every prediction is correct. The validation loss has the plain labels."
+        )
+    return notes
+
+
 def settings_tables(found: Findings) -> list[Table]:
-    """Return the recipe, the options and the environment in full."""
-    parts = {"Recipe": found.recipe, "Options": found.options, "Environment": found.environment}
+    """Return the recipe, the given options and the environment.
+
+    An option that was not given decides nothing, so it is omitted.
+    """
+    given = {key: value for key, value in found.options.items() if value not in (None, False)}
+    recipe = dict(found.recipe)
+    if "mixed_precision" in recipe:
+        recipe["mixed_precision"] = MIXED_PRECISION[bool(recipe["mixed_precision"])]
+    parts = {"Recipe": recipe, "Options": given, "Environment": found.environment}
     return [
         Table(
             title,

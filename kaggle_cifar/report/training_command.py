@@ -1,4 +1,6 @@
-"""The command that trains a run again."""
+"""The commands that train a run again or resume it."""
+
+from typing import Any
 
 from kaggle_cifar.data.validation_split import VALIDATION_SPLITS
 from kaggle_cifar.files import ProjectPaths
@@ -6,27 +8,43 @@ from kaggle_cifar.recipes import RECIPES
 from kaggle_cifar.training.run_summary import RunSummary
 
 
-def training_command(project: ProjectPaths, run: RunSummary) -> str:
-    """Return the command that trains the run again, or resumes it."""
-    options = dict(run.options)
-    if options.get("search"):
-        limit = ["--limit", options["limit"]] if options.get("limit") else []
-        return project.command("search", "--name", options["search"], *limit)
-    words = ["train", recipe_argument(run), "--name", run.name]
+def repeating_command(project: ProjectPaths, run: RunSummary) -> str:
+    """Return the command that trains a run once more, under another name."""
+    options = {**run.options, "time_budget": None}
+    return train_command(project, run, f"{run.name}-again", options)
+
+
+def validating_command(project: ProjectPaths, run: RunSummary) -> str:
+    """Return the command that trains a run once more, with a validation set."""
+    options = {**run.options, "time_budget": None, "validation": VALIDATION_SPLITS[0]}
+    return train_command(project, run, f"{run.name}-validated", options)
+
+
+def resuming_command(project: ProjectPaths, run: RunSummary) -> str:
+    """Return the command that resumes an unfinished run."""
+    if search := run.options.get("search"):
+        return project.command("search", "--name", search)
+    return train_command(project, run, run.name, run.options)
+
+
+def train_command(
+    project: ProjectPaths, run: RunSummary, name: str, options: dict[str, Any]
+) -> str:
+    """Return the command that trains a run's recipe as `name` with the options of a run."""
+    words: list[object] = ["train", recipe_argument(run), "--name", name]
     built_in = RECIPES.get(run.recipe.get("name", ""))
     epochs = run.recipe.get("epochs")
-    if budget := options.pop("time_budget", None):
+    if budget := options.get("time_budget"):
         words += ["--time-budget", f"{budget:g}s"]
     elif built_in and epochs is not None and epochs != built_in().epochs:
         words += ["--epochs", run.planned_epochs]
-    if options.get("validation") == VALIDATION_SPLITS[0]:
-        del options["validation"]
-    for key, value in options.items():
-        option = "--" + key.replace("_", "-")
-        if value is True:
-            words.append(option)
-        elif value:
-            words += [option, value]
+    defaults = {"seed": 0, "limit": None, "validation": VALIDATION_SPLITS[0]}
+    for key, default in defaults.items():
+        value = options.get(key, default)
+        if value != default:
+            words += [f"--{key}", value]
+    if options.get("mixed_precision"):
+        words.append("--mixed-precision")
     return project.command(*words)
 
 

@@ -12,7 +12,7 @@ from kaggle_cifar.figures import (
     LINE_STYLES,
     VERMILION,
     count_epochs,
-    save,
+    save_titled,
     styled,
 )
 
@@ -41,7 +41,7 @@ def draw_trials(
     axes.set_ylabel("validation accuracy")
     count_epochs(axes)
     axes.legend(loc="lower right", fontsize="small", ncols=1 + len(labels) // LEGEND_ROWS)
-    save(figure, path)
+    save_titled(figure, path)
 
 
 @styled
@@ -69,7 +69,7 @@ def draw_optimisation(names: Sequence[str], accuracies: Sequence[float], path: P
     axes.set_ylabel("validation accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper right", ncols=2)
-    save(figure, path)
+    save_titled(figure, path)
 
 
 @styled
@@ -86,4 +86,4 @@ def draw_importances(shares: Mapping[str, float], path: Path) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel("importance for the validation accuracy (PED-ANOVA)")
-    save(figure, path)
+    save_titled(figure, path)

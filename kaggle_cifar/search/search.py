@@ -1,16 +1,18 @@
 """Hyper-parameter search: train changed recipes, each as a run, and keep the best recipe."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kaggle_cifar.console import LiveTable, counted, say
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, lock, read_json, write_json, write_record
 from kaggle_cifar.ownership import MARK, read_record, require_own_folder
+from kaggle_cifar.recipes import Recipe
+from kaggle_cifar.recipes.validation import from_json
 from kaggle_cifar.search.cluster import Cluster, require_ray
 from kaggle_cifar.search.results import Trials, save_results, setting_text
 from kaggle_cifar.search.search_space import GRID_DRAW, Space, draw_from_grid
@@ -42,6 +44,28 @@ class SearchExistsError(UserError):
         self.path = path
 
 
+class SearchFileError(UserError):
+    """The file of a search's options at `path` holds something else."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(
+            f"{path} does not hold the options of a search ({str(reason).rstrip('.')}). Restore "
+            "the file, or use another --name."
+        )
+        self.path = path
+
+
+@dataclass(frozen=True)
+class SavedSearch:
+    """The options of a search, as its search.json holds them."""
+
+    sampler: str
+    trials: int
+    space: dict[str, Any]
+    recipe: Recipe
+    options: RunOptions
+
+
 def search(
     project: ProjectPaths,
     name: str,
@@ -55,7 +79,7 @@ def search(
     """Train the trials of a search and return the run with the highest accuracy.
 
     The trials are the runs `name`-trial1, -trial2, …; `runs/name` gets the table, the figures and
-    the best trial's recipe. An interrupted search resumes.
+    the best trial's recipe. An interrupted search resumes, and a finished one takes more trials.
 
     Without Ray, the student project's draw is trained one trial after another.
 
@@ -93,18 +117,31 @@ def claim_folder(folder: Path, name: str) -> None:
 def check_search_options(
     file: Path, space: Space, sampler: str, trials: int, options: RunOptions
 ) -> None:
-    """Write search.json; raise a SearchExistsError if it is there with other options."""
-    content = {
-        "sampler": sampler,
-        "trials": trials,
-        "space": space.content,
-        "recipe": dataclasses.asdict(space.recipe),
-        "options": dataclasses.asdict(options),
-    }
-    if not file.exists():
-        write_json(file, content)
-    elif read_json(file) != json.loads(json.dumps(content)):
-        raise SearchExistsError(file)
+    """Write search.json; raise a SearchExistsError if it is there with other options.
+
+    A search may be given more trials.
+    """
+    now = SavedSearch(sampler, trials, dict(space.content), space.recipe, options)
+    if file.exists():
+        saved = read_saved_search(file)
+        if saved.trials > trials or dataclasses.replace(saved, trials=trials) != now:
+            raise SearchExistsError(file)
+    write_json(file, dataclasses.asdict(now))
+
+
+def read_saved_search(file: Path) -> SavedSearch:
+    """Return the options in a search.json.
+
+    Raises
+    ------
+    SearchFileError
+        If the file holds anything else.
+    """
+    try:
+        saved: SavedSearch = from_json(SavedSearch, read_json(file), "search")
+    except (TypeError, UserError) as error:
+        raise SearchFileError(file, error) from None
+    return saved
 
 
 def train_in_turn(

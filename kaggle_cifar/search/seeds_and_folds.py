@@ -9,7 +9,7 @@ from kaggle_cifar.console import LiveTable, say
 from kaggle_cifar.data.dataset import check_split
 from kaggle_cifar.data.labels import labels_of
 from kaggle_cifar.data.validation_split import Fold
-from kaggle_cifar.evaluation.intervals import standard_error
+from kaggle_cifar.evaluation.intervals import half_interval
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.models.inference import read_probabilities, write_probabilities
 from kaggle_cifar.prediction.ensemble import EnsembleMember, validation_probabilities
@@ -87,8 +87,8 @@ def train_folds(
     write_probabilities(path, rows["id"], rows["probabilities"])
     labels = labels_of(project, rows["id"])
     accuracy = float(np.mean(rows["probabilities"].argmax(axis=1) == labels))
-    error = standard_error(accuracy, len(rows))
-    say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {error:.4f} on {len(rows):,} images.")
+    half = half_interval(accuracy, len(rows))
+    say(f"{path}: out-of-fold accuracy {accuracy:.4f} ± {half:.4f} (95 %) on {len(rows):,} images.")
     return runs
 
 

@@ -1,11 +1,12 @@
 """The result of a training: weights, metrics, curves, probabilities."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from kaggle_cifar.console import counted, duration, say
-from kaggle_cifar.evaluation.intervals import standard_error
+from kaggle_cifar.evaluation.intervals import half_interval, standard_error
 from kaggle_cifar.evaluation.plots import draw_curves
 from kaggle_cifar.figures import save
 from kaggle_cifar.files import atomic_write, write_json, write_text
@@ -15,6 +16,7 @@ from kaggle_cifar.training.cost import count_flops
 from kaggle_cifar.training.evaluator import accuracy_of
 from kaggle_cifar.training.loop import Training
 from kaggle_cifar.training.run import Run
+from kaggle_cifar.training.short_training import short_training_note
 
 TRAINING_SAMPLE = 10_000  # training images on which the result is evaluated, evenly spread
 
@@ -33,6 +35,8 @@ def write_result(training: Training) -> None:
     write_json(run.metrics_file, metrics)
     remove_checkpoint(run.checkpoint_file)
     say(format_result(run, metrics))
+    if note := short_training_note(dataclasses.asdict(training.recipe), metrics):
+        say(note)
 
 
 def save_weights(training: Training) -> None:
@@ -108,10 +112,10 @@ def format_result(run: Run, metrics: dict[str, Any]) -> str:
     """Return the line about a finished run."""
     validated = "trained on all images, without validation"
     if metrics["validation_images"]:
+        accuracy, count = metrics["validation_accuracy"], metrics["validation_images"]
         validated = (
-            f"validation accuracy {metrics['validation_accuracy']:.4f} "
-            f"± {metrics['validation_standard_error']:.4f} on {metrics['validation_images']:,} "
-            f"images (epoch {metrics['best_epoch']}), "
+            f"validation accuracy {accuracy:.4f} ± {half_interval(accuracy, count):.4f} (95 %) on "
+            f"{count:,} images (epoch {metrics['best_epoch']}), "
             f"{metrics['validation_accuracy_tta']:.4f} with TTA"
         )
     epochs = counted(metrics["epochs"], "epoch")

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kaggle_cifar.console import duration, table
-from kaggle_cifar.evaluation.intervals import standard_error
+from kaggle_cifar.evaluation.intervals import half_interval
 from kaggle_cifar.training.run import Run
 from kaggle_cifar.training.run_summary import RunSummary, has_validation, read_run_summary
 
-HEADER = ("run", "recipe", "epochs", "validation accuracy", "time", "parameters")
+HEADER = ("run", "recipe", "epochs", "validation accuracy ± 95 %", "time", "parameters")
 
 
 def progress_table(runs: Sequence[Run]) -> str:
@@ -41,11 +41,11 @@ def _best_so_far(history: list[dict[str, Any]]) -> str:
 
 
 def _validation_accuracy(metrics: dict[str, Any]) -> str:
-    """Return a finished run's validation accuracy with its standard error."""
+    """Return a finished run's validation accuracy with half of its 95 % interval."""
     if not has_validation(metrics):
         return "none: trained on all" if metrics.get("validation_images") == 0 else ""
     accuracy = metrics["validation_accuracy"]
-    return f"{accuracy:.4f} ± {standard_error(accuracy, metrics['validation_images']):.4f}"
+    return f"{accuracy:.4f} ± {half_interval(accuracy, metrics['validation_images']):.4f}"
 
 
 def seed_statistics(runs: Iterable[RunSummary]) -> list[str]:

@@ -50,7 +50,7 @@ def test_interval_stays_between_0_and_1(accuracy):
 
 def test_sources_name_what_was_added():
     sources = ExpectedScore(0.9, 5_000, 0.0021, 4, 0.01).sources
-    for part in ("5,000", "10,000", "0.0021 (from 4 seeds)", "-0.0050", "-0.0041"):
+    for part in ("5,000", "10,000", "± 0.0041 (from 4 seeds)", "-0.0050", "-0.0041"):
         assert part in sources
     sources = ExpectedScore(0.9, 5_000).sources
     assert "typical" in sources and "epoch" not in sources

@@ -1,9 +1,17 @@
-"""The figure that training writes."""
+"""The figures of a run and of several."""
 
 import numpy as np
 import pytest
 
-from kaggle_cifar.evaluation.plots import draw_curves, draw_gallery, draw_lines
+from kaggle_cifar.evaluation.calibration import Reliability
+from kaggle_cifar.evaluation.plots import (
+    draw_agreement,
+    draw_curves,
+    draw_gallery,
+    draw_lines,
+    draw_precision_recall,
+    draw_reliability,
+)
 
 
 @pytest.mark.parametrize("validated", [True, False])
@@ -32,3 +40,42 @@ def test_curves_of_one_epoch_show_it_as_a_point_at_1():
     for axes in draw_curves([row], "one epoch").axes:
         assert [tick for tick in axes.get_xticks() if 0.5 < tick < 1.5] == [1]
         assert {line.get_marker() for line in axes.lines} == {"o"}
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([1.5, 0.6, 0.1], {"1", "0.5", "0.2"}), ([1e-3, 1e-5], {"0.001", "0.0001", "1e-05"})],
+)
+def test_draw_lines_labels_learning_rates_plainly(values, labels):
+    axes = draw_lines({"a": values}, "learning rate", logarithmic=True).axes[0]
+    low, high = axes.get_ylim()
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    assert labels <= {label.get_text() for tick, label in ticks if low <= tick <= high}
+    assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
+
+
+@pytest.mark.parametrize("draw", ["reliability", "precision and recall"])
+def test_legend_is_outside_the_axes(draw):
+    shares = np.linspace(0.3, 0.9, 10)
+    bins = Reliability(np.linspace(0.05, 0.95, 15), np.ones(15), np.full(15, 9))
+    figure = (
+        draw_reliability(bins) if draw == "reliability" else draw_precision_recall(shares, shares)
+    )
+    figure.canvas.draw()
+    [legend] = figure.legends
+    assert not any(legend.get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
+
+
+def test_precision_recall_axis_names_where_it_starts():
+    shares = np.linspace(0.37, 0.9, 10)
+    axes = draw_precision_recall(shares, shares).axes[0]
+    assert "from 0.3" in axes.get_xlabel()
+    assert axes.get_xlim()[0] == pytest.approx(0.29)
+
+
+def test_agreement_cells_are_darker_the_more_runs_agree():
+    shares = np.array([[1, 0.1, 0.45], [0.1, 1, 0.8], [0.45, 0.8, 1]])
+    cells = draw_agreement(shares, ["a", "b", "c"]).axes[0].patches
+    shades = np.array([cell.get_alpha() for cell in cells])
+    assert shades.min() > 0.05
+    assert (np.argsort(shades, kind="stable") == np.argsort(shares.ravel(), kind="stable")).all()

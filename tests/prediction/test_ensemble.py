@@ -224,7 +224,8 @@ def test_members_are_compared_on_common_images(project):
     assert "folds-fold1of3+folds-fold2of3+folds-fold3of3, weight 0.750" in text
     best = comparison.accuracies().max()
     gain, error = comparison.gain(np.array([0.25, 0.75]))
-    assert f"{best + gain:.4f}  ensemble, {gain:+.4f} ± {error:.4f} compared with the best" in text
+    half = 1.959964 * error
+    assert f"{best + gain:.4f}  ensemble, {gain:+.4f} ± {half:.4f} (95 %) compared" in text
     assert "fitted" not in text
     weighted = describe_gain(project, [last, *folds], "plain", [0.7, 0.1, 0.1, 0.1])
     assert "last, weight 0.700" in weighted

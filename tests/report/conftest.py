@@ -30,11 +30,12 @@ def project(data, tmp_path):
 @pytest.fixture
 def no_figures(monkeypatch):
     """Pages without figures, which take most of a report's time."""
-    monkeypatch.setattr(components, "save", lambda figure, path: None)
+    monkeypatch.setattr(components, "save_titled", lambda figure, path: None)
     monkeypatch.setattr(components, "to_svg", lambda figure: "<svg></svg>")
 
 
 def words_of(page):
     """Return a page's text without its tags."""
+    page = page.replace("<wbr>", "")
     page = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", page)).split())

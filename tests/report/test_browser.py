@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("index.html", "good/report.html", "good~bad/report.html")
+LONG_NAME = "a-run-with-a-name-longer-than-most,learning_rate=0.003,optimizer=adam"
 NARROW, WIDE = 360, 1400  # pixels
 
 
@@ -44,15 +45,14 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs_folder(tmp_path_factory) -> Path:
-    """Pages of a complete run and of one with gaps; a third run is unfinished."""
+    """Pages of a complete run and of one with gaps, an index with long names."""
     project = project_in(tmp_path_factory.mktemp("pages"))
     write_training_data(project, 400)
     write_test_data(project, range(1, 61))
     inspect(project)
     good, bad = write_run(project, "good", 0.5), write_run(project, "bad", 0.4, seed=1)
-    write_run(
-        project, "a-run-with-a-name-longer-than-most,learning_rate=0.003"
-    ).metrics_file.unlink()
+    write_run(project, f"{LONG_NAME}-1")
+    write_run(project, f"{LONG_NAME}-2").metrics_file.unlink()
     write_test_probabilities(good, range(1, 61))
     project.submissions.mkdir()
     (project.submissions / "good.csv").write_text("id,label\n")
@@ -115,6 +115,26 @@ def test_page_does_not_scroll_sideways(open_page, name, width):
 
 
 @pytest.mark.parametrize("name", PAGES)
+def test_page_cuts_off_no_column_of_a_table(open_page, name):
+    page = open_page(name)
+    cut = page.eval_on_selector_all(
+        ".scroll",
+        """boxes => boxes.filter(box => box.scrollWidth > box.clientWidth)
+            .map(box => box.getAttribute("aria-label"))""",
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_breaks_no_option_within_a_word(open_page, name):
+    page = open_page(name, NARROW)
+    lines = page.eval_on_selector_all(
+        "code span", "words => words.map(word => word.getClientRects().length)"
+    )
+    assert lines and set(lines) == {1}
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_page_cuts_off_no_text_of_a_figure(open_page, name):
     page = open_page(name)
     cut = page.evaluate(
@@ -167,7 +187,7 @@ def test_table_sorts_by_keyboard_with_empty_cells_last(open_page):
         score.focus()
         page.keyboard.press("Enter")
         assert score.locator("..").get_attribute("aria-sort") == order
-        assert column(page, "Runs", 10) == ["0.5", "", ""]
+        assert column(page, "Runs", 10) == ["0.5", "", "", ""]
 
 
 def test_figures_have_the_colours_of_the_page(open_page):
@@ -184,5 +204,8 @@ def test_figures_have_the_colours_of_the_page(open_page):
 
 def test_page_is_small_and_prints(open_page, runs_folder):
     assert (runs_folder / "good/report.html").stat().st_size < 5_000_000
-    page = open_page("good/report.html")
+    page = open_page("good/report.html", scheme="dark")
     assert page.pdf(format="A4").startswith(b"%PDF")
+    page.emulate_media(media="print")
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(255, 255, 255)"

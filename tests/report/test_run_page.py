@@ -49,7 +49,8 @@ def test_page_shows_all_results_and_loads_nothing(project):
     page = page_of(project, run)
     words = words_of(page)
     for part in (
-        f"Expected Kaggle score {expected} 95 %: {expected.sources}",
+        f"Expected Kaggle score {expected} 95 % prediction interval",
+        expected.sources,
         f"Validation accuracy {run.read_metrics()['validation_accuracy']:.4f}",
         "a small one",
         f"one.csv one complete {expected} 0.71 0.72 2026-11-23 09:00:00",
@@ -58,7 +59,7 @@ def test_page_shows_all_results_and_loads_nothing(project):
         "400 of 400",
         "60 of 60",
         "plateau.factor 0.2",
-        "train model3 --name one --epochs 4",
+        "train model3 --name one-again --epochs 4",
     ):
         assert part in words
     assert "What is missing" not in words
@@ -97,7 +98,7 @@ def test_page_of_a_real_training(project, no_figures):
     run = train(project, recipe, "real", RunOptions(limit=100))
     words = words_of(page_of(project, run))
     assert f"Validation accuracy {run.read_metrics()['validation_accuracy']:.4f}" in words
-    assert "train model1 --name real --epochs 1 --limit 100" in words
+    assert "train model1 --name real-again --epochs 1 --limit 100" in words
 
 
 @pytest.mark.parametrize(
@@ -195,3 +196,28 @@ def test_page_draws_curves_with_gaps(project, no_figures, column):
     rows[2][rows[0].index(column)] = ""
     run.history_file.write_text("\n".join(map(",".join, rows)) + "\n")
     assert "ends at" in page_of(project, run)
+
+
+def test_page_says_that_early_stopping_came_too_early(project, no_figures):
+    run = write_run(project, "quick")
+    metrics = run.read_metrics() | {"train_images": 1600, "best_epoch": 1}
+    write_json(run.metrics_file, metrics)
+    words = words_of(page_of(project, run))
+    assert "Stopped too early" in words and "an epoch has 25 steps" in words
+    write_json(run.metrics_file, metrics | {"train_images": 40_000, "best_epoch": 4})
+    assert "Stopped too early" not in words_of(page_of(project, run))
+
+
+def test_page_explains_smoothed_labels(project, no_figures):
+    recipe = dataclasses.replace(recipes.airbench94(), epochs=4)
+    words = words_of(page_of(project, write_run(project, "smoothed", recipe=recipe)))
+    assert "labels smoothed by 0.2" in words
+    assert "labels smoothed" not in words_of(page_of(project, write_run(project, "plain")))
+
+
+def test_page_shows_mixed_precision_under_one_heading(project, no_figures):
+    recipe = dataclasses.replace(recipes.airbench94(), epochs=4)
+    words = words_of(page_of(project, write_run(project, "one", recipe=recipe)))
+    assert words.count("mixed_precision") == 1
+    given = words_of(page_of(project, write_run(project, "two", mixed_precision=True)))
+    assert re.search(r"Options .*mixed_precision yes", given)

@@ -91,7 +91,7 @@ def test_search_refuses_a_foreign_folder(project, file):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"sampler": "random"}, {"trials": 3}, {"options": RunOptions(seed=1)}, {"epochs": 3}],
+    [{"sampler": "random"}, {"trials": 1}, {"options": RunOptions(seed=1)}, {"epochs": 3}],
 )
 def test_search_with_other_options_is_refused(tmp_path, changes):
     file = tmp_path / "search.json"
@@ -105,4 +105,15 @@ def test_search_with_other_options_is_refused(tmp_path, changes):
     check()
     with pytest.raises(search.SearchExistsError) as caught:
         check(**changes)
+    assert caught.value.path == file
+    check(trials=3)
+    assert search.read_saved_search(file).trials == 3
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"trials": 3}', '{"sampler": 1}'])
+def test_damaged_search_options_are_named(tmp_path, content):
+    file = tmp_path / "search.json"
+    file.write_text(content)
+    with pytest.raises(search.SearchFileError) as caught:
+        search.read_saved_search(file)
     assert caught.value.path == file

@@ -95,11 +95,12 @@ def predict(
 def classify(
     project: ProjectPaths, images: tuple[Path, ...], run: str | None, as_json: bool
 ) -> None:
-    """Classify pictures of any size: JPEG, PNG, WebP, AVIF, GIF, TIFF and more, or HEIC.
+    """Classify pictures of any size.
 
     Each picture is cropped to its central square and scaled to 32 x 32 pixels. The networks know
     only the ten classes of CIFAR-10 and choose one of them for every picture. IMAGE may be - for
-    standard input. HEIC requires pillow-heif.
+    standard input. The formats are JPEG, PNG, WebP, AVIF, GIF, TIFF and more, and HEIC with
+    pillow-heif.
 
     \b
       kaggle-cifar classify holiday.jpg cat.png

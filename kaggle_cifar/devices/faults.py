@@ -12,7 +12,7 @@ from kaggle_cifar.errors import UserError
 OLDEST_DRIVERS = {11: 450, 12: 525, 13: 580}
 MISSING_LIBRARIES = ("Cannot dlopen some GPU libraries", "Could not find cuda drivers")
 INSTALL = 'Run `pip install "kaggle-cifar[gpu]"`, or `make gpu` in a clone.'
-ON_CPU = "Use --device cpu to continue on the CPU."
+ON_CPU = "Use `--device cpu` to continue on the CPU."
 
 
 class UnusableGpuError(UserError):

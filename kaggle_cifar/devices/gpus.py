@@ -24,8 +24,8 @@ class GpuInUseError(UserError):
 
     def __init__(self) -> None:
         super().__init__(
-            "TensorFlow already uses the GPU in this process. Restart Python, and use --device cpu "
-            "in the first call."
+            "TensorFlow already uses the GPU in this process. Restart Python, and use "
+            "`--device cpu` in the first call."
         )
 
 

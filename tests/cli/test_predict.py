@@ -31,7 +31,7 @@ def test_predict_checks_the_output_first(run, monkeypatch, tmp_path, output):
 @pytest.fixture
 def classified(monkeypatch):
     """Classify every picture as a cat, except those that cannot be read."""
-    from kaggle_cifar.prediction import classify
+    from kaggle_cifar.prediction import classify, pictures
 
     def read_picture(path):
         if path.name == "missing.png":
@@ -39,8 +39,8 @@ def classified(monkeypatch):
         return path
 
     monkeypatch.setattr(find_runs, "chosen_runs", lambda _, names: [SimpleNamespace(name="one")])
-    monkeypatch.setattr(classify, "read_picture", read_picture)
-    monkeypatch.setattr(classify, "classify", lambda _, pictures: pictures)
+    monkeypatch.setattr(pictures, "read_picture", read_picture)
+    monkeypatch.setattr(classify, "classify", lambda _, given: given)
     monkeypatch.setattr(classify, "as_json", lambda picture: {"image": str(picture)})
     monkeypatch.setattr(classify, "as_lines", lambda picture: f"{picture}: cat")
 

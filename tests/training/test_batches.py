@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kaggle_cifar import recipes
 from kaggle_cifar.data.dataset import TrainingSet
 from kaggle_cifar.recipes import Augmentation, Mix
-from kaggle_cifar.training.batches import BatchSource
+from kaggle_cifar.training.batches import BatchSource, pad_batch
 
 ALTERNATING = Augmentation(flip="alternating")
 EVERYTHING = Augmentation(flip="alternating", translate=3, cutout=9)
@@ -202,3 +202,18 @@ def test_mixed_batches_resume_at_any_step():
     for first_step in range(4):
         resumed = epoch_of(source_of(data, 8, augmentation=MIXED), 2, first_step)
         assert_equal_batches(resumed, whole[first_step:])
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_padded_batch_divides_among_the_devices(count, mixed):
+    pixels = random_images(count)
+    labels = np.eye(10, dtype=np.float32)[:count] if mixed else np.arange(count, dtype=np.int32)
+    weights = np.full(count, 1 / count, np.float32)
+    padded = [np.asarray(part) for part in pad_batch(pixels, labels, weights, 4)]
+    size = -(-count // 4) * 4
+    assert [len(part) for part in padded] == [size] * 3
+    for part, own in zip(padded, (pixels, labels, weights), strict=True):
+        np.testing.assert_array_equal(part[:count], own)
+    np.testing.assert_array_equal(padded[2][count:], 0)
+    np.testing.assert_array_equal(padded[0], pixels[np.arange(size) % count])

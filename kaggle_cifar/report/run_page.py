@@ -172,7 +172,8 @@ def settings_tables(found: Findings) -> list[Table]:
 
     An option that was not given decides nothing, so it is omitted.
     """
-    given = {key: value for key, value in found.options.items() if value not in (None, False)}
+    options = found.options.items()
+    given = {key: value for key, value in options if value is not None and value is not False}
     recipe = dict(found.recipe)
     if "mixed_precision" in recipe:
         recipe["mixed_precision"] = MIXED_PRECISION[bool(recipe["mixed_precision"])]

@@ -220,4 +220,4 @@ def test_page_shows_mixed_precision_under_one_heading(project, no_figures):
     words = words_of(page_of(project, write_run(project, "one", recipe=recipe)))
     assert words.count("mixed_precision") == 1
     given = words_of(page_of(project, write_run(project, "two", mixed_precision=True)))
-    assert re.search(r"Options .*mixed_precision yes", given)
+    assert re.search(r"Options .*seed 0 .*mixed_precision yes", given)

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from kaggle_cifar import cli
 from kaggle_cifar.models import own_network
 from kaggle_cifar.models.own_network import ChangedNetworkError, UntrustedNetworkError
-from kaggle_cifar.prediction.classify import classify, read_picture
+from kaggle_cifar.prediction.classify import classify
 from kaggle_cifar.prediction.export import export
+from kaggle_cifar.prediction.pictures import read_picture
 from kaggle_cifar.prediction.predict import predict
 from kaggle_cifar.recipes import find_recipe, model1
 from kaggle_cifar.search.cluster import Cluster

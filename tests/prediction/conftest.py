@@ -10,14 +10,12 @@ from kaggle_cifar.prediction import predict
 from kaggle_cifar.training.run import Run
 from tests.helpers.small_runs import write_run
 
-SMALL_NETWORK = {"widths": [8, 8, 8]}
+SMALL_NETWORKS = {"airbench": {"widths": [8, 8, 8]}, "wide_resnet": {"depth": 10, "width": 1}}
 
 
 def small_network(recipe):
     """Return a recipe with a small network of the same kind."""
-    if recipe.network != "airbench":
-        return recipe
-    options = {**recipe.network_options, **SMALL_NETWORK}
+    options = {**recipe.network_options, **SMALL_NETWORKS.get(recipe.network, {})}
     return dataclasses.replace(recipe, network_options=options)
 
 

@@ -36,11 +36,12 @@ def project(tmp_path, monkeypatch):
 
 
 def snapshot(folder):
-    """Return the content of each file except locks."""
+    """Return the content of each file except locks and the leaderboard, which has its date."""
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".kaggle-cifar.lock"
+        if path.is_file()
+        and path.name not in (".kaggle-cifar.lock", ".kaggle-cifar.leaderboard.json")
     }
 
 

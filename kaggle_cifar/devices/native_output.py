@@ -19,27 +19,25 @@ def native_output_held_back() -> Iterator[None]:
 
     Another process holds it, so it is printed even if native code aborts this process.
     """
-    sys.stderr.flush()
     reading, writing = os.pipe()
     # -I -S: it starts in some 20 ms. Ctrl-C must not interrupt it.
     command = [sys.executable, "-I", "-S", "-c", PRINT_AT_END]
     holder = subprocess.Popen(command, stdin=reading, start_new_session=True)
     os.close(reading)
-    kept = os.dup(2)
-    os.dup2(writing, 2)
-    os.close(writing)
     failed = False
     try:
-        yield
-    except Exception:
-        failed = True
-        raise
+        # Its end closes the last end of the pipe, so that the holder prints and ends.
+        with _standard_error_to(writing):
+            os.close(writing)
+            try:
+                yield
+            except Exception:
+                failed = True
+                raise
+            finally:
+                if not failed:
+                    holder.kill()
     finally:
-        if not failed:
-            holder.kill()
-        sys.stderr.flush()
-        os.dup2(kept, 2)  # closes the last end of the pipe, so that the holder prints and ends
-        os.close(kept)
         holder.wait()
 
 
@@ -49,14 +47,24 @@ def native_information_discarded() -> Iterator[None]:
 
     TensorFlow 2.20 prints them in spite of its log level.
     """
-    sys.stderr.flush()
     with tempfile.TemporaryFile() as printed:
-        kept = os.dup(2)
-        os.dup2(printed.fileno(), 2)
         try:
-            yield
+            with _standard_error_to(printed.fileno()):
+                yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
             printed.seek(0)
             os.write(2, b"".join(line for line in printed if not INFORMATION.match(line)))
+
+
+@contextmanager
+def _standard_error_to(descriptor: int) -> Iterator[None]:
+    """Send what is printed to standard error, by native code too, to another open file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -11,16 +11,18 @@ import tensorflow as tf
 from keras import layers
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
-from kaggle_cifar.models.layers import GELU, BatchNormalization
-
-# Statistics of the channels of CIFAR-10's training images, scaled to 0..1.
-MEAN = np.array([0.4914, 0.4822, 0.4465])
-DEVIATION = np.array([0.2470, 0.2435, 0.2616])
+from kaggle_cifar.models.layers import (
+    DEVIATION,
+    EPSILON,
+    GELU,
+    MEAN,
+    BatchNormalization,
+    pixel_normalization,
+)
 
 PATCH = 2  # pixels, the side of a whitened patch
 WHITENING_IMAGES = 5000
 WHITENING_EPSILON = 5e-4
-EPSILON = 1.001e-5  # of batch normalization; cuDNN rejects lower values
 LOGIT_SCALE = 1 / 9
 
 
@@ -51,7 +53,7 @@ def build(
 
     filters = 2 * PATCH * PATCH * IMAGE_SHAPE[-1]
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
-    x = layers.Rescaling(1 / 255 / DEVIATION, -MEAN / DEVIATION, name="normalization")(inputs)
+    x = pixel_normalization()(inputs)
     x = (WhiteningConv2D if whitening else layers.Conv2D)(filters, PATCH, name="whitening")(x)
     x = GELU()(x)
     for width in widths:

@@ -4,9 +4,20 @@ import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kaggle_cifar.devices.probe import xla_fault
+
+# Statistics of the channels of CIFAR-10's training images, scaled to 0..1.
+MEAN = np.array([0.4914, 0.4822, 0.4465])
+DEVIATION = np.array([0.2470, 0.2435, 0.2616])
+EPSILON = 1.001e-5  # of batch normalization; cuDNN rejects lower values
+
+
+def pixel_normalization() -> keras.layers.Rescaling:
+    """Return the layer from pixels, 0 to 255, to channels of mean 0 and deviation 1."""
+    return keras.layers.Rescaling(1 / 255 / DEVIATION, -MEAN / DEVIATION, name="normalization")
 
 
 class BatchNormalization(keras.layers.BatchNormalization):

@@ -7,11 +7,10 @@ import keras
 from keras import layers
 
 from kaggle_cifar.competition import CLASS_NAMES, IMAGE_SHAPE
-from kaggle_cifar.models.airbench import DEVIATION, MEAN
-from kaggle_cifar.models.layers import BatchNormalization
+from kaggle_cifar.models.layers import EPSILON, BatchNormalization, pixel_normalization
 
 FIRST_FILTERS = 16
-MOMENTUM, EPSILON = 0.9, 1.001e-5  # of batch normalization; cuDNN rejects lower values
+MOMENTUM = 0.9  # of batch normalization
 
 
 def build(depth: int = 16, width: int = 8, dropout: float = 0.0) -> keras.Model:
@@ -33,8 +32,7 @@ def build(depth: int = 16, width: int = 8, dropout: float = 0.0) -> keras.Model:
     if rest or blocks < 1:
         raise ValueError(f"depth must be 10, 16, 22, 28 …, not {depth}")
     inputs = keras.Input(IMAGE_SHAPE, dtype="uint8")
-    x = layers.Rescaling(1 / 255 / DEVIATION, -MEAN / DEVIATION, name="normalization")(inputs)
-    x = convolution(FIRST_FILTERS)(x)
+    x = convolution(FIRST_FILTERS)(pixel_normalization()(inputs))
     for group in range(3):
         filters = FIRST_FILTERS * 2**group * width
         for block in range(blocks):

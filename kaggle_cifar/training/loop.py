@@ -1,8 +1,9 @@
 """The training loop: epochs of steps, saved after each and in between."""
 
+import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.recipes import Phase, Recipe
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.checkpoint import CheckpointSaver
-from kaggle_cifar.training.cost import count_flops
+from kaggle_cifar.training.cost import flops_of_steps
 from kaggle_cifar.training.evaluator import Evaluator, accuracy_of
 from kaggle_cifar.training.filtering import ProxyFilter
 from kaggle_cifar.training.history import write_history
@@ -129,7 +130,7 @@ class Training:
         """
         state, recipe = self.state, self.recipe
         images = self.source.images(self.source.steps)
-        estimator = RuntimeEstimator(images, recipe.epochs, lambda: work_done(self))
+        estimator = RuntimeEstimator(images, recipe.epochs, measure_work(self))
         while not self.is_done:
             if state.step == 0:
                 state.schedule.start_epoch(recipe, state.epoch)
@@ -213,15 +214,13 @@ class Training:
             write_events(self.run.events_folder, self.state.history, self.run.started)
 
 
-def work_done(training: Training) -> float:
-    """Return the share of a training's operations that is done."""
+def measure_work(training: Training) -> Callable[[], float]:
+    """Return a function that returns the share of a training's operations that is done."""
     if len(training.recipe.phases) == 1:
-        return training.progress
-    done, total = (
-        count_flops(training.recipe, training.state, training.source, steps, training.total_steps)
-        for steps in (training.steps_done, training.total_steps)
-    )
-    return done / total
+        return lambda: training.progress
+    flops = flops_of_steps(training.recipe, training.state, training.source, training.total_steps)
+    done = list(itertools.accumulate(flops, initial=0))
+    return lambda: done[training.steps_done] / done[-1]
 
 
 def measure_epoch(training: Training) -> dict[str, Any]:

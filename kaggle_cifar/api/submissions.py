@@ -141,9 +141,11 @@ class Submission:
         return record if record.get("sha256") == digest_of(self.path) else {}
 
     def _cells(self) -> list[tuple[str, str]]:
+        from kaggle_cifar.report.expectations import Expectations
         from kaggle_cifar.report.submission_ledger import submission_rows
 
-        [row] = submission_rows(self._project, [{"file": self.path.name, **self._record()}])
+        entry = {"file": self.path.name, **self._record()}
+        [row] = submission_rows(Expectations.read(self._project), [entry])
         pairs = [
             ("submission", str(self.path)),
             ("runs", row.runs),

@@ -6,12 +6,13 @@ from urllib.parse import quote
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import BETWEEN, is_own_page, render
 from kaggle_cifar.report.data_view import DataView
+from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.ledger import runs_table
 from kaggle_cifar.report.reading import Findings
 from kaggle_cifar.report.submission_ledger import submissions_table
 
 
-def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView | None) -> str:
+def index_page(found: Sequence[Findings], expectations: Expectations, data: DataView | None) -> str:
     """Return the page of all runs, with links to their pages."""
     links = {
         part.name: f"{quote(part.name)}/report.html"
@@ -27,8 +28,8 @@ def index_page(project: ProjectPaths, found: Sequence[Findings], data: DataView 
         "index.html",
         title="Runs",
         runs=runs_table(found, links),
-        comparisons=comparison_names(project),
-        submissions=submissions_table(project, records.values()),
+        comparisons=comparison_names(expectations.project),
+        submissions=submissions_table(expectations, records.values()),
         data=data,
         missing=list(dict.fromkeys(sentence for part in found for sentence in part.missing)),
     )

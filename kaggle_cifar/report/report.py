@@ -8,6 +8,7 @@ from kaggle_cifar.files import ProjectPaths, lock
 from kaggle_cifar.report.comparison_page import comparison_page
 from kaggle_cifar.report.components import BETWEEN, require_own_page, write_page
 from kaggle_cifar.report.data_view import view_data
+from kaggle_cifar.report.expectations import Expectations
 from kaggle_cifar.report.index_page import index_page
 from kaggle_cifar.report.reading import Findings, read_run, read_summary
 from kaggle_cifar.report.run_page import run_page
@@ -38,16 +39,17 @@ def report(project: ProjectPaths, runs: Sequence[Run]) -> None:
         for page in pages:
             require_own_page(page)
         data = view_data(project)
+        everything = [read_summary(project, run) for run in all_runs(project)]
+        expectations = Expectations.of(project, everything)
         found = [read_run(project, run) for run in runs]
         for part in found:
-            write_page(part.run.folder / "report.html", run_page(project, part, data))
+            write_page(part.run.folder / "report.html", run_page(part, expectations, data))
             for sentence in part.missing:
                 say(f"  {sentence}")
         if len(found) > 1:
             write_page(folder / "report.html", comparison_page(folder, found))
             say(accuracies_table(found))
-        everything = [read_summary(project, run) for run in all_runs(project)]
-        write_page(index, index_page(project, everything, data))
+        write_page(index, index_page(everything, expectations, data))
 
 
 def comparison_name(names: Sequence[str]) -> str:

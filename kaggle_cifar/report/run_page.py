@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from kaggle_cifar.console import counted, duration
 from kaggle_cifar.evaluation.intervals import wilson_interval
 from kaggle_cifar.evaluation.plots import draw_lines
-from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.report.components import (
     Cell,
     Picture,
@@ -31,9 +30,9 @@ from kaggle_cifar.training.run_summary import has_validation
 from kaggle_cifar.training.short_training import short_training_note
 
 
-def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> str:
+def run_page(found: Findings, expectations: Expectations, data: DataView | None) -> str:
     """Return the page of a run, and write its figures to the run's folder."""
-    figures = found.run.folder / "figures"
+    project, figures = expectations.project, found.run.folder / "figures"
     sections: dict[str, Any] = {"mistakes": None, "calibration": None, "label_errors": None}
     if found.validation:
         images = project.images("train")
@@ -43,7 +42,6 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
     test = None
     if found.test is not None:
         test = view_predictions(project.images("test"), figures, found.test, found.test_views)
-    expectations = Expectations.read(project)
     csv = project.submissions / f"{found.name}.csv"
     return render(
         "run.html",
@@ -56,7 +54,7 @@ def run_page(project: ProjectPaths, found: Findings, data: DataView | None) -> s
         curves_notes=curves_notes(found),
         **sections,
         test=test,
-        submissions=submissions_table(project, found.submissions),
+        submissions=submissions_table(expectations, found.submissions),
         predict=project.command("predict", found.name),
         submit=project.command("submit", csv, "--message", found.name),
         data=data,

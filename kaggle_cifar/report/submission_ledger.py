@@ -57,11 +57,10 @@ class SubmissionRow(NamedTuple):
 
 
 def submission_rows(
-    project: ProjectPaths, entries: Iterable[dict[str, Any]]
+    expectations: Expectations, entries: Iterable[dict[str, Any]]
 ) -> list[SubmissionRow]:
     """Return the row of each entry of a record."""
-    expectations = Expectations.read(project)
-    leaderboard = read_leaderboard(project.submissions)
+    leaderboard = read_leaderboard(expectations.project.submissions)
     return [submission_row(entry, expectations, leaderboard) for entry in entries]
 
 
@@ -83,7 +82,7 @@ def submission_row(
     )
 
 
-def submissions_table(project: ProjectPaths, entries: Iterable[dict[str, Any]]) -> Table:
+def submissions_table(expectations: Expectations, entries: Iterable[dict[str, Any]]) -> Table:
     """Return the table of submissions for a page."""
     header = (
         "submission",
@@ -108,7 +107,7 @@ def submissions_table(project: ProjectPaths, entries: Iterable[dict[str, Any]]) 
             row.gap_cell,
             Cell(row.submitted_at),
         )
-        for row in submission_rows(project, entries)
+        for row in submission_rows(expectations, entries)
     ]
     return without_empty_columns(Table("Submissions", header, rows))
 
@@ -138,7 +137,8 @@ def describe_submissions(project: ProjectPaths) -> str:
         "submitted (UTC)",
     )
     entries, problems = all_entries(project.submissions)
-    sent = submission_rows(project, [part for part in entries if state_of(part) in MAYBE_SENT])
+    sent_entries = [part for part in entries if state_of(part) in MAYBE_SENT]
+    sent = submission_rows(Expectations.read(project), sent_entries)
     rows = [
         (
             Cell(row.file.removesuffix(".csv")),

@@ -34,7 +34,8 @@ FIGURES = {
 
 
 def page_of(project, run):
-    return run_page(project, read_run(project, run), view_data(project))
+    found, expectations = read_run(project, run), Expectations.read(project)
+    return run_page(found, expectations, view_data(project))
 
 
 def test_page_shows_all_results_and_loads_nothing(project):

@@ -27,7 +27,7 @@ from tests.report.test_ledger import keep_leaderboard
     ],
 )
 def test_submissions_table_shows_state_and_scores(project, entry, cells):
-    [row] = submissions_table(project, [{"file": "a.csv", **entry}]).rows
+    [row] = submissions_table(Expectations.read(project), [{"file": "a.csv", **entry}]).rows
     assert [cell.text for cell in row] == ["a.csv", *cells]
 
 
@@ -35,7 +35,7 @@ def test_submissions_table_shows_rank_and_expected_score(project):
     write_run(project, "one")
     keep_leaderboard(project)
     entry = {"file": "one.csv", "runs": ["one"], "status": "COMPLETE", "private_score": "0.85"}
-    shown = submissions_table(project, [entry])
+    shown = submissions_table(Expectations.read(project), [entry])
     cells = dict(zip(shown.header, shown.rows[0], strict=True))
     assert cells["rank"][:2] == ("3 of 3", 3)
     assert cells["gap to first"] == ("0.1000 behind", pytest.approx(0.1), None)

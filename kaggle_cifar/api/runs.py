@@ -11,7 +11,7 @@ from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths
 from kaggle_cifar.recipes import Recipe
 from kaggle_cifar.training.run import Run as RunFolder
-from kaggle_cifar.training.run import RunFileError, RunUnfinishedError
+from kaggle_cifar.training.run import RunUnfinishedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,8 +254,7 @@ class Run:
         return self._existing()
 
     def _existing(self) -> RunFolder:
-        if self._run.has_lost_description:
-            raise RunFileError(self._run.description_file)
+        self._run.require_description()
         if not self._run.description_file.exists():
             from kaggle_cifar.remote.sessions import read_session, remote_run
 

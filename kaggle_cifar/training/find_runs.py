@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kaggle_cifar.errors import UserError
 from kaggle_cifar.files import ProjectPaths, read_json
 from kaggle_cifar.recipes import require_name
-from kaggle_cifar.training.run import Run, RunFileError
+from kaggle_cifar.training.run import Run
 
 
 class RunNotFoundError(UserError):
@@ -61,8 +61,7 @@ def find_run(project: ProjectPaths, name: str) -> Run:
         If it has lost its run.json.
     """
     run = named_run(project, name)
-    if run.has_lost_description:
-        raise RunFileError(run.description_file)
+    run.require_description()
     if not run.description_file.exists():
         raise RunNotFoundError(name, project, [run.name for run in all_runs(project)])
     return run

@@ -170,6 +170,11 @@ class Run:
         is_trained = self.weights_file.exists() or self.checkpoint_file.exists()
         return is_trained and not os.path.lexists(self.description_file)
 
+    def require_description(self) -> None:
+        """Raise a RunFileError if run.json is lost."""
+        if self.has_lost_description:
+            raise RunFileError(self.description_file)
+
     def require_finished(self) -> None:
         """Raise a RunUnfinishedError, or a RunFileError if the result lacks a file."""
         if not self.has_result:

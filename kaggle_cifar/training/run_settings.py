@@ -18,7 +18,7 @@ from kaggle_cifar.ownership import ForeignPathError, require_own_folder
 from kaggle_cifar.recipes import Recipe, check_same_network
 from kaggle_cifar.tensorflow_setup import describe_environment
 from kaggle_cifar.training.options import RunOptions
-from kaggle_cifar.training.run import Run, RunFileError, require_file
+from kaggle_cifar.training.run import Run, require_file
 
 
 class ValidationRequiredError(UserError):
@@ -62,8 +62,7 @@ def check_recipe_options(recipe: Recipe, options: RunOptions) -> None:
 
 def require_run_folder(run: Run) -> None:
     """Raise a RunFileError or a ForeignPathError unless the run can be trained there."""
-    if run.has_lost_description:
-        raise RunFileError(run.description_file)
+    run.require_description()
     if not run.description_file.exists():
         require_own_folder(run.folder, "a run")
         return

@@ -7,7 +7,7 @@ bare forward pass repeats a batch in memory. The benchmark prints their times wi
 ratios and the memory that predicting adds to TensorFlow's own. It does not change the run or
 `data/cache`.
 
-With `--tta`, it compares adaptive TTA with a forward pass in all six views instead. The default is
+With `--tta`, it compares adaptive TTA with full TTA instead. The default is
 3,000 images, because the result is a ratio. `--count 300000` takes them all.
 """
 

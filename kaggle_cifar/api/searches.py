@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 GRID_DRAW_TRIALS = 5  # as in the student project
 TRIALS = 16
 SAMPLERS = (GRID_DRAW, "random", "tpe")
+RESUMING = {
+    "name",
+    "trials",
+    "time_budget",
+    "address",
+    "cpus",
+    "gpus",
+}  # may be given to a resumed search
 
 
 @dataclass(frozen=True)
@@ -199,9 +207,6 @@ def search(
     except Interrupted as stop:
         explain_stop(stop.signal_number)
         return None
-
-
-RESUMING = {"name", "trials", "time_budget", "address", "cpus", "gpus"}
 
 
 def resumed_search(

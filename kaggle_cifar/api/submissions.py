@@ -187,8 +187,8 @@ def predict(
     runs
         Runs or their names, by default the newest finished run.
     tta
-        Whether to use test-time augmentation, which is more accurate: True predicts six views of
-        each image that the network is unsure of, "full" of all images.
+        Whether to use test-time augmentation, which is more accurate: True for the
+        images that the network is unsure of, "full" for all images.
     weighted
         Whether to fit the weights of the ensemble to the validation images.
     output

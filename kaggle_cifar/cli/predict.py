@@ -45,8 +45,8 @@ def with_tta_values(arguments: list[str]) -> Iterator[str]:
     "--tta",
     type=click.Choice(["adaptive", "full"]),
     metavar="[full]",
-    help="Test-time augmentation, more accurate: six views of the images that the network is "
-    "unsure of, or of all (full).",
+    help="Test-time augmentation, more accurate: of the images that the network is unsure of, or "
+    "of all (full).",
 )
 @click.option("--weighted", is_flag=True, help="Ensemble weights fitted on the validation images.")
 @click.option("--output", type=PATH, help="Path of the new CSV.  [default: submissions/<runs>.csv]")
@@ -74,7 +74,7 @@ def predict(
     from kaggle_cifar.training.find_runs import chosen_runs
 
     use_device(device)
-    views = {None: "plain", "adaptive": "tta", "full": "tta"}[tta]
+    views = "tta" if tta else "plain"
     chosen = chosen_runs(project, runs)
     write_predictions(project, chosen, views, tta == "adaptive", weighted, output)
 

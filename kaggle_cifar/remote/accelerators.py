@@ -30,7 +30,7 @@ def check_is_offered(name: str) -> None:
     """Raise an UnusableAcceleratorError if the kaggle client, which is open, calls it retired."""
     from kaggle.api import kaggle_api_extended
 
-    # Clients before 2.2.5 do not know.
+    # A private part of the client, which another version may lack.
     retired = getattr(kaggle_api_extended, "_RETIRED_ACCELERATORS", {})
     if replacement := retired.get(name.lower()):
         raise UnusableAcceleratorError(name, f"it is retired. {replacement}")

@@ -29,12 +29,12 @@ def resize(pixels: "tf.Tensor", size: int) -> "tf.Tensor":
 def interpolation_weights(side: int, size: int) -> np.ndarray:
     """Return the share of each of `side` pixels in each of `size` pixels, float32 (size, side).
 
-    A pixel is the weighted mean of the pixels around its centre. The weights fall linearly to zero
+    A pixel is the weighted mean of the pixels around its center. The weights fall linearly to zero
     at a distance of one pixel of the coarser grid.
     """
     scale = side / size
-    centres = (np.arange(size) + 0.5) * scale
-    distances = np.abs(np.arange(side) + 0.5 - centres[:, None]) / max(scale, 1)
+    centers = (np.arange(size) + 0.5) * scale
+    distances = np.abs(np.arange(side) + 0.5 - centers[:, None]) / max(scale, 1)
     weights: np.ndarray = np.maximum(0, 1 - distances)
     weights /= weights.sum(axis=1, keepdims=True)
     return weights.astype(np.float32)

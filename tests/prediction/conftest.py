@@ -1,6 +1,7 @@
 """Runs that were never trained, and networks that need no TensorFlow."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kaggle_cifar import models, recipes
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.training.run import Run
+from tests.helpers.small_data import project_in, write_test_data, write_training_data
 from tests.helpers.small_runs import write_run
 
 SMALL_NETWORKS = {"airbench": {"widths": [8, 8, 8]}, "wide_resnet": {"depth": 10, "width": 1}}
@@ -52,6 +54,23 @@ def replace_networks(patch):
 def fake_networks(monkeypatch):
     """Networks that need no TensorFlow; the list of the views asked for."""
     return replace_networks(monkeypatch)
+
+
+def copy_project(project, runs, folder):
+    """Copy a project with its runs to a folder that a test may change; return both."""
+    shutil.copytree(project.data.parent, folder)
+    copy = project_in(folder)
+    return copy, [Run(copy.runs / run.name) for run in runs]
+
+
+def write_two_runs(folder, recipe, test_ids, images):
+    """Write training and test images and two runs; return project, runs and test pixels by id."""
+    project = project_in(folder)
+    write_training_data(project, images)
+    pixels = write_test_data(project, test_ids)
+    runs = [write_untrained_run(project, recipe, f"run{i}", seed=i) for i in (0, 1)]
+    assert shift_of(runs[0]) != shift_of(runs[1])
+    return project, runs, dict(zip(test_ids, pixels, strict=True))
 
 
 def shift_of(run):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import click
 import numpy as np
@@ -26,17 +25,17 @@ from kaggle_cifar.prediction.adaptive_tta import (
     margins,
 )
 from kaggle_cifar.submission.record import read_record
-from kaggle_cifar.training.run import Run
-from tests.helpers.small_data import project_in, write_test_data, write_training_data
+from tests.helpers.simulated_kills import Killed
 from tests.helpers.small_runs import write_run
-from tests.prediction.conftest import fake_probabilities, shift_of, write_untrained_run
+from tests.prediction.conftest import (
+    copy_project,
+    fake_probabilities,
+    shift_of,
+    write_two_runs,
+)
 
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
 THRESHOLD = 0.02  # below it is about half of the fake networks' margins
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: no handler of the program may run on it."""
 
 
 # The threshold
@@ -91,23 +90,15 @@ def test_network_that_is_surely_wrong_needs_all_views():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A project with 400 training images and two runs whose recipe has no threshold."""
-    project = project_in(tmp_path_factory.mktemp("adaptive"))
-    write_training_data(project, 400)
-    pixels = write_test_data(project, IDS)
     recipe = dataclasses.replace(recipes.model1(), name="small")
-    runs = [write_untrained_run(project, recipe, f"run{i}", seed=i) for i in (0, 1)]
-    assert shift_of(runs[0]) != shift_of(runs[1])
-    return project, runs, dict(zip(IDS, pixels, strict=True))
+    return write_two_runs(tmp_path_factory.mktemp("adaptive"), recipe, IDS, images=400)
 
 
 @pytest.fixture
 def copied(trained, tmp_path):
     """The same in folders that a test may change."""
     project, runs, pixels = trained
-    folder = tmp_path / "copy"
-    shutil.copytree(project.data.parent, folder)
-    copy = project_in(folder)
-    return copy, [Run(copy.runs / run.name) for run in runs], pixels
+    return *copy_project(project, runs, tmp_path / "copy"), pixels
 
 
 def write_validation(run):

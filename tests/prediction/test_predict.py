@@ -25,41 +25,35 @@ from kaggle_cifar.ownership import ForeignPathError, remove_reserved, reserved_p
 from kaggle_cifar.prediction import predict
 from kaggle_cifar.submission.write import origin_of, write_submission
 from kaggle_cifar.training.run import Run
+from tests.helpers.simulated_kills import Killed
 from tests.helpers.small_data import (
     project_in,
     write_manifest,
     write_test_data,
-    write_training_data,
 )
-from tests.prediction.conftest import fake_probabilities, shift_of, write_untrained_run
+from tests.prediction.conftest import (
+    copy_project,
+    fake_probabilities,
+    shift_of,
+    write_two_runs,
+)
 
 # Numeric and alphabetic order differ, and ids are neither dense nor from 1.
 IDS = [*range(2, 120, 3), 1000, 21, 300_000, 99_999]
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: no handler of the program may run on it."""
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Two finished runs and the pixels of the test images by id."""
-    project = project_in(tmp_path_factory.mktemp("prediction"))
-    write_training_data(project, 40)
-    pixels = write_test_data(project, IDS)
-    runs = [write_untrained_run(project, recipes.model1(), f"run{i}", seed=i) for i in (0, 1)]
-    assert shift_of(runs[0]) != shift_of(runs[1])
-    return project, runs, dict(zip(IDS, pixels, strict=True))
+    folder = tmp_path_factory.mktemp("prediction")
+    return write_two_runs(folder, recipes.model1(), IDS, images=40)
 
 
 @pytest.fixture
 def copied(project, tmp_path):
     """The same in folders that a test may change."""
     project, runs, pixels = project
-    folder = tmp_path / "copy"
-    shutil.copytree(project.data.parent, folder)
-    copy = project_in(folder)
-    return copy, [Run(copy.runs / run.name) for run in runs], pixels
+    return *copy_project(project, runs, tmp_path / "copy"), pixels
 
 
 def in_order(pixels):

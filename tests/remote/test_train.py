@@ -25,6 +25,7 @@ from kaggle_cifar.submission.write import write_submission
 from kaggle_cifar.training.options import RunOptions
 from tests.helpers.kaggle_kernels import Kernel
 from tests.helpers.own_network import CODE, LINES, write_network
+from tests.helpers.simulated_kills import Killed
 from tests.remote.kaggle_runs import (
     RECIPE,
     assert_same,
@@ -150,10 +151,6 @@ def test_detached_run_is_followed_later(played, project):
     session.end("ERROR", "Something broke")
     with pytest.raises(fetch.SessionFailedError, match="failed: Something broke"):
         train(project)
-
-
-class Killed(BaseException):
-    """An exception that no handler of the program catches, like SIGKILL."""
 
 
 def kill(*_: object) -> None:

@@ -22,6 +22,7 @@ from kaggle_cifar.training.run_summary import read_run_summary
 from kaggle_cifar.training.train import train, train_by_epochs
 from tests.cli.conftest import run as run_command  # noqa: F401 - a fixture
 from tests.helpers.results import result_of
+from tests.helpers.simulated_kills import Killed
 from tests.helpers.small_runs import write_run
 
 SMALL = dataclasses.replace(recipes.model1(), epochs=1)
@@ -119,9 +120,6 @@ def test_commands_of_an_unfinished_run(project, no_figures, execute):
 def test_commands_of_a_trial(project, no_figures, execute, monkeypatch):
     monkeypatch.setattr(search_space, "GRID", {"epochs": [1], "learning_rate": [0.01, 0.001]})
     monkeypatch.setattr(search_module, "find_spec", lambda name: None)  # no Ray
-
-    class Killed(BaseException):
-        pass
 
     def kill(training):
         raise Killed

@@ -16,6 +16,7 @@ from kaggle_cifar.training import train as training
 from kaggle_cifar.training.find_runs import newest_finished_run
 from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.run import Run
+from tests.helpers.simulated_kills import Killed
 from tests.helpers.small_data import project_in, write_training_data
 
 GRID = {"epochs": [1, 2], "learning_rate": [0.01, 0.001], "optimizer": ["adam", "legacy-rmsprop"]}
@@ -42,9 +43,6 @@ def search_in_turn(project, trials) -> Run:
 @pytest.mark.slow
 @pytest.mark.kill
 def test_killed_search_resumes_to_the_best_recipe(project, monkeypatch, capsys):
-    class Killed(BaseException):
-        pass
-
     def kill(trained):
         if trained.run.name == "search-trial2":
             raise Killed

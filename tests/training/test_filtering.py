@@ -15,7 +15,6 @@ from kaggle_cifar.training.options import RunOptions
 from kaggle_cifar.training.state import build_state
 from kaggle_cifar.training.train import train
 from tests.helpers.results import result_of
-from tests.helpers.simulated_kills import Killed, kill_at
 from tests.helpers.small_data import small_airbench, small_airbench97
 from tests.training.conftest import OPTIONS
 
@@ -146,18 +145,9 @@ def undisturbed(project):
     return train(project, small_airbench97(), "undisturbed-97", OPTIONS)
 
 
-def test_killed_filtered_run_ends_as_an_undisturbed_one(undisturbed, project, monkeypatch):
-    monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
-    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
-    kills = 0
-    for count in (2, 3, 2, 2, 4, 3):  # each step and each epoch is saved, 18 times in all
-        with monkeypatch.context() as patch:
-            kill_at(patch, np, "savez", count)
-            with pytest.raises(Killed):
-                train(project, small_airbench97(), "killed-97", OPTIONS)
-        kills += 1
-    run = train(project, small_airbench97(), "killed-97", OPTIONS)
-    assert kills == 6
+def test_killed_filtered_run_ends_as_an_undisturbed_one(undisturbed, train_through_kills):
+    savings = (2, 3, 2, 2, 4, 3)  # of 18 in all
+    run = train_through_kills(small_airbench97(), "killed-97", savings)
     assert result_of(run) == result_of(undisturbed)
 
 

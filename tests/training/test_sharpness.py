@@ -7,7 +7,7 @@ import pytest
 
 from kaggle_cifar import models
 from kaggle_cifar.recipes import Phase, Sharpness
-from kaggle_cifar.training import checkpoint, loop, time_budget
+from kaggle_cifar.training import loop, time_budget
 from kaggle_cifar.training import train as train_module
 from kaggle_cifar.training.batches import BatchSource
 from kaggle_cifar.training.cost import count_flops
@@ -17,7 +17,6 @@ from kaggle_cifar.training.state import build_state
 from kaggle_cifar.training.step import compile_train_step
 from kaggle_cifar.training.train import train
 from tests.helpers.results import result_of
-from tests.helpers.simulated_kills import Killed, kill_at
 from tests.helpers.small_data import small_airbench, small_airbench97
 from tests.training.conftest import OPTIONS
 from tests.training.test_batches import training_set
@@ -157,7 +156,7 @@ def sharp97(**changes):
     return small_airbench97(sharpness=Sharpness(1.0, adaptive=True, start=0.5), **changes)
 
 
-def test_killed_sharp_run_ends_as_an_undisturbed_one(project, monkeypatch):
+def test_killed_sharp_run_ends_as_an_undisturbed_one(project, monkeypatch, train_through_kills):
     phases, compile_step = [], loop.Training.compile_step
 
     def watched(self, phase=None):
@@ -168,14 +167,7 @@ def test_killed_sharp_run_ends_as_an_undisturbed_one(project, monkeypatch):
         patch.setattr(loop.Training, "compile_step", watched)
         undisturbed = train(project, sharp97(), "undisturbed-sharp", OPTIONS)
     assert list(dict.fromkeys(phases)) == list(sharp97().phases)
-    monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
-    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
-    for count in (8, 4):  # each step and each epoch is saved: within epochs two and three
-        with monkeypatch.context() as patch:
-            kill_at(patch, np, "savez", count)
-            with pytest.raises(Killed):
-                train(project, sharp97(), "killed-sharp", OPTIONS)
-    run = train(project, sharp97(), "killed-sharp", OPTIONS)
+    run = train_through_kills(sharp97(), "killed-sharp", (8, 4))  # within epochs two and three
     assert result_of(run) == result_of(undisturbed)
 
 

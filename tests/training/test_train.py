@@ -166,18 +166,11 @@ def test_killed_run_ends_as_an_undisturbed_one(stopped_early, project, monkeypat
     assert result_of(train(project, RECIPE, "killed", OPTIONS)) == result_of(stopped_early)
 
 
-def test_killed_fast_run_ends_as_an_undisturbed_one(finished, project, monkeypatch):
-    monkeypatch.setattr(loop, "LOOK_INTERVAL", 0)
-    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
+def test_killed_fast_run_ends_as_an_undisturbed_one(finished, train_through_kills):
     # Each step is saved, and each epoch: 4, 4, 4 and 2 steps. Killed while saving step 4, after a
     # pull of Lookahead; step 9, the first with the bias frozen; step 11, between two pulls; the
     # end of the last epoch.
-    for count in (4, 8, 3, 6):
-        with monkeypatch.context() as patch:
-            kill_at(patch, np, "savez", count)
-            with pytest.raises(Killed):
-                train(project, small_airbench(), "fast-killed", OPTIONS)
-    run = train(project, small_airbench(), "fast-killed", OPTIONS)
+    run = train_through_kills(small_airbench(), "fast-killed", (4, 8, 3, 6))
     assert result_of(run) == result_of(finished)
 
 
